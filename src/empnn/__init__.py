@@ -1,0 +1,25 @@
+"""Equivariant message passing neural network for crystals: a wrong cell in, its relaxed cell out.
+
+import empnn
+model = empnn.load("mp-20")
+result = model.relax(structures)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from empnn.errors import ConfigError, CrystalError
+
+if TYPE_CHECKING:
+    from empnn.relax import Relaxation, Relaxer, load
+
+__version__ = "0.1.0"
+__all__ = ["ConfigError", "CrystalError", "Relaxation", "Relaxer", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch and the rest only when they are used, so that `import empnn` is instant."""
+    if name in ("Relaxation", "Relaxer", "load"):
+        from empnn import relax
+
+        return getattr(relax, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,230 @@
+"""Crystals as ragged tensors, and their conversion from and to pymatgen and ASE.
+
+Shapes: `structures` crystals hold `atoms` atoms in all; `batch` says which crystal an atom belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from empnn.errors import CrystalError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+MAX_NUMBER = 118
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrystalBatch:
+    """One or many crystals, their atoms concatenated without padding.
+
+    Attributes:
+        cell: Lattice vectors as rows, in angstrom. Per structure.
+        frac: Fractional coordinates in [0, 1). Per atom.
+        numbers: Atomic numbers, 1 to 118. Per atom.
+        batch: Index of the structure an atom belongs to, ascending. Per atom.
+    """
+
+    cell: Float64[Tensor, "structures 3 3"]
+    frac: Float64[Tensor, "atoms 3"]
+    numbers: Int64[Tensor, " atoms"]
+    batch: Int64[Tensor, " atoms"]
+
+    def __len__(self) -> int:
+        return self.cell.shape[0]
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
+        return self.frac.shape[0]
+
+    @property
+    def sizes(self) -> Int64[Tensor, " structures"]:
+        """Number of atoms of each structure."""
+        return torch.bincount(self.batch, minlength=len(self))
+
+    @property
+    def starts(self) -> Int64[Tensor, " structures+1"]:
+        """Index of the first atom of each structure, and the total at the end."""
+        return torch.cat([self.batch.new_zeros(1), self.sizes.cumsum(0)])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> CrystalBatch:
+        """The same crystals on another device; dtypes stay as they are."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        return CrystalBatch(**moved)
+
+    def with_cell(self, cell: Float64[Tensor, "structures 3 3"]) -> CrystalBatch:
+        """The same fractional coordinates and species in other cells."""
+        return replace(self, cell=cell)
+
+    def select(self, index: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
+        """The structures at the given positions, in that order; a position may occur more than once."""
+        chosen = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
+        sizes, starts = self.sizes[chosen], self.starts[chosen]
+        batch = torch.repeat_interleave(torch.arange(len(chosen)), sizes)
+        within = torch.arange(len(batch)) - (sizes.cumsum(0) - sizes)[batch]
+        atoms = starts[batch] + within
+        return CrystalBatch(cell=self.cell[chosen], frac=self.frac[atoms], numbers=self.numbers[atoms], batch=batch)
+
+    @staticmethod
+    def cat(batches: Sequence[CrystalBatch]) -> CrystalBatch:
+        """All structures of all batches, in order."""
+        if not batches:
+            return CrystalBatch(
+                cell=torch.empty(0, 3, 3, dtype=torch.float64),
+                frac=torch.empty(0, 3, dtype=torch.float64),
+                numbers=torch.empty(0, dtype=torch.int64),
+                batch=torch.empty(0, dtype=torch.int64),
+            )
+        offsets = np.cumsum([0] + [len(b) for b in batches[:-1]])
+        return CrystalBatch(
+            cell=torch.cat([b.cell for b in batches]),
+            frac=torch.cat([b.frac for b in batches]),
+            numbers=torch.cat([b.numbers for b in batches]),
+            batch=torch.cat([b.batch + int(o) for b, o in zip(batches, offsets, strict=True)]),
+        )
+
+
+def wrap(frac: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
+    """Fractional coordinates in [0, 1).
+
+    The remainder of a tiny negative number rounds to 1.0, which is the same point as 0.0.
+    """
+    wrapped = torch.remainder(frac, 1.0)
+    return torch.where(wrapped >= 1.0, torch.zeros_like(wrapped), wrapped)
+
+
+def from_arrays(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> CrystalBatch:
+    """One crystal from arrays: `cell` (3, 3) rows in angstrom, `frac` (atoms, 3), `numbers` (atoms,).
+
+    Raises:
+        CrystalError: If there is no atom, a value is not finite, or an atomic number does not exist.
+    """
+    frac = np.asarray(frac, dtype=np.float64).reshape(-1, 3)
+    cell = np.asarray(cell, dtype=np.float64)
+    numbers = np.asarray(numbers, dtype=np.int64)
+    if len(frac) == 0:
+        raise CrystalError("it has no atoms; remove it or add the atoms")
+    if not np.isfinite(cell).all():
+        raise CrystalError("the cell holds NaN or infinite values; correct the lattice vectors")
+    if not np.isfinite(frac).all():
+        row = int(np.argmin(np.isfinite(frac).all(axis=1)))
+        raise CrystalError(f"atom {row} has NaN or infinite coordinates; correct its position")
+    unknown = np.flatnonzero((numbers < 1) | (numbers > MAX_NUMBER))
+    if len(unknown):
+        raise CrystalError(
+            f"atom {unknown[0]} has atomic number {numbers[unknown[0]]}, which is no element; "
+            "replace dummy or unknown species"
+        )
+    return CrystalBatch(
+        cell=torch.from_numpy(cell.copy()).reshape(1, 3, 3),
+        frac=wrap(torch.from_numpy(frac.copy())),
+        numbers=torch.from_numpy(numbers.copy()),
+        batch=torch.zeros(len(numbers), dtype=torch.int64),
+    )
+
+
+def from_atoms(atoms: Atoms) -> CrystalBatch:
+    """One crystal from ASE `Atoms`.
+
+    Raises:
+        CrystalError: If there is no lattice, no atom, or a value that is not finite.
+    """
+    cell = np.asarray(atoms.cell.array, dtype=np.float64)
+    return from_arrays(cell, _solve_frac(cell, atoms.positions), atoms.numbers)
+
+
+def from_structure(structure: Structure) -> CrystalBatch:
+    """One crystal from a pymatgen `Structure`; oxidation states are ignored, deuterium counts as hydrogen.
+
+    Raises:
+        CrystalError: If a site is disordered or partly occupied, or its species is not an element.
+    """
+    from pymatgen.core import DummySpecies
+
+    for index, site in enumerate(structure):
+        if not site.is_ordered:
+            raise CrystalError(
+                f"site {index} ({site.species_string}) is disordered or partly occupied; order the structure first"
+            )
+        if isinstance(site.specie, DummySpecies):
+            raise CrystalError(f"site {index} ({site.species_string}) is a dummy species; replace it by an element")
+    numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+    return from_arrays(structure.lattice.matrix, structure.frac_coords, numbers)
+
+
+def to_atoms(batch: CrystalBatch) -> list[Atoms]:
+    """The crystals as ASE `Atoms`, periodic in all directions."""
+    from ase import Atoms
+
+    return [Atoms(numbers=z, scaled_positions=x, cell=c, pbc=True) for c, x, z in _arrays(batch)]
+
+
+def to_structures(batch: CrystalBatch) -> list[Structure]:
+    """The crystals as pymatgen `Structure`s."""
+    from pymatgen.core import Element, Lattice, Structure
+
+    return [Structure(Lattice(c), [Element.from_Z(int(n)) for n in z], x) for c, x, z in _arrays(batch)]
+
+
+def to_batch(crystal: Atoms | Structure) -> CrystalBatch:
+    """One crystal from whatever object describes it.
+
+    Raises:
+        CrystalError: If the object cannot be used as a crystal.
+        TypeError: If it is neither ASE `Atoms` nor a pymatgen `Structure`.
+    """
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    if isinstance(crystal, Atoms):
+        return from_atoms(crystal)
+    if isinstance(crystal, Structure):
+        return from_structure(crystal)
+    raise TypeError(f"expected ASE Atoms or pymatgen Structure, got {type(crystal).__name__}")
+
+
+def replace_cell(crystal: Atoms | Structure, cell: np.ndarray) -> Atoms | Structure:
+    """A copy of the crystal in another cell: fractional coordinates (as the caller wrote them) and species stay.
+
+    Results of a calculator and fixed-atom constraints do not survive on ASE `Atoms`; info and arrays do.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    if isinstance(crystal, Structure):
+        structure: Structure = crystal.copy()
+        structure.lattice = Lattice(cell, pbc=crystal.lattice.pbc)
+        return structure
+    atoms: Atoms = crystal.copy()
+    frac = _solve_frac(np.asarray(atoms.cell.array), atoms.positions)
+    atoms.set_constraint()
+    atoms.set_cell(cell, scale_atoms=False)
+    atoms.set_positions(frac @ cell)
+    return atoms
+
+
+def _solve_frac(cell: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    if not np.isfinite(cell).all():
+        raise CrystalError("the cell holds NaN or infinite values; correct the lattice vectors")
+    if not cell.any():
+        raise CrystalError("it has no lattice; give it three lattice vectors")
+    try:
+        return np.linalg.solve(cell.T, positions.T).T
+    except np.linalg.LinAlgError:
+        raise CrystalError("its lattice vectors are linearly dependent (volume 0); correct the cell") from None
+
+
+def _arrays(batch: CrystalBatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    frac, numbers, starts = batch.frac.numpy(), batch.numbers.numpy(), batch.starts.tolist()
+    return [
+        (cell, frac[i:j], numbers[i:j]) for cell, i, j in zip(batch.cell.numpy(), starts[:-1], starts[1:], strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Reading, writing and caching crystals, and the benchmark sets."""

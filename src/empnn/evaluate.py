@@ -1,0 +1,98 @@
+"""Scoring a model: the denoising benchmark of the paper, or candidates against their relaxed cells."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from empnn.crystals import CrystalBatch
+from empnn.data.cache import load_file
+from empnn.data.sets import load_split
+from empnn.errors import ConfigError
+from empnn.metrics import LatticeMetrics, lattice_metrics
+from empnn.noise import with_fixed_noise
+from empnn.relax import Relaxer
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors before (do nothing) and after, with the time it took.
+
+    Attributes:
+        metrics: Equations 11 and 12, and what they are made of.
+        sigma: Deviation of the noise, or None if the structures were compared with a reference.
+        seed: Seed of the noise, or None.
+        seconds: Time to relax all structures, graph included, files excluded.
+    """
+
+    metrics: LatticeMetrics
+    sigma: float | None
+    seed: int | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON interface of `empnn evaluate`."""
+        figures = self.metrics.as_dict()
+        n = figures.pop("n")
+        return {"n": n, "sigma": self.sigma, "seed": self.seed, **figures, "seconds": self.seconds}
+
+
+def denoise(
+    relaxer: Relaxer,
+    crystals: CrystalBatch,
+    sigma: float,
+    seed: int = 0,
+    passes: int | None = None,
+) -> Evaluation:
+    """Strain every crystal with fixed noise, relax it and compare with where it came from.
+
+    Raises:
+        ConfigError: If sigma is negative.
+    """
+    if not sigma >= 0:
+        raise ConfigError(f"--noise {sigma}: must not be negative")
+    noisy = with_fixed_noise(crystals, sigma, seed)
+    return _score(relaxer, noisy, crystals, sigma, seed, passes)
+
+
+def compare(relaxer: Relaxer, candidates: CrystalBatch, truth: CrystalBatch, passes: int | None = None) -> Evaluation:
+    """Relax candidates and compare with their true cells, given in the same order and basis.
+
+    Raises:
+        ConfigError: If the two sets do not correspond, structure by structure.
+    """
+    if len(candidates) != len(truth):
+        raise ConfigError(f"{len(candidates)} structures, but {len(truth)} references; give one for each, in order")
+    same = (candidates.sizes == truth.sizes).all() and torch.equal(candidates.numbers, truth.numbers)
+    if not same:
+        raise ConfigError("structures and references differ in their atoms; give the same ones, in the same order")
+    return _score(relaxer, candidates, truth, None, None, passes)
+
+
+def load_crystals(data: Path, split: str) -> CrystalBatch:
+    """Crystals of a file, or of a split in a data folder; all must be usable.
+
+    Raises:
+        ConfigError: If something is missing or refused.
+    """
+    loaded = load_split(data, split) if data.is_dir() else load_file(data)
+    if loaded.refused:
+        raise ConfigError(f"{loaded.refused[0]} (and {len(loaded.refused) - 1} more); a benchmark needs all structures")
+    return loaded.crystals
+
+
+def _score(
+    relaxer: Relaxer,
+    before: CrystalBatch,
+    truth: CrystalBatch,
+    sigma: float | None,
+    seed: int | None,
+    passes: int | None,
+) -> Evaluation:
+    started = time.perf_counter()
+    after = relaxer.relax_batch(before, passes)
+    seconds = time.perf_counter() - started
+    return Evaluation(lattice_metrics(before.cell, after.cell, truth.cell), sigma, seed, seconds)

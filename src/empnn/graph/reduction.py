@@ -1,0 +1,61 @@
+"""Selling reduction: a compact basis for any lattice, however skewed its cell is written.
+
+Neighbour search looks through a box of lattice translations. In a skewed basis that box is huge, in a reduced one
+it is small; the set of neighbours is the same.
+"""
+
+import numpy as np
+
+_MAX_STEPS = 10_000
+_TOLERANCE = 1e-9
+_PAIRS = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
+
+
+def reduce_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce every cell: `reduced = change @ cell`, rows sorted by length.
+
+    Selling's algorithm: extend the basis by b4 = -(b1 + b2 + b3) and, while two of the four vectors enclose an acute
+    angle, replace them, b_i -> -b_i and b_k -> b_k + b_i for the two others. Then keep the three shortest.
+
+    Args:
+        cell: Shape (structures, 3, 3), rows, angstrom; must not be singular.
+
+    Returns:
+        The reduced cells and the integer changes of basis (determinant +1 or -1), both (structures, 3, 3).
+
+    Raises:
+        ValueError: If a cell is so degenerate that the reduction does not end.
+    """
+    base = np.eye(3, dtype=np.int64)
+    change = np.broadcast_to(np.vstack([base, -base.sum(0)]), (len(cell), 4, 3)).copy()
+    active = np.arange(len(cell))
+    for _ in range(_MAX_STEPS):
+        vectors = change[active] @ cell[active]
+        products = vectors @ vectors.transpose(0, 2, 1)
+        acute = products[:, _PAIRS[:, 0], _PAIRS[:, 1]]
+        scale = np.einsum("sii->s", products)
+        worst = acute.argmax(axis=1)
+        unfinished = acute.max(axis=1) > _TOLERANCE * scale
+        active, worst = active[unfinished], worst[unfinished]
+        if len(active) == 0:
+            break
+        _flip(change, active, _PAIRS[worst])
+    else:
+        raise ValueError("lattice reduction did not end: the cell is too close to singular")
+    lengths = np.linalg.norm(change @ cell, axis=-1)
+    order = np.argsort(lengths, axis=1, kind="stable")[:, :3]
+    kept = np.take_along_axis(change, order[..., None], axis=1)
+    return kept @ cell, kept
+
+
+def _flip(change: np.ndarray, active: np.ndarray, pair: np.ndarray) -> None:
+    first, second = pair.T
+    moved = change[active, first]
+    others = np.ones((len(active), 4), dtype=bool)
+    rows = np.arange(len(active))
+    others[rows, first] = False
+    others[rows, second] = False
+    updated = change[active]
+    updated[others] += np.repeat(moved, 2, axis=0)
+    updated[rows, first] = -moved
+    change[active] = updated

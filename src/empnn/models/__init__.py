@@ -1,0 +1,92 @@
+"""Weights on disk: a folder with the configuration, the weights as safetensors and a card.
+
+Packaged models are the folders beside this file; training writes the same layout.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from empnn.data.writing import replacing
+from empnn.errors import ConfigError
+from empnn.nn import ModelConfig, Network, build
+
+FORMAT_VERSION = "1"
+DEFAULT = "mp-20"
+
+_WEIGHTS, _CONFIG, _CARD = "model.safetensors", "model.yaml", "card.json"
+_PACKAGED = Path(__file__).parent
+
+
+def packaged() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(folder.parent.name for folder in _PACKAGED.glob(f"*/{_WEIGHTS}"))
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a packaged model, a model folder or a run directory (its best weights).
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
+        if (folder / _WEIGHTS).is_file():
+            return folder
+    raise ConfigError(f"no model {name}; packaged are {', '.join(packaged()) or 'none'}, or give a run directory")
+
+
+def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
+    """Write configuration, weights and card, each of them whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / _CONFIG) as temporary:
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(network.config)))
+    with replacing(folder / _CARD) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n")
+    with replacing(folder / _WEIGHTS) as temporary:
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(tensors, temporary, {"format_version": FORMAT_VERSION})
+
+
+def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:
+    """The network in evaluation mode, and its card.
+
+    Raises:
+        ConfigError: If the model does not exist, is damaged or was written by an incompatible version.
+    """
+    folder = find(name)
+    try:
+        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+            version = (file.metadata() or {}).get("format_version")
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if version != FORMAT_VERSION:
+            raise ConfigError(f"{folder}: format version {version}, this version of empnn reads {FORMAT_VERSION}")
+        config = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(folder / _CONFIG))
+        )
+        if not isinstance(config, ModelConfig):
+            raise ConfigError(f"{folder}: {_CONFIG} is not a model configuration")
+        network = build(config)
+        network.load_state_dict(state)
+        card = json.loads((folder / _CARD).read_text())
+    except (OSError, SafetensorError, OmegaConfBaseException, RuntimeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{folder}: damaged model ({' '.join(str(error).split())[:200]})") from None
+    return network.eval(), card
+
+
+def card_of(name: str | Path) -> dict[str, Any]:
+    """The card of a model: data, licence, command, commit and metrics.
+
+    Raises:
+        ConfigError: If there is no such model.
+    """
+    card: dict[str, Any] = json.loads((find(name) / _CARD).read_text())
+    return card

@@ -1,0 +1,202 @@
+"""The Equivariant Message Passing Neural Network of Figure 3 and appendix B.2."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from empnn.crystals import MAX_NUMBER, CrystalBatch
+from empnn.errors import ConfigError
+from empnn.fields import TABLE2
+from empnn.graph import Graph, GraphRule, cutoff, knn
+from empnn.nn.lattice_action import ACTIONS, ActionSettings, LatticeAction
+from empnn.nn.message_passing import MessagePassing
+from empnn.nn.rbf import GaussianBasis
+
+
+@dataclass
+class GraphConfig:
+    """Which edges a model sees."""
+
+    rule: str = "knn"
+    """`knn` or `cutoff`."""
+    k: int = 8
+    """Neighbours of each atom for `knn`; the last shell is never split."""
+    radius: float = 5.0
+    """Longest edge for `cutoff`, in angstrom."""
+
+
+@dataclass
+class RadialConfig:
+    """Gaussian basis of the edge lengths."""
+
+    count: int = 32
+    """Number of functions."""
+    stop: float = 8.0
+    """Centre of the last function, in angstrom."""
+    width: float = 0.25
+    """Standard deviation of each, in angstrom."""
+
+
+@dataclass
+class ModelConfig:
+    """Architecture of a network (design, section 5)."""
+
+    name: str = "empnn"
+    """`empnn`, or the feed-forward baseline `ff`."""
+    features: int = 128
+    """Width of atom and message features."""
+    message_layers: int = 6
+    """Layers that only pass messages."""
+    action_layers: int = 4
+    """Layers that pass messages and deform the lattice."""
+    fields: str = "ketbra-e"
+    """Vector fields: a key of `empnn.fields.TABLE2`."""
+    action: str = "exp"
+    """`exp` or `first_order`."""
+    reduction: str = "mean"
+    """`mean` over the edges of a structure, or `sum` times `action_scale`."""
+    action_scale: float = 1e-2
+    """k of equation 18, used by `reduction=sum`."""
+    weight_limit: float | None = None
+    """Bound on the absolute edge weights."""
+    aggregate: str = "mean"
+    """Messages of an atom's edges: `mean` or `sum`."""
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    radial: RadialConfig = field(default_factory=RadialConfig)
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """What a network does to the lattice of each structure.
+
+    Attributes:
+        action: h, acting as `cell @ h.T`. Per structure, float64.
+        steps: The action accumulated after each layer that deforms; the last one is `action`. (layers, structures,
+            3, 3), float64.
+    """
+
+    action: Float[Tensor, "structures 3 3"]
+    steps: Float[Tensor, "layers structures 3 3"]
+
+
+def graph_rule(config: GraphConfig) -> GraphRule:
+    """The neighbour rule that a configuration names.
+
+    Raises:
+        ConfigError: If there is no such rule.
+    """
+    if config.rule == "knn":
+        return knn(config.k)
+    if config.rule == "cutoff":
+        return cutoff(config.radius)
+    raise ConfigError(f"model.graph.rule={config.rule} does not exist; use knn or cutoff")
+
+
+class Encoder(nn.Module):
+    """Embedding of the species and layers that only pass messages: invariant atom features."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.radial = GaussianBasis(config.radial.count, config.radial.stop, config.radial.width)
+        self.embedding = nn.Embedding(MAX_NUMBER + 1, config.features)
+        self.layers = nn.ModuleList(message_layer(config) for _ in range(config.message_layers))
+
+    def forward(
+        self, numbers: Tensor, graph: Graph, vectors: Float[Tensor, "edges 3"]
+    ) -> tuple[Float[Tensor, "atoms features"], Float[Tensor, "edges radial"]]:
+        """Atom features, and the radial basis of the edges."""
+        atoms = self.embedding(numbers)
+        radial = self.basis(vectors)
+        for layer in self.layers:
+            atoms = layer(atoms, graph, radial)
+        return atoms, radial
+
+    def basis(self, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges radial"]:
+        """Radial basis of the lengths of edge vectors."""
+        radial: Tensor = self.radial(torch.linalg.vector_norm(vectors, dim=-1))
+        return radial
+
+
+class DeformLayer(nn.Module):
+    """A layer that passes messages, weighs the fields and deforms the lattice (Figure 3b)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.message = message_layer(config)
+        self.action = LatticeAction(config.features, config.radial.count, action_settings(config))
+
+    def forward(
+        self,
+        atoms: Float[Tensor, "atoms features"],
+        graph: Graph,
+        vectors: Float[Tensor, "edges 3"],
+        radial: Float[Tensor, "edges radial"],
+    ) -> tuple[Float[Tensor, "atoms features"], Float[Tensor, "structures 3 3"]]:
+        """Updated atom features and this layer's h."""
+        atoms = self.message(atoms, graph, radial)
+        return atoms, self.action(atoms, graph, vectors, radial)
+
+
+class EMPNN(nn.Module):
+    """Predicts the deformation h in GL3(R) that takes a wrong lattice to the relaxed one.
+
+    Equivariant under Euc(3) x SL3(Z) x S_n: h(Q M) = Q h(M) Q^T for Q in O(3), and h does not change under
+    translations, permutations and changes of basis (Proposition 4). With `reduction=mean` it does not change with
+    the choice of a supercell either.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.rule = graph_rule(config.graph)
+        self.encoder = Encoder(config)
+        self.layers = nn.ModuleList(DeformLayer(config) for _ in range(config.action_layers))
+
+    def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
+        """Deformations of all structures; the graph is built from the crystals unless it is given."""
+        graph = graph or self.rule(crystals)
+        vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
+        atoms, radial = self.encoder(crystals.numbers, graph, vectors)
+        total = torch.eye(3, dtype=torch.float64, device=vectors.device).expand(len(crystals), 3, 3)
+        steps = []
+        for layer in self.layers:
+            atoms, action = layer(atoms, graph, vectors, radial)
+            vectors = (action.index_select(0, graph.batch) @ vectors.unsqueeze(-1)).squeeze(-1)
+            radial = self.encoder.basis(vectors)
+            total = action.to(torch.float64) @ total
+            steps.append(total)
+        return Deformation(action=total, steps=torch.stack(steps))
+
+
+def message_layer(config: ModelConfig) -> MessagePassing:
+    """A message-passing layer of the configured size.
+
+    Raises:
+        ConfigError: If the aggregation does not exist.
+    """
+    if config.aggregate not in ("sum", "mean"):
+        raise ConfigError(f"model.aggregate={config.aggregate} does not exist; use sum or mean")
+    return MessagePassing(config.features, config.radial.count, "sum" if config.aggregate == "sum" else "mean")
+
+
+def action_settings(config: ModelConfig) -> ActionSettings:
+    """How the configured network acts on lattices.
+
+    Raises:
+        ConfigError: If the fields, the action or the reduction do not exist.
+    """
+    if config.fields not in TABLE2:
+        raise ConfigError(f"model.fields={config.fields} does not exist; use one of {', '.join(TABLE2)}")
+    if config.action not in ACTIONS:
+        raise ConfigError(f"model.action={config.action} does not exist; use one of {', '.join(ACTIONS)}")
+    if config.reduction not in ("mean", "sum"):
+        raise ConfigError(f"model.reduction={config.reduction} does not exist; use mean or sum")
+    return ActionSettings(
+        fields=TABLE2[config.fields],
+        action=config.action,
+        reduction="sum" if config.reduction == "sum" else "mean",
+        scale=config.action_scale,
+        weight_limit=config.weight_limit,
+    )

@@ -1,0 +1,50 @@
+"""The feed-forward baseline FF: invariant features in, six lattice parameters out (section 6)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from empnn.crystals import CrystalBatch
+from empnn.geometry import cell_from_parameters
+from empnn.graph import Graph
+from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule
+
+HIDDEN_LAYERS = 4
+
+
+class FeedForward(nn.Module):
+    """Predicts normalised (a, b, c, alpha, beta, gamma) from the mean of invariant atom features.
+
+    Invariant under Euc(3), S_n **and SL3(Z)**. Lattice parameters change with the basis, so what it predicts is wrong
+    in every basis but one: it is not equivariant under SL3(Z). That is the defect the paper's network removes.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.rule = graph_rule(config.graph)
+        self.encoder = Encoder(config)
+        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (nn.Linear(config.features, config.features), nn.SiLU())]
+        self.readout = nn.Sequential(*hidden, nn.Linear(config.features, 6))
+        self.register_buffer("mean", torch.tensor([5.0, 5.0, 5.0, 90.0, 90.0, 90.0], dtype=torch.float64))
+        self.register_buffer("deviation", torch.ones(6, dtype=torch.float64))
+
+    def set_scale(self, mean: Float[Tensor, "6"], deviation: Float[Tensor, "6"]) -> None:
+        """Mean and deviation of the training set's lattice parameters, in angstrom and degrees."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+
+    def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
+        """The deformation from the given cell to the predicted one, handedness kept."""
+        graph = graph or self.rule(crystals)
+        vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
+        atoms, _ = self.encoder(crystals.numbers, graph, vectors)
+        pooled = atoms.new_zeros(len(crystals), atoms.shape[1]).index_add(0, crystals.batch, atoms)
+        normalised = self.readout(pooled / crystals.sizes.unsqueeze(-1)).to(torch.float64)
+        predicted = cell_from_parameters(normalised * self.deviation + self.mean)
+        handedness = torch.linalg.det(crystals.cell).sign()[:, None, None]
+        action = torch.linalg.solve(crystals.cell, predicted * handedness).mT
+        return Deformation(action=action, steps=action.unsqueeze(0))

@@ -1,0 +1,27 @@
+"""Radial basis of interatomic distances."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GaussianBasis(nn.Module):
+    """Gaussians on a regular grid, exp(-(r - r_k)^2 / (2 width^2)) (appendix B.2).
+
+    Args:
+        count: Number of functions.
+        stop: Centre of the last one, in angstrom; the first is at 0.
+        width: Standard deviation, in angstrom.
+    """
+
+    centres: Tensor
+
+    def __init__(self, count: int, stop: float, width: float) -> None:
+        super().__init__()
+        self.count = count
+        self.scale = -0.5 / width**2
+        self.register_buffer("centres", torch.linspace(0.0, stop, count), persistent=False)
+
+    def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges radial"]:
+        """Basis functions of distances in angstrom."""
+        return torch.exp(self.scale * (distance.unsqueeze(-1) - self.centres).square())

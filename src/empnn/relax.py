@@ -1,0 +1,233 @@
+"""Relaxing crystals with a trained network: the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from empnn import models
+from empnn.checks import doubts, refusals
+from empnn.crystals import CrystalBatch, replace_cell, to_batch
+from empnn.errors import ConfigError, CrystalError
+from empnn.geometry import hencky_strain, polar_factor
+from empnn.nn import Network
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    Crystal = Atoms | Structure
+
+DEFAULT_BATCH_ATOMS = 2048
+UNCHANGED_STRAIN = 1e-4
+_DEFAULT_STRAIN_LIMIT = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxation:
+    """Relaxed crystals, in the order and of the type they were given.
+
+    For a single crystal every attribute is that crystal's own instead of a sequence.
+
+    Attributes:
+        structures: The relaxed crystals; None where one was refused.
+        strain: Hencky strain log P from the given to the relaxed cell, Cartesian frame of the input; (structures, 3,
+            3), NaN where refused.
+        status: `relaxed`, `unchanged` (no strain over 1e-4), `suspect` (see `warnings`) or `refused: why`.
+        warnings: Reasons to look twice, in words.
+        trajectory: The cell after each layer and pass, (structures, steps, 3, 3), angstrom, without stray rotation.
+    """
+
+    structures: Any
+    strain: np.ndarray
+    status: Any
+    warnings: Any
+    trajectory: np.ndarray
+
+
+class Relaxer:
+    """A trained network with its card, ready to relax crystals.
+
+    Attributes:
+        network: The network, in evaluation mode.
+        card: Where the weights come from and how well they do.
+    """
+
+    def __init__(self, network: Network, card: dict[str, Any], device: str = "cpu") -> None:
+        self.card = card
+        self.device = _device(device)
+        self.network = network.eval().to(self.device)
+        self.elements = set(card.get("elements", []))
+        self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
+        self.passes = int(card.get("passes", 1))
+
+    @overload
+    def relax(self, structures: Crystal, passes: int | None = None, batch_atoms: int = ...) -> Relaxation: ...
+
+    @overload
+    def relax(self, structures: Sequence[Crystal], passes: int | None = None, batch_atoms: int = ...) -> Relaxation: ...
+
+    def relax(
+        self,
+        structures: Crystal | Sequence[Crystal],
+        passes: int | None = None,
+        batch_atoms: int = DEFAULT_BATCH_ATOMS,
+    ) -> Relaxation:
+        """Relax the cells of one or many crystals at fixed fractional coordinates.
+
+        Equivariant: the result does not depend on orientation, origin, order of the atoms or choice of basis.
+
+        Args:
+            structures: pymatgen `Structure` or ASE `Atoms`, one or a sequence.
+            passes: How often the network is applied, with a new graph each time; the model's own number by default.
+            batch_atoms: Atoms per batch, which bounds memory.
+
+        Raises:
+            CrystalError: If a single crystal is unusable. In a sequence it is None, and its status says why.
+            ValueError: If `passes` or `batch_atoms` is not positive.
+        """
+        from ase import Atoms
+        from pymatgen.core import Structure
+
+        if not isinstance(structures, Atoms | Structure):
+            return self._relax_many(list(structures), passes, batch_atoms)
+        many = self._relax_many([structures], passes, batch_atoms)
+        if many.structures[0] is None:
+            raise CrystalError(many.status[0].removeprefix("refused: "))
+        return Relaxation(
+            structures=many.structures[0],
+            strain=many.strain[0],
+            status=many.status[0],
+            warnings=many.warnings[0],
+            trajectory=many.trajectory[0],
+        )
+
+    def relax_cells(self, crystals: CrystalBatch, passes: int | None = None) -> Float64[Tensor, "steps structures 3 3"]:
+        """Stretches P of all steps, so that `cell @ P[-1]` is the relaxed cell.
+
+        Args:
+            crystals: Usable crystals, small enough to be one batch.
+            passes: How often the network is applied; the model's own number by default.
+        """
+        passes = self.passes if passes is None else passes
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, got {passes}")
+        total = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
+        steps = []
+        with torch.inference_mode():
+            for _ in range(passes):
+                moved = crystals.with_cell(crystals.cell @ total.mT)
+                graph = self.network.rule(moved).to(self.device)
+                deformation = self.network(moved.to(self.device), graph)
+                steps.append(deformation.steps.cpu() @ total)
+                total = steps[-1][-1]
+        return polar_factor(torch.cat(steps))
+
+    def relax_batch(
+        self, crystals: CrystalBatch, passes: int | None = None, batch_atoms: int = DEFAULT_BATCH_ATOMS
+    ) -> CrystalBatch:
+        """Relax usable crystals, however many, without checks: what `relax` does between conversions."""
+        parts = [crystals.select(index) for index in _parts(crystals.sizes.tolist(), batch_atoms)]
+        return CrystalBatch.cat([p.with_cell(p.cell @ self.relax_cells(p, passes)[-1]) for p in parts])
+
+    def _relax_many(self, given: list[Crystal], passes: int | None, batch_atoms: int) -> Relaxation:
+        if batch_atoms < 1:
+            raise ValueError(f"batch_atoms must be at least 1, got {batch_atoms}")
+        results: list[_Result] = [_Result() for _ in given]
+        batches: list[CrystalBatch] = []
+        usable: list[int] = []
+        for position, (crystal, result) in enumerate(zip(given, results, strict=True)):
+            try:
+                batch = to_batch(crystal)
+                refusal = refusals(batch)[0]
+                if refusal:
+                    raise CrystalError(refusal)
+                batches.append(batch)
+                usable.append(position)
+            except CrystalError as error:
+                result.status = f"refused: {error}"
+        for part in _parts([b.n_atoms for b in batches], batch_atoms):
+            crystals = CrystalBatch.cat([batches[i] for i in part])
+            stretches = self.relax_cells(crystals, passes)
+            warnings = doubts(crystals, crystals.cell @ stretches[-1], self.elements, self.strain_limit)
+            for row, i in enumerate(part):
+                position = usable[i]
+                results[position].fill(given[position], crystals.cell[row], stretches[:, row], warnings[row])
+        return _collect(results)
+
+
+@dataclass
+class _Result:
+    """What became of one crystal."""
+
+    structure: Any = None
+    strain: np.ndarray | None = None
+    status: str = ""
+    warnings: list[str] | None = None
+    trajectory: np.ndarray | None = None
+
+    def fill(self, given: Crystal, cell: Tensor, stretches: Tensor, warnings: list[str]) -> None:
+        if not bool(torch.isfinite(stretches).all()):
+            self.status = "refused: the network gave no finite result; check the structure"
+            return
+        cells = (cell @ stretches).numpy()
+        strain = hencky_strain(stretches[-1])
+        unchanged = bool(strain.abs().max() < UNCHANGED_STRAIN)
+        self.structure = replace_cell(given, cells[-1])
+        self.strain = strain.numpy()
+        self.trajectory = cells
+        self.warnings = warnings
+        self.status = "suspect" if warnings else "unchanged" if unchanged else "relaxed"
+
+
+def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
+    """A packaged model by name, or one from a model folder or run directory. Needs no network.
+
+    Raises:
+        ConfigError: If there is no such model, it is damaged or the device does not exist.
+    """
+    network, card = models.load_network(name)
+    return Relaxer(network, card, device)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _parts(sizes: Sequence[int], batch_atoms: int) -> Iterator[list[int]]:
+    """Split positions into runs of at most `batch_atoms` atoms, at least one structure each."""
+    part: list[int] = []
+    atoms = 0
+    for index, size in enumerate(sizes):
+        if part and atoms + size > batch_atoms:
+            yield part
+            part, atoms = [], 0
+        part.append(index)
+        atoms += size
+    if part:
+        yield part
+
+
+def _collect(results: list[_Result]) -> Relaxation:
+    steps = next((r.trajectory.shape[0] for r in results if r.trajectory is not None), 0)
+    nothing = np.full((3, 3), np.nan)
+    no_steps = np.full((steps, 3, 3), np.nan)
+    return Relaxation(
+        structures=[r.structure for r in results],
+        strain=np.array([nothing if r.strain is None else r.strain for r in results]).reshape(-1, 3, 3),
+        status=[r.status for r in results],
+        warnings=[r.warnings or [] for r in results],
+        trajectory=np.array([no_steps if r.trajectory is None else r.trajectory for r in results]),
+    )

@@ -1,0 +1,74 @@
+"""Checkpoints of a run: weights, optimizer moments and the step; safetensors and JSON, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from empnn import models
+from empnn.data.writing import replacing
+from empnn.errors import ConfigError
+from empnn.nn import Network
+
+_OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
+
+
+@dataclass
+class RunState:
+    """Where a run stands. Order and noise follow from the seed and the step, so nothing else is needed.
+
+    Attributes:
+        step: Steps done.
+        seed: Seed of the run.
+        best_score: Best selection score so far (mean fraction of the noise removed), higher is better.
+        best_step: The step it was reached at.
+        skipped_steps: Steps whose gradient was not finite and was not applied.
+        seconds: Training time so far, over all sessions.
+    """
+
+    step: int = 0
+    seed: int = 0
+    best_score: float = float("-inf")
+    best_step: int = 0
+    skipped_steps: int = 0
+    seconds: float = 0.0
+
+
+def save_run(folder: Path, network: Network, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+    """Write everything needed to go on from here; the state comes last, so that it only names what is there."""
+    models.save(folder, network, asdict(state))
+    tensors = {
+        f"{index}.{name}": value.contiguous()
+        for index, moments in optimizer.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+    with replacing(folder / _OPTIMIZER) as temporary:
+        save_file(tensors, temporary, {"step": str(state.step)})
+    with replacing(folder / _STATE) as temporary:
+        temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
+
+
+def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]], RunState]:
+    """Weights, optimizer moments per parameter, and the state of a run.
+
+    Raises:
+        ConfigError: If there is no checkpoint or it is damaged.
+    """
+    if not (folder / _STATE).is_file():
+        raise ConfigError(f"{folder}: no checkpoint to resume; the run had not reached its first validation")
+    network, _ = models.load_network(folder)
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    try:
+        content: dict[str, Any] = json.loads((folder / _STATE).read_text())
+        for key, tensor in load_file(folder / _OPTIMIZER).items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = tensor
+        return network.train(), moments, RunState(**content)
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise ConfigError(f"{folder}: damaged checkpoint ({' '.join(str(error).split())[:160]})") from None

@@ -1,0 +1,243 @@
+"""The training configuration: one typed source for options, defaults and documentation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from empnn.data.sets import NAMES
+from empnn.errors import ConfigError
+from empnn.losses import LOSSES
+from empnn.nn import ModelConfig
+
+
+@dataclass
+class DataConfig:
+    """Which crystals to train on."""
+
+    path: str | None = None
+    """A file, a folder that holds train.csv(.gz), or the root that holds the folder `name`."""
+    name: str | None = None
+    """carbon_24, perov_5 or mp_20, looked for under `path` or the variable EMPNN_DATA."""
+    select_on: str = "dev"
+    """What selects the best weights: `dev`, carved from train, or the split `val`."""
+    dev_fraction: float = 0.05
+    """Part of train that becomes the development set, drawn by composition."""
+
+
+@dataclass
+class NoiseConfig:
+    """Strain noise of the training crystals."""
+
+    sigma: float = 0.2
+    """Deviation of the entries of A; the largest one if the distribution is `uniform`."""
+    distribution: str = "uniform"
+    """`fixed`, or `uniform`: drawn per structure from [0, sigma], so that relaxed crystals stay relaxed."""
+    exponent: float = 1.0
+    """For `uniform`: sigma times u**exponent with u in [0, 1]; above 1 it favours small strains."""
+
+
+@dataclass
+class LossConfig:
+    """What is minimised."""
+
+    name: str = "param_mae"
+    """A key of `empnn.losses.LOSSES`."""
+
+
+@dataclass
+class TrainConfig:
+    """How it is minimised."""
+
+    steps: int = 10_000
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Structures per step."""
+    learning_rate: float = 1e-3
+    """Peak rate of Adam; it rises linearly over `warmup_steps`, then falls to 0 along a cosine (`decay=true`)."""
+    decay: bool = True
+    """Whether the learning rate falls; if not, it stays at its peak."""
+    warmup_steps: int = 200
+    """Steps of linear rise."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    """Seed of the weights, the order of the crystals, the noise and the development set."""
+    out: str | None = None
+    """Run directory; `runs/<data>-<date>-<time>` by default."""
+    validate_every: int = 500
+    """Steps between validations, each of which writes a checkpoint."""
+    validate_sigma: float = 0.1
+    """Noise of the validation."""
+    validate_structures: int = 1000
+    """Validate on at most this many structures, the first of the set."""
+    workers: int = 1
+    """Processes that prepare batches (noise and graphs); 0 prepares them in the training process."""
+    threads: int = 0
+    """Threads of torch; 0 lets torch decide."""
+
+
+@dataclass
+class Config:
+    """Everything that determines a training run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "model": {"action": "first_order", "reduction": "sum", "aggregate": "sum"},
+        "noise": {"sigma": 0.1, "distribution": "fixed"},
+        "train": {"steps": 32_768, "batch_size": 256, "learning_rate": 1e-4, "decay": False, "warmup_steps": 0},
+    },
+}
+"""Named configurations. `paper` follows appendix C; `default` is what the packaged models use."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "data.select_on": ("dev", "val"),
+    "noise.distribution": ("uniform", "fixed"),
+    "loss.name": tuple(LOSSES),
+}
+_POSITIVE = (
+    *("train.steps", "train.batch_size", "train.learning_rate", "train.gradient_clip", "train.validate_every"),
+    *("train.validate_structures", "model.features", "model.radial.count", "model.radial.width", "noise.exponent"),
+    *("model.action_layers", "model.graph.k"),
+)
+
+
+def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Defaults, then a preset or YAML file, then `key=value` overrides.
+
+    `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for
+    `loss.name=X`.
+
+    Raises:
+        ConfigError: If a key does not exist (the nearest is named), a value has the wrong type or is out of range.
+    """
+    layers = [_base(base), _from_overrides(overrides)]
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), *layers)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+    if not isinstance(config, Config):
+        raise ConfigError("the configuration is not a mapping of sections")
+    _check(config)
+    return config
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write the whole configuration as YAML."""
+    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+
+
+def _base(base: str | Path | None) -> DictConfig:
+    if base is None:
+        return DictConfig({})
+    if str(base) in PRESETS:
+        return DictConfig(PRESETS[str(base)])
+    path = Path(base)
+    if not path.is_file():
+        raise ConfigError(f"{base}: neither a file nor a preset ({', '.join(PRESETS)})")
+    try:
+        loaded = OmegaConf.load(path)
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{base}: not a configuration ({str(error).splitlines()[0]})") from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "yaml":
+            raise
+        raise ConfigError(f"{base}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
+    if not isinstance(loaded, DictConfig):
+        raise ConfigError(f"{base}: expected a mapping of sections ({', '.join(_keys(Config))})")
+    _reject_unknown(OmegaConf.to_container(loaded), Config, "")
+    return loaded
+
+
+def _from_overrides(overrides: Sequence[str]) -> DictConfig:
+    result = DictConfig({})
+    for item in overrides:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise ConfigError(f"{item}: expected key=value")
+        if key == "data":
+            key = "data.name" if value in NAMES else "data.path"
+        elif key == "loss":
+            key = "loss.name"
+        _reject_unknown_key(key)
+        layer = OmegaConf.from_dotlist([f"{key}={value}"])
+        result = DictConfig(OmegaConf.merge(result, layer))
+    return result
+
+
+def _keys(section: Any) -> list[str]:
+    return [f.name for f in fields(section)]
+
+
+def _section(section: Any, name: str) -> Any:
+    default = next(f for f in fields(section) if f.name == name)
+    value = default.default_factory() if callable(default.default_factory) else None
+    return value if is_dataclass(value) else None
+
+
+def _all_keys(section: Any, prefix: str = "") -> list[str]:
+    found = []
+    for name in _keys(section):
+        inner = _section(section, name)
+        found += _all_keys(inner, f"{prefix}{name}.") if inner else [prefix + name]
+    return found
+
+
+def _reject_unknown_key(key: str) -> None:
+    known = _all_keys(Config)
+    if key not in known:
+        raise ConfigError(_unknown(key, known))
+
+
+def _reject_unknown(content: Any, section: Any, prefix: str) -> None:
+    for name, value in content.items():
+        if name not in _keys(section):
+            raise ConfigError(_unknown(f"{prefix}{name}", [prefix + k for k in _keys(section)] + _all_keys(Config)))
+        inner = _section(section, name)
+        if inner is not None:
+            if not isinstance(value, dict):
+                raise ConfigError(f"{prefix}{name}: expected a section with {', '.join(_keys(inner))}")
+            _reject_unknown(value, inner, f"{prefix}{name}.")
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    last = key.rpartition(".")[2]
+    same_name = [k for k in known if difflib.get_close_matches(last, [k.rpartition(".")[2]], cutoff=0.75)]
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or same_name or known
+    return f"unknown key {key}; did you mean {nearest[0]}?"
+
+
+def _value(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _check(config: Config) -> None:
+    for key, choices in _CHOICES.items():
+        if _value(config, key) not in choices:
+            raise ConfigError(f"{key}={_value(config, key)}: must be one of {', '.join(choices)}")
+    for key in _POSITIVE:
+        if not _value(config, key) > 0:
+            raise ConfigError(f"{key}={_value(config, key)}: must be positive")
+    for key in ("noise.sigma", "train.warmup_steps", "train.workers", "train.threads", "model.message_layers"):
+        if not _value(config, key) >= 0:
+            raise ConfigError(f"{key}={_value(config, key)}: must not be negative")
+    if not 0 < config.data.dev_fraction < 1:
+        raise ConfigError(f"data.dev_fraction={config.data.dev_fraction}: must lie between 0 and 1")

@@ -1,0 +1,87 @@
+"""The Lightning module: one denoising step, and validation on fixed noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from empnn.crystals import CrystalBatch
+from empnn.losses import LOSSES, ParameterScale
+from empnn.metrics import LatticeMetrics, lattice_metrics
+from empnn.nn import Network
+from empnn.noise import with_fixed_noise
+from empnn.relax import Relaxer
+from empnn.training.checkpoint import RunState
+from empnn.training.config import Config, TrainConfig
+from empnn.training.steps import DenoisingBatch
+
+VALIDATION_SEED = 0
+
+
+class Denoising(lightning.LightningModule):
+    """Learns the deformation that takes strained crystals back to their relaxed cells."""
+
+    def __init__(self, network: Network, config: Config, scale: ParameterScale, state: RunState) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.scale = scale
+        self.state = state
+        self.loss = LOSSES[config.loss.name]
+        self.moments: dict[int, dict[str, Tensor]] = {}
+
+    def training_step(self, batch: DenoisingBatch, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        deformation = self.network(batch.crystals, batch.graph)
+        loss = self.loss(batch.crystals.cell @ deformation.action.mT, batch.relaxed, self.scale)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch.crystals))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Adam with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""
+        settings = self.config.train
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, fused=True)
+        if self.moments:
+            content = optimizer.state_dict()
+            optimizer.load_state_dict({**content, "state": self.moments})
+        first = self.state.step
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: rate_factor(first + done, settings))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm; a gradient that is not finite is dropped and counted, so that no NaN reaches the weights."""
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.gradient_clip)
+        if not bool(torch.isfinite(norm)):
+            optimizer.zero_grad()
+            self.state.skipped_steps += 1
+        self.log("gradient_norm", norm)
+
+
+def rate_factor(step: int, settings: TrainConfig) -> float:
+    """Learning rate of a step as a fraction of the peak."""
+    rise = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    if not settings.decay:
+        return rise
+    return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+
+
+def validate(network: Network, crystals: CrystalBatch, sigma: float) -> LatticeMetrics:
+    """Metrics of one pass over crystals with fixed noise; the network comes back in training mode."""
+    noisy = with_fixed_noise(crystals, sigma, VALIDATION_SEED)
+    relaxed = Relaxer(network, {}).relax_batch(noisy)
+    network.train()
+    return lattice_metrics(noisy.cell, relaxed.cell, crystals.cell)
+
+
+def selection_score(metrics: LatticeMetrics) -> float:
+    """What the best checkpoint maximises: the mean of the fractions removed of lengths and angles."""
+    return (metrics.lengths_removed + metrics.angles_removed) / 2

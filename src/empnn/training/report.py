@@ -1,0 +1,76 @@
+"""What a training run tells its user, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from empnn.metrics import LatticeMetrics
+from empnn.training.checkpoint import RunState
+
+if TYPE_CHECKING:
+    from empnn.training.module import Denoising
+
+_SMOOTHING = 0.98
+_SHOWN_REFUSALS = 5
+
+
+class Reporter:
+    """Prints a line per validation; silent if quiet, and without colour or progress bar outside a terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.interactive = not quiet and self.console.is_terminal
+        self._loss: float | None = None
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, markup=False)
+
+    def started(
+        self, folder: Path, module: Denoising, data: str, train: int, select: int, refused: Sequence[str]
+    ) -> None:
+        """What is about to be trained, on what, and where it goes."""
+        parameters = sum(p.numel() for p in module.network.parameters())
+        self.note(
+            f"{folder}: {data}, {train:,} crystals to train on, {select:,} to select by; "
+            f"{parameters:,} parameters; steps {module.state.step:,} to {module.config.train.steps:,}"
+        )
+        for message in refused[:_SHOWN_REFUSALS]:
+            self.note(f"left out: {message}")
+        if len(refused) > _SHOWN_REFUSALS:
+            self.note(f"left out: {len(refused) - _SHOWN_REFUSALS} more")
+
+    def step(self, loss: float) -> None:
+        """Follow the smoothed loss."""
+        self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
+
+    def validated(self, state: RunState, steps: int, metrics: LatticeMetrics, better: bool) -> None:
+        """One line per validation: loss, improvement and fraction removed, time left."""
+        left = state.seconds / state.step * (steps - state.step)
+        self.note(
+            f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  "
+            f"improvement {metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg  "
+            f"removed {metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
+            f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
+        )
+
+    def interrupted(self, folder: Path, state: RunState) -> None:
+        """Where to go on."""
+        self.note(f"stopped at step {state.step:,}; go on with: empnn train --resume {folder}")
+
+    def finished(self, folder: Path, state: RunState) -> None:
+        """What was written where."""
+        skipped = f"; {state.skipped_steps} steps with a gradient that was not finite" if state.skipped_steps else ""
+        self.note(
+            f"done in {_clock(state.seconds)}{skipped}; best weights (step {state.best_step:,}) in {folder / 'best'}, "
+            f"use them with --model {folder}"
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
