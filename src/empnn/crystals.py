@@ -53,7 +53,7 @@ class CrystalBatch:
         return torch.bincount(self.batch, minlength=len(self))
 
     @property
-    def starts(self) -> Int64[Tensor, " structures+1"]:
+    def starts(self) -> Int64[Tensor, " structures_and_end"]:
         """Index of the first atom of each structure, and the total at the end."""
         return torch.cat([self.batch.new_zeros(1), self.sizes.cumsum(0)])
 
@@ -196,7 +196,8 @@ def to_batch(crystal: Atoms | Structure) -> CrystalBatch:
 def replace_cell(crystal: Atoms | Structure, cell: np.ndarray) -> Atoms | Structure:
     """A copy of the crystal in another cell: fractional coordinates (as the caller wrote them) and species stay.
 
-    Results of a calculator and fixed-atom constraints do not survive on ASE `Atoms`; info and arrays do.
+    On ASE `Atoms` info, arrays and constraints survive (fixed atoms keep their fractional coordinates too), results
+    of a calculator do not.
     """
     from pymatgen.core import Lattice, Structure
 
@@ -206,9 +207,8 @@ def replace_cell(crystal: Atoms | Structure, cell: np.ndarray) -> Atoms | Struct
         return structure
     atoms: Atoms = crystal.copy()
     frac = _solve_frac(np.asarray(atoms.cell.array), atoms.positions)
-    atoms.set_constraint()
-    atoms.set_cell(cell, scale_atoms=False)
-    atoms.set_positions(frac @ cell)
+    atoms.set_cell(cell, scale_atoms=False, apply_constraint=False)
+    atoms.set_positions(frac @ cell, apply_constraint=False)
     return atoms
 
 
@@ -218,9 +218,12 @@ def _solve_frac(cell: np.ndarray, positions: np.ndarray) -> np.ndarray:
     if not cell.any():
         raise CrystalError("it has no lattice; give it three lattice vectors")
     try:
-        return np.linalg.solve(cell.T, positions.T).T
+        frac: np.ndarray = np.linalg.solve(cell.T, positions.T).T
     except np.linalg.LinAlgError:
-        raise CrystalError("its lattice vectors are linearly dependent (volume 0); correct the cell") from None
+        frac = np.full_like(positions, np.inf)
+    if np.isfinite(positions).all() and not np.isfinite(frac).all():
+        raise CrystalError("its lattice vectors are linearly dependent (volume 0); correct the cell")
+    return frac
 
 
 def _arrays(batch: CrystalBatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

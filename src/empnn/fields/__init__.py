@@ -6,13 +6,14 @@ SL3(Z). To add one: write a class with `formula` and `__call__`, and a line in `
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from empnn.fields.ketbra import KetBra
 
 
+@runtime_checkable
 class EdgeField(Protocol):
     """What a vector field on edges is."""
 

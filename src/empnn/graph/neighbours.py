@@ -40,7 +40,7 @@ class Graph:
         image: Lattice translation of the target, in the basis of the cell. Per edge.
         vectors: v = (frac[j] - frac[i] + image) @ cell, angstrom. Per edge.
         batch: Structure the edge belongs to, ascending. Per edge.
-        n_atoms: Atoms in the batch.
+        atom_batch: Structure an atom belongs to, ascending. Per atom.
         n_structures: Structures in the batch.
     """
 
@@ -49,15 +49,20 @@ class Graph:
     image: Int64[Tensor, "edges 3"]
     vectors: Float64[Tensor, "edges 3"]
     batch: Int64[Tensor, " edges"]
-    n_atoms: int
+    atom_batch: Int64[Tensor, " atoms"]
     n_structures: int
 
     def __len__(self) -> int:
         return self.source.shape[0]
 
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in the batch."""
+        return self.atom_batch.shape[0]
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The same graph on another device; dtypes stay as they are."""
-        names = ("source", "target", "image", "vectors", "batch")
+        names = ("source", "target", "image", "vectors", "batch", "atom_batch")
         moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names}
         return replace(self, **moved)
 
@@ -188,7 +193,7 @@ def _build(crystals: CrystalBatch, select: Callable[[_Search], _Edges]) -> Graph
         image=torch.from_numpy(image),
         vectors=torch.from_numpy(vectors),
         batch=torch.from_numpy(edge_batch),
-        n_atoms=crystals.n_atoms,
+        atom_batch=crystals.batch,
         n_structures=len(crystals),
     )
 

@@ -21,7 +21,7 @@ class GraphConfig:
 
     rule: str = "knn"
     """`knn` or `cutoff`."""
-    k: int = 8
+    k: int = 16
     """Neighbours of each atom for `knn`; the last shell is never split."""
     radius: float = 5.0
     """Longest edge for `cutoff`, in angstrom."""
@@ -61,6 +61,8 @@ class ModelConfig:
     """k of equation 18, used by `reduction=sum`."""
     weight_limit: float | None = None
     """Bound on the absolute edge weights."""
+    strain_gate: bool = True
+    """Let each layer scale its isotropic and deviatoric strain by what the strain so far tells; not in the paper."""
     aggregate: str = "mean"
     """Messages of an atom's edges: `mean` or `sum`."""
     graph: GraphConfig = field(default_factory=GraphConfig)
@@ -133,10 +135,11 @@ class DeformLayer(nn.Module):
         graph: Graph,
         vectors: Float[Tensor, "edges 3"],
         radial: Float[Tensor, "edges radial"],
-    ) -> tuple[Float[Tensor, "atoms features"], Float[Tensor, "structures 3 3"]]:
-        """Updated atom features and this layer's h."""
+        strain: Float[Tensor, "structures 3 3"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Updated atom features, this layer's h, and the sum of the exponents so far."""
         atoms = self.message(atoms, graph, radial)
-        return atoms, self.action(atoms, graph, vectors, radial)
+        return atoms, *self.action(atoms, graph, vectors, radial, strain)
 
 
 class EMPNN(nn.Module):
@@ -160,9 +163,10 @@ class EMPNN(nn.Module):
         vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
         atoms, radial = self.encoder(crystals.numbers, graph, vectors)
         total = torch.eye(3, dtype=torch.float64, device=vectors.device).expand(len(crystals), 3, 3)
+        strain = vectors.new_zeros(len(crystals), 3, 3)
         steps = []
         for layer in self.layers:
-            atoms, action = layer(atoms, graph, vectors, radial)
+            atoms, action, strain = layer(atoms, graph, vectors, radial, strain)
             vectors = (action.index_select(0, graph.batch) @ vectors.unsqueeze(-1)).squeeze(-1)
             radial = self.encoder.basis(vectors)
             total = action.to(torch.float64) @ total
@@ -199,4 +203,5 @@ def action_settings(config: ModelConfig) -> ActionSettings:
         reduction="sum" if config.reduction == "sum" else "mean",
         scale=config.action_scale,
         weight_limit=config.weight_limit,
+        gate=config.strain_gate,
     )

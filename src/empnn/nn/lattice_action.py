@@ -16,6 +16,7 @@ from empnn.nn.message_passing import EdgeLinear
 Reduction = Literal["mean", "sum"]
 
 EXPONENT_LIMIT = 0.5
+GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 
 
 def limit_exponent(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
@@ -55,6 +56,7 @@ class ActionSettings:
         scale: k of equation 18.
         weight_limit: Bound on the absolute weights, or None. Under `mean` it bounds the strain of one layer to that
             value per field.
+        gate: Whether a `StrainGate` scales the exponent.
     """
 
     fields: FieldSet
@@ -62,10 +64,52 @@ class ActionSettings:
     reduction: Reduction
     scale: float
     weight_limit: float | None
+    gate: bool
+
+
+class StrainGate(nn.Module):
+    """Scales the isotropic and the deviatoric part of an exponent by functions of invariants.
+
+    How far a crystal is from equilibrium shows in its shape before it shows in its volume: equal bonds have become
+    unequal. The gate reads the size of both parts of the strain found so far, and the mean atom features, and learns
+    how much of each to believe. A crystal whose shape is right then keeps its volume. The parts are scaled as a whole,
+    so the equivariance of the exponent is kept; supercells give the same.
+    """
+
+    sizes: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("sizes", torch.tensor(GATE_SIZES), persistent=False)
+        self.hidden = nn.Linear(features + 2 * len(GATE_SIZES), features)
+        self.factors = nn.Linear(features, 2)
+
+    def forward(
+        self,
+        exponent: Float[Tensor, "structures 3 3"],
+        strain: Float[Tensor, "structures 3 3"],
+        mean_features: Float[Tensor, "structures features"],
+    ) -> Float[Tensor, "structures 3 3"]:
+        """The scaled exponent of a layer.
+
+        Args:
+            exponent: What the layer's edges ask for.
+            strain: Sum of the exponents so far, this one included.
+            mean_features: Mean atom features.
+        """
+        invariants = [self._levels(part) for part in _split(strain)]
+        factors = 2 * torch.sigmoid(self.factors(silu(self.hidden(torch.cat([mean_features, *invariants], dim=-1)))))
+        isotropic, deviatoric = _split(exponent)
+        return factors[:, 0, None, None] * isotropic + factors[:, 1, None, None] * deviatoric
+
+    def _levels(self, part: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures levels"]:
+        """Squared Frobenius norm n^2 as n^2 / (n^2 + s^2) for several sizes s: bounded, smooth at 0."""
+        squared = part.square().sum((-2, -1)).unsqueeze(-1)
+        return squared / (squared + self.sizes.square())
 
 
 class LatticeAction(nn.Module):
-    """h of one layer: weigh each edge's field by an invariant function of its atoms and length, reduce, act.
+    """Deformation h of one layer: weigh each edge's field by its atoms and length, reduce over edges, act.
 
     w = W' silu(W [h_i || h_j || rbf(r)]) (equations 16, 20). h(Q M) = Q h(M) Q^T under O(3); invariant under
     translations, SL3(Z) and S_n, and with the mean reduction under the choice of a supercell.
@@ -77,6 +121,7 @@ class LatticeAction(nn.Module):
         self.act = ACTIONS[settings.action]
         self.edge = EdgeLinear(features, radial)
         self.weight = nn.Linear(features, len(settings.fields.edges), bias=False)
+        self.gate = StrainGate(features) if settings.gate else None
 
     def forward(
         self,
@@ -84,19 +129,44 @@ class LatticeAction(nn.Module):
         graph: Graph,
         vectors: Float[Tensor, "edges 3"],
         radial: Float[Tensor, "edges radial"],
-    ) -> Float[Tensor, "structures 3 3"]:
-        """Deformation h of each structure, acting as `cell @ h.T`."""
+        strain: Float[Tensor, "structures 3 3"],
+    ) -> tuple[Float[Tensor, "structures 3 3"], Float[Tensor, "structures 3 3"]]:
+        """Deformation h of each structure, acting as `cell @ h.T`, and the sum of the exponents so far.
+
+        Args:
+            atoms: Atom features.
+            graph: Neighbour graph.
+            vectors: Edge vectors in the current lattice, angstrom.
+            radial: Radial basis of their lengths.
+            strain: Sum of the exponents of the layers before.
+        """
+        exponent = self._exponent(atoms, graph, vectors, radial)
+        if self.gate is not None:
+            exponent = self.gate(exponent, strain + exponent, _mean_per_structure(atoms, graph))
+        return self.act(exponent), strain + exponent
+
+    def _exponent(self, atoms: Tensor, graph: Graph, vectors: Tensor, radial: Tensor) -> Tensor:
         weights = self.weight(silu(self.edge(atoms, graph, radial)))
         limit = self.settings.weight_limit
         if limit is not None:
             weights = limit * (2 * torch.sigmoid(weights) - 1)
         fields = torch.stack([field(vectors) for field in self.settings.fields.edges], dim=1)
         weighted = (weights[..., None, None] * fields).sum(1)
-        exponent = weighted.new_zeros(graph.n_structures, 3, 3).index_add(0, graph.batch, weighted)
-        return self.act(exponent * self._scale(graph).to(exponent.dtype))
-
-    def _scale(self, graph: Graph) -> Tensor:
+        exponent: Tensor = weighted.new_zeros(graph.n_structures, 3, 3).index_add(0, graph.batch, weighted)
         if self.settings.reduction == "sum":
-            return torch.tensor(self.settings.scale, device=graph.batch.device)
+            return exponent * self.settings.scale
         edges = torch.bincount(graph.batch, minlength=graph.n_structures).clamp_min(1)
-        return (1 / edges)[:, None, None]
+        return exponent / edges.to(exponent.dtype)[:, None, None]
+
+
+def _split(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Isotropic part (tr / 3) I and the rest, of matrices (structures, 3, 3)."""
+    third = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)
+    isotropic = third[:, None, None] * torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    return isotropic, matrix - isotropic
+
+
+def _mean_per_structure(atoms: Tensor, graph: Graph) -> Tensor:
+    total = atoms.new_zeros(graph.n_structures, atoms.shape[1]).index_add(0, graph.atom_batch, atoms)
+    sizes = torch.bincount(graph.atom_batch, minlength=graph.n_structures)
+    return total / sizes.to(atoms.dtype).unsqueeze(-1)

@@ -35,11 +35,11 @@ class DataConfig:
 class NoiseConfig:
     """Strain noise of the training crystals."""
 
-    sigma: float = 0.2
+    sigma: float = 0.25
     """Deviation of the entries of A; the largest one if the distribution is `uniform`."""
     distribution: str = "uniform"
     """`fixed`, or `uniform`: drawn per structure from [0, sigma], so that relaxed crystals stay relaxed."""
-    exponent: float = 1.0
+    exponent: float = 2.0
     """For `uniform`: sigma times u**exponent with u in [0, 1]; above 1 it favours small strains."""
 
 
@@ -97,7 +97,13 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "model": {"action": "first_order", "reduction": "sum", "aggregate": "sum"},
+        "model": {
+            "action": "first_order",
+            "reduction": "sum",
+            "aggregate": "sum",
+            "strain_gate": False,
+            "graph": {"rule": "knn", "k": 8},
+        },
         "noise": {"sigma": 0.1, "distribution": "fixed"},
         "train": {"steps": 32_768, "batch_size": 256, "learning_rate": 1e-4, "decay": False, "warmup_steps": 0},
     },

@@ -58,9 +58,12 @@ class Reporter:
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
         )
 
-    def interrupted(self, folder: Path, state: RunState) -> None:
+    def interrupted(self, folder: Path, step: int, saved: int) -> None:
         """Where to go on."""
-        self.note(f"stopped at step {state.step:,}; go on with: empnn train --resume {folder}")
+        if saved:
+            self.note(f"stopped at step {step:,}; go on from step {saved:,} with: empnn train --resume {folder}")
+        else:
+            self.note(f"stopped at step {step:,}, before the first checkpoint; remove {folder} and start again")
 
     def finished(self, folder: Path, state: RunState) -> None:
         """What was written where."""

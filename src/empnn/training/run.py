@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -133,7 +134,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
         num_workers=settings.workers,
         prefetch_factor=4 if settings.workers else None,
     )
-    checkpoints = Checkpoints(folder, data, reporter)
+    checkpoints = Checkpoints(folder, data, reporter, state.step)
     with _quiet_lightning():
         trainer = lightning.Trainer(
             accelerator="auto",
@@ -151,21 +152,34 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
             log_every_n_steps=min(50, settings.validate_every),
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, loader)
-    if checkpoints.interrupted:
-        raise KeyboardInterrupt
+        _fit_interruptible(trainer, module, loader, checkpoints)
     reporter.finished(folder, state)
     return folder
+
+
+def _fit_interruptible(
+    trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch], checkpoints: Checkpoints
+) -> None:
+    """Fit; Ctrl-C stays a KeyboardInterrupt, where Lightning makes it an exit and ignores the signal from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader)
+    except SystemExit:
+        if not checkpoints.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 class Checkpoints(Callback):
     """Validates every `validate_every` steps, keeps the last and the best weights, counts time."""
 
-    def __init__(self, folder: Path, data: RunData, reporter: Reporter) -> None:
+    def __init__(self, folder: Path, data: RunData, reporter: Reporter, saved_step: int) -> None:
         self.folder = folder
         self.data = data
         self.reporter = reporter
         self.interrupted = False
+        self._saved_step = saved_step
         self._since = time.perf_counter()
 
     def on_train_batch_end(
@@ -190,6 +204,7 @@ class Checkpoints(Callback):
             state.best_score, state.best_step = score, state.step
             models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
         save_run(self.folder / "last", module.network, trainer.optimizers[0], replace(state))
+        self._saved_step = state.step
         module.log_dict({k: float(v) for k, v in metrics.as_dict().items()})
         self.reporter.validated(state, settings.steps, metrics, better)
 
@@ -197,7 +212,7 @@ class Checkpoints(Callback):
         """Tell where an interrupted run can be resumed."""
         if isinstance(exception, KeyboardInterrupt):
             self.interrupted = True
-            self.reporter.interrupted(self.folder, pl_module.state)
+            self.reporter.interrupted(self.folder, pl_module.state.step, self._saved_step)
 
     def _card(self, module: Denoising, metrics: dict[str, Any]) -> dict[str, Any]:
         config = module.config

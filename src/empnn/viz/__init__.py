@@ -1,0 +1,1 @@
+"""Pictures of crystals and of what a relaxation did to them."""
