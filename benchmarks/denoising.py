@@ -16,6 +16,7 @@ from empnn.evaluate import denoise
 MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.3)
 SEED = 0
+START, END = "<!-- figures -->", "<!-- /figures -->"
 PAPER = {"carbon_24": (0.107, 1.375), "mp_20": (0.124, 1.479), "perov_5": (0.303, 6.438)}
 """Best improvement in the paper's Table 2 (sigma 0.1, its own noise and splits), in angstrom and degrees."""
 
@@ -31,7 +32,7 @@ def measure() -> dict[str, Any]:
             rows.append({"data": name, "split": "val", "model": model, **figures})
             print(markdown([rows[-1]]).splitlines()[-1])
     return {
-        "description": "Denoising of all structures of val with one fixed noise each; lengths in angstrom, angles in degrees",
+        "description": "Denoising of all of val, one fixed noise per structure; angstrom and degrees",
         "paper_best_improvement": PAPER,
         "rows": rows,
     }
@@ -54,11 +55,27 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def fill(readme: Path, table: str) -> None:
+    """Put the table between the markers of the README."""
+    before, rest = readme.read_text().split(START)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{START}\n{table}\n{END}{after}")
+
+
+def main() -> None:
+    """Measure, write the result file and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/denoising.json"))
-    out = parser.parse_args().out
+    parser.add_argument("--readme", type=Path, help="also put the table into this file")
+    options = parser.parse_args()
     result = measure()
-    with replacing(out) as temporary:
+    with replacing(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"\n{markdown(result['rows'])}\n\nwrote {out}")
+    table = markdown(result["rows"])
+    print(f"\n{table}\n\nwrote {options.out}")
+    if options.readme:
+        fill(options.readme, table)
+
+
+if __name__ == "__main__":
+    main()

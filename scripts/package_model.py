@@ -5,6 +5,7 @@ Usage: python scripts/package_model.py RUN NAME [--passes N] [--note TEXT]
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from empnn.data.sets import load_split, locate
 from empnn.evaluate import denoise
 from empnn.relax import Relaxer
 from empnn.training.config import load_config
+from empnn.training.run import STRAIN_LIMIT_SIGMAS
 
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.3)
 SEED = 0
@@ -52,11 +54,11 @@ def card(run: Path, passes: int, note: str, commit: str) -> dict[str, Any]:
         "command": f"empnn train configs/{run.name}.yaml",
         "commit": commit,
         "packaged": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__.partition('+')[0]}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}",
         "training_minutes": round(state["seconds"] / 60, 1),
         "structures": trained["structures"],
         "elements": trained["elements"],
-        "strain_limit": trained["strain_limit"],
+        "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
         "passes": passes,
         "step": trained["step"],
         "selected_on": trained["selected_on"],

@@ -4,7 +4,7 @@ import torch
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters, volume
-from empnn.graph import cutoff
+from empnn.graph import knn
 
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
@@ -16,16 +16,23 @@ def refusals(crystals: CrystalBatch) -> list[str | None]:
     """For each structure the reason it is refused, `what; what to do`, or None.
 
     Refused are a volume under 0.5 cubic angstrom per atom (which covers |det(cell)| = 0), a lattice vector longer
-    than 10^4 angstrom and two atoms within 0.3 angstrom. A left-handed cell is fine. Invariant under Euc(3), S_n
-    and, but for the length of a vector, SL3(Z).
+    than 10^4 angstrom and two atoms (or an atom and its image) within 0.3 angstrom. A left-handed or skewed cell is
+    fine. Invariant under Euc(3), S_n and, but for the length of a vector, SL3(Z).
     """
     per_atom = (volume(crystals.cell) / crystals.sizes).tolist()
     longest = lattice_parameters(crystals.cell)[:, :3].amax(1).tolist()
     found: list[str | None] = [_bad_cell(v, length) for v, length in zip(per_atom, longest, strict=True)]
-    sound = [i for i, reason in enumerate(found) if reason is None]
-    for index, reason in _overlaps(crystals.select(sound)).items():
-        found[sound[index]] = reason
+    sound = [index for index, reason in enumerate(found) if reason is None]
+    for index, reason in zip(sound, _overlaps(crystals.select(sound)), strict=True):
+        found[index] = reason
     return found
+
+
+def is_collapsed(cell: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    """Which cells (structures, 3, 3) a network made unusable: not finite, or flat. Invariant under SL3(Z)."""
+    per_atom = volume(cell.nan_to_num()) / sizes
+    usable: torch.Tensor = torch.isfinite(cell).all(-1).all(-1) & torch.isfinite(per_atom)
+    return ~(usable & (per_atom >= MIN_VOLUME_PER_ATOM))
 
 
 def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain_limit: float) -> list[list[str]]:
@@ -35,10 +42,11 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
         before: The crystals as given.
         after: Relaxed cells (structures, 3, 3), angstrom.
         elements: Atomic numbers the model was trained on; empty if unknown.
-        strain_limit: Largest entry of the Hencky strain that the model was trained to remove.
+        strain_limit: Largest principal Hencky strain that the model was trained to remove.
     """
     per_atom = volume(after) / before.sizes
-    change = torch.linalg.matrix_norm(torch.linalg.solve(before.cell, after) - torch.eye(3, dtype=after.dtype), ord=2)
+    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after))
+    strain = stretches.log().abs().amax(-1)
     reasons: list[list[str]] = []
     for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
         found = []
@@ -47,8 +55,8 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
             found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
         if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
             found.append(f"relaxed volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
-        if change[index] > strain_limit:
-            found.append(f"deformed by {change[index]:.0%}, more than the model was trained to remove")
+        if strain[index] > strain_limit:
+            found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
         reasons.append(found)
     return reasons
 
@@ -64,19 +72,31 @@ def _bad_cell(per_atom: float, longest: float) -> str | None:
     return None
 
 
-def _overlaps(crystals: CrystalBatch) -> dict[int, str]:
-    if len(crystals) == 0:
-        return {}
-    graph = cutoff(MIN_DISTANCE)(crystals)
-    starts = crystals.starts
-    found: dict[int, str] = {}
+def _overlaps(crystals: CrystalBatch) -> list[str | None]:
+    """The closest pair of atoms of each structure, where it is too close.
+
+    Nearest neighbours are searched, for they are cheap in a cell of any size.
+    """
+    try:
+        graph = knn(1)(crystals)
+    except ValueError:
+        if len(crystals) > 1:
+            return [_overlaps(crystals.select([index]))[0] for index in range(len(crystals))]
+        return ["its cell is so skewed that no compact basis is found; write it in a more compact basis"]
+    found: list[str | None] = [None] * len(crystals)
     lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)
-    for edge in range(len(graph)):
+    close = torch.nonzero(lengths <= MIN_DISTANCE).squeeze(-1)
+    for edge in close[lengths[close].argsort(descending=True)].tolist():
         index = int(graph.batch[edge])
-        first, second = (int(t[edge] - starts[index]) for t in (graph.source, graph.target))
-        pair = f"atoms {first} and {second}" if first != second else f"atom {first} and its periodic image"
-        found.setdefault(index, f"{pair} overlap ({float(lengths[edge]):.3f} angstrom apart); remove or move one")
+        first, second = sorted(int(end[edge] - crystals.starts[index]) for end in (graph.source, graph.target))
+        found[index] = _overlap(first, second, float(lengths[edge]))
     return found
+
+
+def _overlap(first: int, second: int, distance: float) -> str:
+    pair = f"atoms {first} and {second}" if first != second else f"atom {first} and its periodic image"
+    what_to_do = "remove or move one" if first != second else "correct the lattice vectors"
+    return f"{pair} overlap ({distance:.3f} angstrom apart); {what_to_do}"
 
 
 def _symbol(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,7 @@ app = typer.Typer(
     help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,6 +32,9 @@ app = typer.Typer(
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory.")]
+Passes = Annotated[
+    int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
 
 INTERRUPTED = 130
@@ -46,26 +51,34 @@ def reports_errors(command: Command) -> Command:
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
-        except (ConfigError, CrystalError) as error:
+            with warnings.catch_warnings():
+                # What libraries warn their programmers of is no concern of whoever types a command.
+                warnings.simplefilter("ignore")
+                return command(*args, **kwargs)
+        except ConfigError as error:
+            _fail(f"empnn: {error}")
+        except CrystalError as error:
             _fail(str(error))
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "))
+            _fail(f"empnn: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
         except MemoryError:
-            _fail("out of memory; use a smaller --batch-atoms or train.batch_size")
+            _fail("empnn: out of memory; use a smaller --batch-atoms or train.batch_size")
         except KeyboardInterrupt:
-            _fail("interrupted", INTERRUPTED)
+            _fail("empnn: interrupted", INTERRUPTED)
 
     return wrapper  # type: ignore[return-value]
 
 
 def _fail(message: str, status: int = 1) -> None:
-    _stderr().print(f"empnn: {message}", markup=False)
+    """Print one line on stderr and leave."""
+    _stderr().print(" ".join(message.split()), markup=False)
     raise typer.Exit(status)
 
 
 def _stderr(quiet: bool = False) -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
 
 
 def _print_json(content: object) -> None:
@@ -83,10 +96,10 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 @reports_errors
 def relax(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Files of crystals.", show_default=False)],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN", help="Files of crystals.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its name tells the format.")],
     model: Model = "mp-20",
-    passes: Annotated[int | None, typer.Option(min=1, help="Applications of the network [model's own].")] = None,
+    passes: Passes = None,
     device: Device = "cpu",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")] = False,
@@ -98,7 +111,7 @@ def relax(
     from empnn.relax import load
     from empnn.relax_files import REFUSED, RelaxOptions, relax_files
 
-    console = _stderr(quiet)
+    console = _stderr()
     options = RelaxOptions(passes=passes, batch_atoms=batch_atoms, strict=strict, keep_failed=keep_failed)
     columns = (TextColumn("relaxing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
@@ -107,16 +120,17 @@ def relax(
         def show(outcome: Any) -> None:
             progress.advance(task)
             if outcome.status == REFUSED:
-                _stderr().print(outcome.line, markup=False)
+                console.print(outcome.line, markup=False)
 
         result = relax_files(inputs, output, load(model, device), options, show)
     if as_json:
         _print_json(result.as_dict())
     relaxed = len(result.outcomes) - result.skipped
     suspect = sum(o.status == "suspect" for o in result.outcomes)
-    doubtful = f" ({suspect} suspect, see --json)" if suspect else ""
+    doubtful = f" ({suspect:,} suspect: see empnn_warnings in the output, or --json)" if suspect else ""
     written = f"wrote {result.written:,} to {output}" if result.written else "nothing written"
-    console.print(f"{relaxed:,} relaxed{doubtful}, {result.skipped:,} skipped; {written}", markup=False)
+    if not quiet:
+        console.print(f"{relaxed:,} relaxed{doubtful}, {result.skipped:,} skipped; {written}", markup=False)
     if result.skipped:
         raise typer.Exit(1)
 
@@ -161,7 +175,7 @@ def evaluate(
     reference: Annotated[
         Path | None, typer.Option(help="True relaxed crystals of --data, in its order; no noise is added then.")
     ] = None,
-    passes: Annotated[int | None, typer.Option(min=1, help="Applications of the network [model's own].")] = None,
+    passes: Passes = None,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")] = None,
     quiet: Quiet = False,
@@ -215,6 +229,9 @@ def models(
         _print_json(cards[name] if name else cards)
         return
     if quiet:
+        return
+    if not cards:
+        _stderr().print("no models are packaged; give --model a model folder or a run directory")
         return
     table = Table()
     for column in ("name", "trained on", "removed at sigma 0.1 (lengths / angles)", "licence of the data"):

@@ -16,6 +16,8 @@ from empnn.metrics import LatticeMetrics, lattice_metrics
 from empnn.noise import with_fixed_noise
 from empnn.relax import Relaxer
 
+MAX_SIGMA = 1.0
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -50,10 +52,10 @@ def denoise(
     """Strain every crystal with fixed noise, relax it and compare with where it came from.
 
     Raises:
-        ConfigError: If sigma is negative.
+        ConfigError: If sigma is not between 0 and 1, or the model makes a cell unusable.
     """
-    if not sigma >= 0:
-        raise ConfigError(f"--noise {sigma}: must not be negative")
+    if not 0 <= sigma <= MAX_SIGMA:
+        raise ConfigError(f"--noise {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
     noisy = with_fixed_noise(crystals, sigma, seed)
     return _score(relaxer, noisy, crystals, sigma, seed, passes)
 
@@ -80,7 +82,8 @@ def load_crystals(data: Path, split: str) -> CrystalBatch:
     """
     loaded = load_split(data, split) if data.is_dir() else load_file(data)
     if loaded.refused:
-        raise ConfigError(f"{loaded.refused[0]} (and {len(loaded.refused) - 1} more); a benchmark needs all structures")
+        more = f" (and {len(loaded.refused) - 1} more)" if len(loaded.refused) > 1 else ""
+        raise ConfigError(f"{loaded.refused[0]}{more}; a benchmark needs all structures")
     return loaded.crystals
 
 
@@ -95,4 +98,7 @@ def _score(
     started = time.perf_counter()
     after = relaxer.relax_batch(before, passes)
     seconds = time.perf_counter() - started
+    failed = int((~torch.isfinite(after.cell)).any(-1).any(-1).sum())
+    if failed:
+        raise ConfigError(f"the model turned {failed} of {len(after)} cells into unusable ones; it cannot be scored")
     return Evaluation(lattice_metrics(before.cell, after.cell, truth.cell), sigma, seed, seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from empnn import models
-from empnn.checks import doubts, refusals
+from empnn.checks import doubts, is_collapsed, refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain, polar_factor
@@ -72,11 +72,11 @@ class Relaxer:
     def relax(self, structures: Crystal, passes: int | None = None, batch_atoms: int = ...) -> Relaxation: ...
 
     @overload
-    def relax(self, structures: Sequence[Crystal], passes: int | None = None, batch_atoms: int = ...) -> Relaxation: ...
+    def relax(self, structures: Iterable[Crystal], passes: int | None = None, batch_atoms: int = ...) -> Relaxation: ...
 
     def relax(
         self,
-        structures: Crystal | Sequence[Crystal],
+        structures: Crystal | Iterable[Crystal],
         passes: int | None = None,
         batch_atoms: int = DEFAULT_BATCH_ATOMS,
     ) -> Relaxation:
@@ -85,18 +85,25 @@ class Relaxer:
         Equivariant: the result does not depend on orientation, origin, order of the atoms or choice of basis.
 
         Args:
-            structures: pymatgen `Structure` or ASE `Atoms`, one or a sequence.
+            structures: pymatgen `Structure` or ASE `Atoms`, one or any number.
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
 
         Raises:
-            CrystalError: If a single crystal is unusable. In a sequence it is None, and its status says why.
+            CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
+            TypeError: If something is neither a crystal nor None.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
         from ase import Atoms
         from pymatgen.core import Structure
 
+        passes = self.passes if passes is None else passes
+        if passes < 1 or batch_atoms < 1:
+            raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
+        # A pymatgen Structure is itself a sequence (of sites).
         if not isinstance(structures, Atoms | Structure):
+            if isinstance(structures, str | Path) or not isinstance(structures, Iterable):
+                raise TypeError(f"expected ASE Atoms or pymatgen Structures, got {type(structures).__name__}")
             return self._relax_many(list(structures), passes, batch_atoms)
         many = self._relax_many([structures], passes, batch_atoms)
         if many.structures[0] is None:
@@ -110,25 +117,28 @@ class Relaxer:
         )
 
     def relax_cells(self, crystals: CrystalBatch, passes: int | None = None) -> Float64[Tensor, "steps structures 3 3"]:
-        """Stretches P of all steps, so that `cell @ P[-1]` is the relaxed cell.
+        """Stretches P of all steps, so that `cell @ P[-1]` is the relaxed cell; NaN where the network fails.
 
         Args:
             crystals: Usable crystals, small enough to be one batch.
             passes: How often the network is applied; the model's own number by default.
         """
-        passes = self.passes if passes is None else passes
-        if passes < 1:
-            raise ValueError(f"passes must be at least 1, got {passes}")
-        total = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
+        identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
+        total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
         steps = []
         with torch.inference_mode():
-            for _ in range(passes):
+            for _ in range(self.passes if passes is None else passes):
                 moved = crystals.with_cell(crystals.cell @ total.mT)
                 graph = self.network.rule(moved).to(self.device)
                 deformation = self.network(moved.to(self.device), graph)
                 steps.append(deformation.steps.cpu() @ total)
+                finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
+                failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
+                # One failure must not spoil its batch: no decomposition and no graph survives such a cell.
+                steps[-1] = torch.where(failed[:, None, None], identity, steps[-1])
                 total = steps[-1][-1]
-        return polar_factor(torch.cat(steps))
+            stretches = polar_factor(torch.cat(steps))
+        return torch.where(failed[:, None, None], torch.nan, stretches)
 
     def relax_batch(
         self, crystals: CrystalBatch, passes: int | None = None, batch_atoms: int = DEFAULT_BATCH_ATOMS
@@ -138,25 +148,23 @@ class Relaxer:
         return CrystalBatch.cat([p.with_cell(p.cell @ self.relax_cells(p, passes)[-1]) for p in parts])
 
     def _relax_many(self, given: list[Crystal], passes: int | None, batch_atoms: int) -> Relaxation:
-        if batch_atoms < 1:
-            raise ValueError(f"batch_atoms must be at least 1, got {batch_atoms}")
-        results: list[_Result] = [_Result() for _ in given]
-        batches: list[CrystalBatch] = []
-        usable: list[int] = []
-        for position, (crystal, result) in enumerate(zip(given, results, strict=True)):
+        results = [_Result() for _ in given]
+        batches: dict[int, CrystalBatch] = {}
+        for position, crystal in enumerate(given):
             try:
-                batch = to_batch(crystal)
-                refusal = refusals(batch)[0]
-                if refusal:
-                    raise CrystalError(refusal)
-                batches.append(batch)
-                usable.append(position)
+                batches[position] = _converted(crystal)
             except CrystalError as error:
-                result.status = f"refused: {error}"
-        for part in _parts([b.n_atoms for b in batches], batch_atoms):
-            crystals = CrystalBatch.cat([batches[i] for i in part])
+                results[position].status = f"refused: {error}"
+        for position, reason in zip(list(batches), refusals(CrystalBatch.cat(list(batches.values()))), strict=True):
+            if reason is not None:
+                results[position].status = f"refused: {reason}"
+                del batches[position]
+        usable = list(batches)
+        for part in _parts([b.n_atoms for b in batches.values()], batch_atoms):
+            crystals = CrystalBatch.cat([batches[usable[i]] for i in part])
             stretches = self.relax_cells(crystals, passes)
-            warnings = doubts(crystals, crystals.cell @ stretches[-1], self.elements, self.strain_limit)
+            relaxed = torch.nan_to_num(crystals.cell @ stretches[-1], nan=1.0)
+            warnings = doubts(crystals, relaxed, self.elements, self.strain_limit)
             for row, i in enumerate(part):
                 position = usable[i]
                 results[position].fill(given[position], crystals.cell[row], stretches[:, row], warnings[row])
@@ -175,7 +183,7 @@ class _Result:
 
     def fill(self, given: Crystal, cell: Tensor, stretches: Tensor, warnings: list[str]) -> None:
         if not bool(torch.isfinite(stretches).all()):
-            self.status = "refused: the network gave no finite result; check the structure"
+            self.status = "refused: the network turned its cell into an unusable one; check it or try another model"
             return
         cells = (cell @ stretches).numpy()
         strain = hencky_strain(stretches[-1])
@@ -183,8 +191,22 @@ class _Result:
         self.structure = replace_cell(given, cells[-1])
         self.strain = strain.numpy()
         self.trajectory = cells
-        self.warnings = warnings
-        self.status = "suspect" if warnings else "unchanged" if unchanged else "relaxed"
+        self.warnings = warnings + _doubtful_periodicity(given)
+        self.status = "suspect" if self.warnings else "unchanged" if unchanged else "relaxed"
+
+
+def _converted(crystal: Crystal | None) -> CrystalBatch:
+    if crystal is None:
+        raise CrystalError("there is no structure (None); leave it out or see why it is missing")
+    return to_batch(crystal)
+
+
+def _doubtful_periodicity(crystal: Crystal) -> list[str]:
+    """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
+    pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
+    if pbc.any() and not pbc.all():
+        return ["not periodic in all directions, but relaxed as a crystal that is"]
+    return []
 
 
 def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
@@ -229,5 +251,7 @@ def _collect(results: list[_Result]) -> Relaxation:
         strain=np.array([nothing if r.strain is None else r.strain for r in results]).reshape(-1, 3, 3),
         status=[r.status for r in results],
         warnings=[r.warnings or [] for r in results],
-        trajectory=np.array([no_steps if r.trajectory is None else r.trajectory for r in results]),
+        trajectory=np.array([no_steps if r.trajectory is None else r.trajectory for r in results]).reshape(
+            len(results), steps, 3, 3
+        ),
     )

@@ -32,8 +32,8 @@ class Outcome:
     @property
     def line(self) -> str:
         """`file[index] (id): what; what to do`."""
-        label = f"{self.file}[{self.index}]" + (f" ({self.id})" if self.id else "")
-        return f"{label}: {self.message}"
+        record = Record(file=self.file, index=self.index, id=self.id)
+        return f"{record.label}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,6 @@ def relax_files(
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
             raise ConfigError(f"{output} is also an input; choose another output")
-    if not output.parent.is_dir():
-        raise ConfigError(f"{output}: the folder {output.parent} does not exist; create it")
     write = writer(output)
     outcomes: list[Outcome] = []
     kept: list[Atoms] = []
@@ -110,6 +108,7 @@ def relax_files(
             on_outcome(outcome)
             if atoms is not None:
                 kept.append(atoms)
+                write.check(len(kept))
     if kept:
         write(kept)
     return RelaxedFiles(outcomes, len(kept))
@@ -131,7 +130,7 @@ def _relax_chunk(
             failed = _marked(record.atoms.copy(), record, REFUSED) if options.keep_failed else None
             yield _outcome(record, REFUSED, message=message), failed
         else:
-            yield _outcome(record, status, warnings=warnings), _marked(atoms, record, status)
+            yield _outcome(record, status, warnings=warnings), _marked(atoms, record, status, warnings)
 
 
 def _outcome(record: Record, status: str, warnings: list[str] | None = None, message: str | None = None) -> Outcome:
@@ -140,11 +139,15 @@ def _outcome(record: Record, status: str, warnings: list[str] | None = None, mes
     )
 
 
-def _marked(atoms: Atoms, record: Record, status: str) -> Atoms:
+def _marked(atoms: Atoms, record: Record, status: str, warnings: Sequence[str] = ()) -> Atoms:
+    """Say in the structure itself what became of it and where it comes from."""
     if record.id is not None:
         atoms.info.setdefault("material_id", record.id)
     atoms.info["empnn_status"] = status
     atoms.info["empnn_source"] = record.source
+    atoms.info.pop("empnn_warnings", None)
+    if warnings:
+        atoms.info["empnn_warnings"] = "; ".join(warnings)
     return atoms
 
 

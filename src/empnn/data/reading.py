@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+import lzma
+import re
+import sqlite3
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import ase.db
 import ase.io
-import gemmi
+import numpy as np
 import pyarrow.parquet
 from ase import Atoms
-from ase.io.extxyz import XYZError
+from ase.io import ParseError
+from ase.io.formats import UnknownFileTypeError
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from empnn.crystals import from_structure
-from empnn.data.cif import atoms_from_block
+from empnn.data.cif import atoms_from_block, blocks_from_text
 from empnn.errors import CrystalError
 
 _ID_COLUMNS = ("material_id", "id", "name")
-_PARSE_ERRORS = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, RuntimeError, XYZError)
+_PARSE_ERRORS = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
+    *(OSError, EOFError, ImportError, StopIteration, struct.error, zlib.error, lzma.LZMAError, csv.Error),
+    *(sqlite3.Error, zipfile.BadZipFile, ParseError, UnknownFileTypeError),
+)
+"""What the parsers of ASE, pymatgen and gemmi are known to raise on damaged files."""
+
+_Bytes = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | io.BufferedReader
+_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +56,7 @@ class Record:
         error: `what is wrong; what to do`, or None.
     """
 
-    file: str
+    file: str = ""
     index: int
     id: str | None = None
     atoms: Atoms | None = None
@@ -60,172 +76,204 @@ class Record:
 def read(path: str | Path) -> Iterator[Record]:
     """All structures of a file, in order.
 
-    CIF, extxyz, POSCAR, pymatgen JSON, CSV or parquet with a `cif` column, and whatever else ASE reads. What cannot be read comes as a record with an `error`, never as an exception.
+    CIF, extxyz, pymatgen JSON, CSV or parquet with a `cif` column, ASE databases, POSCAR and whatever else ASE reads;
+    text formats also compressed (.gz, .bz2, .xz). What cannot be read comes as a record with an `error`, never as an
+    exception.
     """
     path = Path(path)
+    count = 0
     try:
-        if not path.exists():
-            raise CrystalError("no such file; check the path")
-        if path.is_dir():
-            raise CrystalError("it is a folder; name the files in it")
-        if path.stat().st_size == 0:
-            raise CrystalError("the file is empty; nothing to read")
-        records = _reader(path)(path)
-        empty = True
-        for record in records:
-            empty = False
+        _require_content(path)
+        for record in _reader(path)(path):
             yield replace(record, file=str(path))
-        if empty:
+            count += 1
+        if count == 0:
             raise CrystalError("the file holds no structure; nothing to read")
-    except (CrystalError, OSError, EOFError) as error:
-        yield Record(file=str(path), index=0, error=_one_line(error, path))
+    except CrystalError as error:
+        yield Record(file=str(path), index=count, error=str(error))
+    except PermissionError:
+        yield Record(file=str(path), index=count, error="no permission to read it; change the permissions")
+    except _PARSE_ERRORS as error:
+        yield Record(file=str(path), index=count, error=_unreadable(error))
+
+
+def _require_content(path: Path) -> None:
+    if path.is_dir():
+        raise CrystalError("it is a folder; name the files in it")
+    if not path.exists():
+        raise CrystalError("no such file; check the path")
+    if path.is_file() and path.stat().st_size == 0:
+        raise CrystalError("the file is empty; nothing to read")
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Record]]:
-    suffixes = [s.lower() for s in path.suffixes]
-    plain = suffixes[:-1] if suffixes and suffixes[-1] == ".gz" else suffixes
-    return _READERS.get(plain[-1] if plain else "", _read_with_ase)
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8")
-    return path.open(encoding="utf-8")
+    plain = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    return _READERS.get(plain.suffix.lower(), _read_with_ase)
 
 
 def _record(index: int, parse: Callable[[Any], Atoms], content: Any, identifier: str | None = None) -> Record:
     """Parse one structure; whatever the parser raises becomes the record's error."""
     try:
-        return Record(file="", index=index, id=identifier, atoms=parse(content))
+        atoms = parse(content)
+        return Record(index=index, id=identifier or _identifier(atoms), atoms=atoms)
     except CrystalError as error:
-        return Record(file="", index=index, id=identifier, error=str(error))
+        return Record(index=index, id=identifier, error=str(error))
     except _PARSE_ERRORS as error:
-        return Record(file="", index=index, id=identifier, error=_unreadable(error))
+        return Record(index=index, id=identifier, error=_unreadable(error))
 
 
-def _unreadable(error: Exception) -> str:
+def _unreadable(error: BaseException) -> str:
     detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
-    return f"cannot be read ({detail}); correct or remove it"
+    return f"cannot be read ({detail}); check that it is whole and of the format its name tells"
 
 
-def _one_line(error: Exception, path: Path) -> str:
-    if isinstance(error, CrystalError):
-        return str(error)
-    if isinstance(error, PermissionError):
-        return "no permission to read it; change the permissions"
-    return f"cannot be read ({' '.join(str(error).split())[:160]}); check that {path.name} is whole"
+def _identifier(atoms: Atoms) -> str | None:
+    return _named(atoms.info)
+
+
+def _named(values: dict[str, Any]) -> str | None:
+    """The identifier among named values, on one line."""
+    found = (" ".join(str(values[c]).split()) for c in _ID_COLUMNS if values.get(c) is not None)
+    return next((name for name in found if name), None)
+
+
+def _open(path: Path) -> _Bytes:
+    opened: _Bytes = _COMPRESSED.get(path.suffix.lower(), Path.open)(path, "rb")
+    return opened
 
 
 def _read_text(path: Path) -> str:
+    """The text of a file; Latin-1 if it is not UTF-8, as in many a CIF with an author's name."""
+    with _open(path) as handle:
+        content = handle.read()
+    if b"\0" in content:
+        raise CrystalError("not a text file; check its format")
     try:
-        with _open(path) as handle:
-            return handle.read()
-    except UnicodeDecodeError as error:
-        raise CrystalError(f"not a text file (byte {error.start}); check its format") from None
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _read_cif(path: Path) -> Iterator[Record]:
+    text = _read_text(path)
+    blocks: list[Any]
     try:
-        document = gemmi.cif.read_string(_read_text(path))
-    except ValueError as error:
-        raise CrystalError(f"not valid CIF ({str(error).removeprefix('string:')}); correct the file") from None
-    for index, block in enumerate(document):
-        yield _record(index, atoms_from_block, block, block.name or None)
+        blocks = blocks_from_text(text)
+    except CrystalError:
+        # A mistake in one block must not hide the others: each is parsed on its own.
+        blocks = re.split(r"(?mi)^(?=data_)", text)[1:] or [text]
+    for index, block in enumerate(blocks):
+        if isinstance(block, str):
+            name = block.split(maxsplit=1)[0].partition("_")[2] if block.strip() else ""
+            yield _record(index, _atoms_from_cif_text, block, name or None)
+        else:
+            yield _record(index, atoms_from_block, block, block.name or None)
 
 
-def _atoms_from_cif_text(text: str) -> Atoms:
-    if not text:
-        raise CrystalError("the cif column is empty; fill it or remove the row")
-    return atoms_from_block(gemmi.cif.read_string(text)[0])
+def _atoms_from_cif_text(text: str | None) -> Atoms:
+    if not text or not text.strip():
+        raise CrystalError("there is no CIF text; fill it in or remove the row")
+    return atoms_from_block(blocks_from_text(text)[0])
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
     csv.field_size_limit(2**31 - 1)
-    try:
-        with _open(path) as handle:
-            rows = csv.DictReader(handle)
-            if "cif" not in (rows.fieldnames or ()):
-                raise CrystalError("the table has no column named cif; add one that holds CIF text")
-            yield from _table(rows)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CrystalError(f"not a readable table ({error}); check its format") from None
+    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as handle:
+        # Strict, because a file cut off within a quoted field would otherwise pass for a crystal with fewer atoms.
+        rows = csv.DictReader(handle, strict=True)
+        yield from _table(rows, rows.fieldnames or ())
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise CrystalError(f"not a parquet file ({str(error)[:80]}); check its format") from None
-    if "cif" not in file.schema_arrow.names:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        columns = [c for c in ("cif", *_ID_COLUMNS) if c in names]
+        yield from _table((row for part in file.iter_batches(columns=columns) for row in part.to_pylist()), names)
+
+
+def _table(rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> Iterator[Record]:
+    if "cif" not in columns:
         raise CrystalError("the table has no column named cif; add one that holds CIF text")
-    columns = [c for c in ("cif", *_ID_COLUMNS) if c in file.schema_arrow.names]
-    yield from _table(row for part in file.iter_batches(columns=columns) for row in part.to_pylist())
-
-
-def _table(rows: Any) -> Iterator[Record]:
     for index, row in enumerate(rows):
-        identifier = next((str(row[c]) for c in _ID_COLUMNS if row.get(c) not in (None, "")), None)
-        yield _record(index, _atoms_from_cif_text, row["cif"], identifier)
+        yield _record(index, _atoms_from_cif_text, row["cif"], _named(row))
 
 
 def _read_extxyz(path: Path) -> Iterator[Record]:
-    """Split the file into frames by their atom counts, so that each is parsed on its own."""
-    lines = iter(_read_text(path).splitlines(keepends=True))
-    index = 0
-    for header in lines:
-        if not header.strip():
-            continue
-        if not header.strip().isdigit():
-            yield Record(
-                file="",
-                index=index,
-                error=f"expected a number of atoms, found {header.strip()[:40]!r}, and cannot find the structures "
-                "after it; correct the file",
-            )
-            return
-        frame = header + "".join(islice(lines, int(header) + 1))
-        record = _record(index, _parse_frame, frame)
-        identifier = _identifier(record.atoms) if record.atoms else None
-        yield replace(record, id=identifier)
-        index += 1
+    for index, frame in enumerate(_frames(_read_text(path))):
+        yield _record(index, _atoms_from_frame, frame)
 
 
-def _parse_frame(frame: str) -> Atoms:
-    if int(frame.split("\n", 1)[0]) == 0:
-        return Atoms()
-    return next(ase.io.iread(io.StringIO(frame), index=0, format="extxyz"))
+def _frames(text: str) -> Iterator[list[str]]:
+    """Split where a line holds nothing but a number, so that a frame cut short does not swallow the next."""
+    frame: list[str] = []
+    is_comment = False
+    for line in text.split("\n"):
+        starts = line.strip().isdecimal() and not is_comment
+        if starts and frame:
+            yield frame
+            frame = []
+        if frame or line.strip():
+            frame.append(line)
+        is_comment = starts
+    if frame:
+        yield frame
+
+
+def _atoms_from_frame(frame: list[str]) -> Atoms:
+    header = frame[0].strip()
+    if not header.isdecimal():
+        raise CrystalError(f"expected a number of atoms, found {header[:40]!r}; correct the file")
+    lines = [line for line in frame[2:] if line.strip()]
+    if len(lines) != int(header):
+        raise CrystalError(f"it announces {header} atoms and has lines for {len(lines)}; complete or remove it")
+    if not lines:
+        raise CrystalError("it has no atoms; remove it or add the atoms")
+    atoms: Atoms = next(ase.io.iread(io.StringIO("\n".join(frame[:2] + lines) + "\n"), index=0, format="extxyz"))
+    return atoms
 
 
 def _read_json(path: Path) -> Iterator[Record]:
-    """Structures of pymatgen as JSON, or an ASE database in JSON."""
-    try:
-        content = json.loads(_read_text(path))
-    except ValueError as error:
-        raise CrystalError(f"not valid JSON ({error}); correct the file") from None
-    entries = content if isinstance(content, list) else [content]
-    if all(isinstance(e, dict) and "lattice" in e for e in entries):
-        for index, entry in enumerate(entries):
-            yield _record(index, _atoms_from_dict, entry)
-    else:
-        yield from _read_with_ase(path)
+    """Structures of pymatgen (bare, or under the key `structure`), or an ASE database in JSON."""
+    content = json.loads(_read_text(path))
+    if isinstance(content, dict) and "ids" in content:
+        yield from _read_database(path)
+        return
+    for index, entry in enumerate(content if isinstance(content, list) else [content]):
+        yield _record(index, _atoms_from_dict, entry, _named(entry) if isinstance(entry, dict) else None)
 
 
-def _atoms_from_dict(entry: dict[str, Any]) -> Atoms:
-    structure = Structure.from_dict(entry)
+def _atoms_from_dict(entry: Any) -> Atoms:
+    described = entry.get("structure", entry) if isinstance(entry, dict) else None
+    if not isinstance(described, dict) or "lattice" not in described:
+        raise CrystalError("it is no pymatgen structure; write it with Structure.to(fmt='json')")
+    if not described.get("sites"):
+        raise CrystalError("it has no atoms; remove it or add the atoms")
+    structure = Structure.from_dict(described)
     from_structure(structure)
     return AseAtomsAdaptor.get_atoms(structure, msonable=False)
 
 
+def _read_database(path: Path) -> Iterator[Record]:
+    with ase.db.connect(path, serial=True) as database:
+        for index, row in enumerate(database.select()):
+            yield _record(index, _atoms_from_row, row)
+
+
+def _atoms_from_row(row: Any) -> Atoms:
+    """A database row with its key-value pairs and data as info, and the arrays that `writing` put aside."""
+    atoms: Atoms = row.toatoms()
+    data = dict(row.data)
+    for name, array in data.pop("arrays", {}).items():
+        atoms.set_array(name, np.asarray(array))
+    atoms.info.update(row.key_value_pairs)
+    atoms.info.update(data)
+    return atoms
+
+
 def _read_with_ase(path: Path) -> Iterator[Record]:
-    try:
-        for index, atoms in enumerate(ase.io.iread(path)):
-            yield Record(file="", index=index, id=_identifier(atoms), atoms=atoms)
-    except (*_PARSE_ERRORS, StopIteration, SyntaxError) as error:
-        raise CrystalError(_unreadable(error)) from None
-
-
-def _identifier(atoms: Atoms) -> str | None:
-    return next((str(atoms.info[c]) for c in _ID_COLUMNS if c in atoms.info), None)
+    for index, atoms in enumerate(ase.io.iread(path, do_not_split_by_at_sign=True)):
+        yield Record(index=index, id=_identifier(atoms), atoms=atoms)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
@@ -235,4 +283,5 @@ _READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
     ".extxyz": _read_extxyz,
     ".xyz": _read_extxyz,
     ".json": _read_json,
+    ".db": _read_database,
 }

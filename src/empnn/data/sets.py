@@ -70,7 +70,8 @@ def carve_development(crystals: CrystalBatch, fraction: float, seed: int) -> tup
     """Indices of the remaining training structures and of a development set.
 
     Structures of one composition go to the same side, so that the development set holds unseen compositions. If
-    everything has the same composition (carbon), structures are drawn singly.
+    everything has the same composition (carbon), structures are drawn singly. If the first composition drawn is
+    already more than `fraction`, the rarest one is held out.
 
     Raises:
         ConfigError: If a side would be empty.
@@ -81,6 +82,8 @@ def carve_development(crystals: CrystalBatch, fraction: float, seed: int) -> tup
     order = np.random.default_rng([seed, len(crystals)]).permutation(groups.max(initial=-1) + 1)
     sizes = np.bincount(groups)[order]
     chosen = order[np.cumsum(sizes) <= max(1, round(fraction * len(crystals)))]
+    if len(chosen) == 0:
+        chosen = order[[sizes.argmin()]] if len(order) else order
     held_out = np.isin(groups, chosen)
     if held_out.all() or not held_out.any():
         raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")

@@ -7,6 +7,7 @@ it is small; the set of neighbours is the same.
 import numpy as np
 
 _MAX_STEPS = 10_000
+_MAX_SWEEPS = 200
 _TOLERANCE = 1e-9
 _PAIRS = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
 
@@ -14,8 +15,9 @@ _PAIRS = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
 def reduce_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reduce every cell: `reduced = change @ cell`, rows sorted by length.
 
-    Selling's algorithm: extend the basis by b4 = -(b1 + b2 + b3) and, while two of the four vectors enclose an acute
-    angle, replace them, b_i -> -b_i and b_k -> b_k + b_i for the two others. Then keep the three shortest.
+    First whole multiples of shorter vectors are taken off longer ones, which makes short work of a very slanted cell.
+    Then Selling's algorithm: extend the basis by b4 = -(b1 + b2 + b3) and, while two of the four vectors enclose an
+    acute angle, replace them, b_i -> -b_i and b_k -> b_k + b_i for the two others. Then keep the three shortest.
 
     Args:
         cell: Shape (structures, 3, 3), rows, angstrom; must not be singular.
@@ -26,8 +28,8 @@ def reduce_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: If a cell is so degenerate that the reduction does not end.
     """
-    base = np.eye(3, dtype=np.int64)
-    change = np.broadcast_to(np.vstack([base, -base.sum(0)]), (len(cell), 4, 3)).copy()
+    base = _shorten(cell)
+    change = np.concatenate([base, -base.sum(1, keepdims=True)], axis=1)
     active = np.arange(len(cell))
     for _ in range(_MAX_STEPS):
         vectors = change[active] @ cell[active]
@@ -46,6 +48,22 @@ def reduce_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(lengths, axis=1, kind="stable")[:, :3]
     kept = np.take_along_axis(change, order[..., None], axis=1)
     return kept @ cell, kept
+
+
+def _shorten(cell: np.ndarray) -> np.ndarray:
+    """Integer changes of basis after which no vector gets shorter by whole multiples of another one."""
+    change = np.broadcast_to(np.eye(3, dtype=np.int64), cell.shape).copy()
+    for _ in range(_MAX_SWEEPS):
+        changed = False
+        for i, j in ((0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)):
+            vectors = change @ cell
+            along = np.einsum("sx,sx->s", vectors[:, i], vectors[:, j]) / np.square(vectors[:, j]).sum(-1)
+            multiple = np.where(np.abs(along) > 0.5 + _TOLERANCE, np.rint(along), 0.0).astype(np.int64)
+            change[:, i] -= multiple[:, None] * change[:, j]
+            changed = changed or bool(multiple.any())
+        if not changed:
+            break
+    return change
 
 
 def _flip(change: np.ndarray, active: np.ndarray, pair: np.ndarray) -> None:

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
+from yaml import YAMLError
 
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError
@@ -39,7 +41,8 @@ def find(name: str | Path) -> Path:
     for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
         if (folder / _WEIGHTS).is_file():
             return folder
-    raise ConfigError(f"no model {name}; packaged are {', '.join(packaged()) or 'none'}, or give a run directory")
+    names = ", ".join(packaged()) or "none"
+    raise ConfigError(f"no model {name}; packaged are: {names}; else give a model folder or a run directory")
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
@@ -51,7 +54,7 @@ def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(card, indent=2) + "\n")
     with replacing(folder / _WEIGHTS) as temporary:
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        save_file(tensors, temporary, {"format_version": FORMAT_VERSION})
+        temporary.write_bytes(safetensors_bytes(tensors, {"format_version": FORMAT_VERSION}))
 
 
 def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -67,26 +70,43 @@ def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if version != FORMAT_VERSION:
             raise ConfigError(f"{folder}: format version {version}, this version of empnn reads {FORMAT_VERSION}")
-        config = OmegaConf.to_object(
-            OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(folder / _CONFIG))
-        )
-        if not isinstance(config, ModelConfig):
-            raise ConfigError(f"{folder}: {_CONFIG} is not a model configuration")
-        network = build(config)
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise ValueError("weights that are not finite")
+        network = build(_config(folder / _CONFIG))
         network.load_state_dict(state)
-        card = json.loads((folder / _CARD).read_text())
-    except (OSError, SafetensorError, OmegaConfBaseException, RuntimeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{folder}: damaged model ({' '.join(str(error).split())[:200]})") from None
-    return network.eval(), card
+    except ConfigError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise _damaged(folder, error) from None
+    return network.eval(), card_of(folder)
 
 
 def card_of(name: str | Path) -> dict[str, Any]:
     """The card of a model: data, licence, command, commit and metrics.
 
     Raises:
-        ConfigError: If there is no such model.
+        ConfigError: If there is no such model, or its card is damaged.
     """
-    card: dict[str, Any] = json.loads((find(name) / _CARD).read_text())
+    folder = find(name)
+    try:
+        card = json.loads((folder / _CARD).read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from None
+    if not isinstance(card, dict):
+        raise ConfigError(f"{folder}: damaged model ({_CARD} is no mapping); train or copy it again")
     return card
+
+
+def _config(path: Path) -> ModelConfig:
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(path)))
+    except (OmegaConfBaseException, YAMLError, TypeError) as error:
+        raise ValueError(f"{_CONFIG}: {str(error).splitlines()[0]}") from None
+    if not isinstance(config, ModelConfig):
+        raise ValueError(f"{_CONFIG} is no model configuration")
+    return config
+
+
+def _damaged(folder: Path, error: Exception) -> ConfigError:
+    detail = " ".join(str(error).split())[:160]
+    return ConfigError(f"{folder}: damaged model ({detail}); train or copy it again")

@@ -55,7 +55,7 @@ class ActionSettings:
         reduction: `mean` over the edges of a structure (equation 10), or `sum` times `scale` (equation 18).
         scale: k of equation 18.
         weight_limit: Bound on the absolute weights, or None. Under `mean` it bounds the strain of one layer to that
-            value per field.
+            value per field, or to twice that with the gate.
         gate: Whether a `StrainGate` scales the exponent.
     """
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
 
 from empnn import models
 from empnn.data.writing import replacing
@@ -49,7 +50,7 @@ def save_run(folder: Path, network: Network, optimizer: torch.optim.Optimizer, s
         for name, value in moments.items()
     }
     with replacing(folder / _OPTIMIZER) as temporary:
-        save_file(tensors, temporary, {"step": str(state.step)})
+        temporary.write_bytes(safetensors_bytes(tensors, {"step": str(state.step)}))
     with replacing(folder / _STATE) as temporary:
         temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
 

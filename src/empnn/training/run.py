@@ -32,7 +32,8 @@ from empnn.training.module import Denoising, selection_score, validate
 from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
-STRAIN_LIMIT_SIGMAS = 4.0
+STRAIN_LIMIT_SIGMAS = 2.0
+"""A strain matrix of this many deviations is the largest that training shows often."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,9 @@ class Checkpoints(Callback):
             models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
         save_run(self.folder / "last", module.network, trainer.optimizers[0], replace(state))
         self._saved_step = state.step
-        module.log_dict({k: float(v) for k, v in metrics.as_dict().items()})
+        figures = {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}
+        module.log_dict({k: v for k, v in figures.items() if not k.endswith("removed")})
+        module.log_dict({k: v for k, v in figures.items() if k.endswith("removed")}, prog_bar=True)
         self.reporter.validated(state, settings.steps, metrics, better)
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:

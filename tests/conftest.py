@@ -1,0 +1,19 @@
+"""Set-up of the whole suite: shapes at public boundaries are checked, one thread, reproducible examples."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("empnn", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("suite")
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A fresh source of randomness, the same in every test."""
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,104 @@
+"""Files are parsed once; the cache is never trusted blindly and never needed."""
+
+import csv
+
+import cif_texts as cif
+import pytest
+import torch
+
+import empnn.data.cache as cache_module
+from empnn.data.cache import load_file
+from empnn.errors import ConfigError
+
+
+def table(path, *texts):
+    with path.open("w", newline="") as handle:
+        rows = csv.writer(handle)
+        rows.writerow(["material_id", "cif"])
+        rows.writerows((f"id{i}", text) for i, text in enumerate(texts))
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    return table(tmp_path / "train.csv", cif.P1, "nonsense", cif.BY_SYMBOL)
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """How often a file was parsed."""
+    calls = []
+
+    def counting(path):
+        calls.append(path)
+        return read(path)
+
+    read = cache_module.read
+    monkeypatch.setattr(cache_module, "read", counting)
+    return calls
+
+
+def same(first, second):
+    tensors = ("cell", "frac", "numbers", "batch")
+    return first.ids == second.ids and all(
+        torch.equal(getattr(first.crystals, t), getattr(second.crystals, t)) for t in tensors
+    )
+
+
+def test_second_load_comes_from_the_cache(data, parsed):
+    first, second = load_file(data), load_file(data)
+    assert len(parsed) == 1
+    assert same(first, second)
+    assert first.ids == ("id0", "id2")
+    assert first.refused == second.refused
+    assert first.refused[0].startswith(f"{data}[1] (id1): not valid CIF")
+
+
+def test_a_copy_is_named_as_itself(data, parsed, tmp_path):
+    load_file(data)
+    copy = data.rename(tmp_path / "copy.csv")
+    assert load_file(copy).refused[0].startswith(f"{copy}[1]")
+    assert len(parsed) == 1
+
+
+def test_changed_file_and_other_suffix_are_parsed_again(data, parsed, tmp_path):
+    load_file(data)
+    assert len(load_file(table(data, cif.P1)).ids) == 1
+    assert len(parsed) == 2
+    with pytest.raises(ConfigError):
+        load_file(data.rename(tmp_path / "train.cif"))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-40], lambda b: b"", lambda b: b"no" + b[2:], lambda b: b[:-9] + b"\x07" + b[-8:]]
+)
+def test_damaged_cache_is_rebuilt(data, parsed, cache, damage):
+    first = load_file(data)
+    (cached,) = cache.iterdir()
+    cached.write_bytes(damage(cached.read_bytes()))
+    assert same(load_file(data), first)
+    assert len(parsed) == 2
+    assert same(load_file(data), first)
+    assert len(parsed) == 2
+
+
+def test_unwritable_cache_does_no_harm(data, parsed, cache):
+    cache.write_text("a file where the folder should be")
+    load_file(data)
+    assert len(load_file(data).ids) == 2
+    assert len(parsed) == 2
+
+
+def test_nothing_usable(tmp_path):
+    with pytest.raises(ConfigError, match=r"a\.csv\[0\] \(id0\): .*\(and 1 more\)"):
+        load_file(table(tmp_path / "a.csv", "x", "y"))
+    with pytest.raises(ConfigError, match="no such file"):
+        load_file(tmp_path / "b.csv")
+    with pytest.raises(ConfigError, match="no such file"):
+        load_file(tmp_path)
+
+
+def test_overlaps_are_refused(tmp_path):
+    path = table(tmp_path / "a.csv", cif.P1, cif.P1.replace("0.99000000  0.01", "0.50000000  0.50"))
+    path = table(path, cif.P1, cif.with_value(cif.P1, "_cell_length_a", "0.2"))
+    assert "overlap" in load_file(path).refused[0] or "volume" in load_file(path).refused[0]

@@ -1,0 +1,165 @@
+"""What is written comes back as it was, whole or not at all."""
+
+import errno
+import os
+
+import ase.io
+import cif_texts as cif
+import numpy as np
+import pytest
+from ase.constraints import FixAtoms
+from relaxing import salt, triclinic
+
+from empnn import symmetry
+from empnn.crystals import from_atoms
+from empnn.data.reading import read
+from empnn.data.writing import replacing, writer
+from empnn.errors import ConfigError
+
+MANY = ["a.extxyz", "a.xyz", "a.cif", "a.traj", "a.json", "a.db", "a.csv", "a.csv.gz", "a.parquet", "a.cif.gz"]
+ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "a.vasp"]
+
+
+def frac(atoms):
+    return atoms.get_scaled_positions(wrap=False)
+
+
+@pytest.mark.parametrize("name", MANY + ONE)
+def test_order_species_and_unwrapped_coordinates_are_kept(tmp_path, name):
+    given = [salt("first"), triclinic("second"), salt("first")] if name in MANY else [salt("first")]
+    writer(tmp_path / name)(given)
+    records = list(read(tmp_path / name))
+    assert [r.error for r in records] == [None] * len(given)
+    for record, atoms in zip(records, given, strict=True):
+        assert record.atoms.numbers.tolist() == atoms.numbers.tolist()
+        assert np.abs(frac(record.atoms) - frac(atoms)).max() < 1e-8
+        assert record.atoms.cell.cellpar() == pytest.approx(atoms.cell.cellpar(), abs=1e-9)
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_identifiers_are_kept(tmp_path, name):
+    writer(tmp_path / name)([salt("mp-1"), triclinic("two words"), triclinic()])
+    ids = [r.id for r in read(tmp_path / name)]
+    assert ids[0] == "mp-1"
+    assert ids[1] in ("two words", "two_words")
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.traj", "a.json", "a.db"])
+def test_info_is_kept(tmp_path, name):
+    atoms = salt("mp-1")
+    atoms.info.update(empnn_status="relaxed", empnn_source="x.cif[3]", note="1", table=[1.5, 2.5])
+    writer(tmp_path / name)([atoms])
+    info = next(read(tmp_path / name)).atoms.info
+    assert {k: info[k] for k in ("material_id", "gap", "empnn_status", "empnn_source")} == {
+        "material_id": "mp-1",
+        "gap": 8.5,
+        "empnn_status": "relaxed",
+        "empnn_source": "x.cif[3]",
+    }
+    assert list(info["table"]) == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.json", "a.db"])
+def test_arrays_and_constraints_are_kept(tmp_path, name):
+    atoms = salt()
+    atoms.set_constraint(FixAtoms([1]))
+    writer(tmp_path / name)([atoms])
+    back = next(read(tmp_path / name)).atoms
+    assert back.arrays["site"].tolist() == [7, 8]
+    assert back.constraints[0].index.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.vasp", "a.traj"])
+def test_skewed_and_left_handed_cells(tmp_path, name, generator):
+    skew = symmetry.random_unimodular(1, generator, factors=6, largest=3)
+    moved = symmetry.change_basis(from_atoms(triclinic()), skew)
+    atoms = triclinic()
+    atoms.set_cell(moved.cell[0].numpy() * [1, 1, -1], scale_atoms=False)
+    atoms.set_scaled_positions(moved.frac.numpy())
+    writer(tmp_path / name)([atoms])
+    back = next(read(tmp_path / name)).atoms
+    assert np.linalg.det(back.cell) < 0
+    assert np.abs(frac(back) - moved.frac.numpy()).max() < 1e-8
+
+
+def test_cif_says_what_became_of_the_structure(tmp_path):
+    atoms = salt()
+    atoms.info.update(empnn_status="relaxed", empnn_source="my file.cif[0]")
+    writer(tmp_path / "a.cif")([atoms])
+    text = (tmp_path / "a.cif").read_text()
+    assert "_empnn_status relaxed" in text
+    assert "_empnn_source 'my file.cif[0]'" in text
+
+
+@pytest.mark.parametrize("name", ["a", "a.odd", "a.png.txt", "a.json.gz", "no/such/a.cif", "", "vasprun.xml"])
+def test_names_that_cannot_be_written(tmp_path, name):
+    with pytest.raises(ConfigError):
+        writer(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_formats_of_one_structure(tmp_path, name):
+    with pytest.raises(ConfigError, match="one structure"):
+        writer(tmp_path / name)([salt(), salt()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_structures_that_the_format_cannot_hold(tmp_path):
+    atoms = salt()
+    atoms.set_array("cube", np.zeros((2, 3, 3)))
+    (tmp_path / "a.extxyz").write_text("old")
+    with pytest.raises(ConfigError, match="cannot hold"):
+        writer(tmp_path / "a.extxyz")([atoms])
+    assert (tmp_path / "a.extxyz").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.cif", "a.traj", "a.vasp"])
+def test_full_disk(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("old")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ase.io, "write", full)
+    monkeypatch.setattr("empnn.data.writing.text_from_atoms", full)
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        writer(tmp_path / name)([salt()])
+    assert caught.value.filename == str(tmp_path / name)
+    assert (tmp_path / name).read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_interrupted_block_leaves_nothing(tmp_path):
+    def interrupt():
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_and_devices_are_kept(tmp_path):
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    with replacing(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+    with (
+        pytest.raises(OSError, match="cannot be written"),
+        replacing("/dev/full") as full,
+    ):
+        full.write_text("x")
+    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+        pass
+
+
+def test_cif_text_is_what_the_reader_expects(tmp_path):
+    (tmp_path / "a.cif").write_text(cif.P1)
+    atoms = next(read(tmp_path / "a.cif")).atoms
+    writer(tmp_path / "b.cif")([atoms])
+    assert next(read(tmp_path / "b.cif")).atoms.positions == pytest.approx(atoms.positions, abs=1e-10)

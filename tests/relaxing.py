@@ -1,0 +1,59 @@
+"""A tiny network that really deforms, saved as a model folder, and small crystals as ASE `Atoms`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from empnn import models
+from empnn.nn import ModelConfig, Network, RadialConfig, build
+from empnn.nn.lattice_action import LatticeAction
+
+
+def tiny_network(scale: float = 3.0, **options: object) -> Network:
+    """A seeded network; its last layers are scaled up, for a fresh one hardly deforms."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = ModelConfig(features=16, message_layers=1, action_layers=2, radial=RadialConfig(count=8), **options)
+        network = build(config)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, LatticeAction):
+                module.weight.weight.mul_(scale)
+    return network.eval()
+
+
+def tiny_model(folder: Path, **card: object) -> Path:
+    """The tiny network on disk."""
+    models.save(folder, tiny_network(), {"data": "nothing", **card})
+    return folder
+
+
+def salt(identifier: str | None = None) -> Atoms:
+    """A strained rock salt whose atoms are partly outside the cell, with info and an array of its own."""
+    atoms = Atoms(
+        "NaCl",
+        cell=[[0.1, 2.9, 2.7], [2.8, -0.1, 3.0], [2.9, 2.6, 0.2]],
+        scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]],
+        pbc=True,
+    )
+    atoms.positions += [[-2, -1, 3] @ atoms.cell.array, [4, 0, -1] @ atoms.cell.array]
+    atoms.set_array("site", np.array([7, 8]))
+    atoms.info["gap"] = 8.5
+    if identifier:
+        atoms.info["material_id"] = identifier
+    return atoms
+
+
+def triclinic(identifier: str | None = None) -> Atoms:
+    """Five atoms without symmetry."""
+    atoms = Atoms(
+        "CuSO2H",
+        cell=[[5.57, 0.1, -0.3], [1.46, 7.0, 0.2], [-1.9, 0.8, 6.4]],
+        scaled_positions=[[0.0, 0.1, 0.1], [0.5, 0.6, 0.6], [0.8, 0.2, 0.4], [0.3, 0.9, 0.1], [0.6, 0.3, 0.9]],
+        pbc=True,
+    )
+    if identifier:
+        atoms.info["material_id"] = identifier
+    return atoms

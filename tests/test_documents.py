@@ -1,0 +1,58 @@
+"""README says what the repository can show: its snippets run and its figures stand in the result files."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import ase.io
+import pytest
+
+import empnn
+from empnn.models import packaged
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SAMPLES = ROOT / "src/empnn/data/samples"
+
+
+def test_the_python_snippet_runs() -> None:
+    snippets = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert snippets
+    namespace = {"structures": ase.io.read(SAMPLES / "strained.extxyz", index=":")}
+    for snippet in snippets:
+        exec(snippet, namespace)  # noqa: S102
+    assert len(namespace["result"].structures) == len(namespace["structures"])
+
+
+def test_the_figures_are_those_of_the_result_file() -> None:
+    spec = importlib.util.spec_from_file_location("denoising", ROOT / "benchmarks/denoising.py")
+    assert spec is not None
+    assert spec.loader is not None
+    denoising = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(denoising)
+    rows = json.loads((ROOT / "benchmarks/results/denoising.json").read_text())["rows"]
+    assert denoising.markdown(rows) in README
+
+
+def test_linked_files_exist() -> None:
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
+            assert (ROOT / target).exists(), f"{document.name} links to {target}"
+
+
+def test_mentioned_make_targets_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    for document in (README, (ROOT / "CONTRIBUTING.md").read_text()):
+        assert set(re.findall(r"`?make ([a-z]+)", document)) <= set(targets)
+
+
+@pytest.mark.parametrize("name", ["mp-20", "carbon-24", "perov-5"])
+def test_packaged_models_have_complete_cards(name: str) -> None:
+    assert name in packaged()
+    card = empnn.load(name).card
+    required = {"data", "licence", "command", "commit", "training_minutes", "elements", "metrics", "passes"}
+    assert required <= set(card)
+    assert {row["sigma"] for row in card["metrics"]} == {0.0, 0.02, 0.05, 0.1, 0.3}
+    assert (ROOT / card["command"].split()[-1]).is_file()
+    assert "partial" in card["data"] or name != "mp-20"

@@ -1,0 +1,114 @@
+"""Scores by hand, noise by the rule, and doing nothing as doing nothing."""
+
+import numpy as np
+import pytest
+import torch
+from crystals_zoo import ALL, zoo
+from relaxing import tiny_network
+from scipy.linalg import expm
+
+from empnn.crystals import from_arrays
+from empnn.errors import ConfigError
+from empnn.evaluate import compare, denoise, load_crystals
+from empnn.relax import Relaxer
+
+KEYS = (
+    *("n", "sigma", "seed", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
+    *("lengths_improvement", "angles_improvement", "lengths_removed", "angles_removed", "seconds"),
+)
+
+
+@pytest.fixture(scope="module")
+def relaxer():
+    return Relaxer(tiny_network(), {})
+
+
+@pytest.fixture(scope="module")
+def still():
+    return Relaxer(tiny_network(scale=0.0), {})
+
+
+def box(a, b, c):
+    return from_arrays(np.diag([a, b, c]).astype(float), np.zeros((1, 3)), np.array([29]))
+
+
+def test_metric_by_hand(still):
+    """Lengths are off by 0.3, 0 and 0.6, on average 0.3; nothing is removed by doing nothing."""
+    figures = compare(still, box(3.3, 4, 5.6), box(3, 4, 5)).as_dict()
+    assert tuple(figures) == KEYS
+    assert figures["n"] == 1
+    assert figures["sigma"] is None
+    assert figures["seed"] is None
+    assert figures["noise_lengths"] == pytest.approx(0.3)
+    assert figures["lengths_mae"] == pytest.approx(0.3, abs=1e-6)
+    assert figures["noise_angles"] == pytest.approx(0, abs=1e-9)
+    assert figures["lengths_removed"] == pytest.approx(0, abs=1e-5)
+
+
+def test_angles_by_hand(still):
+    """One angle of 60 instead of 90 degrees: 10 on average over the three."""
+    skewed = np.array([[3.0, 0, 0], [2.0, 2 * np.sqrt(3), 0], [0, 0, 5]])
+    candidate = from_arrays(skewed, np.zeros((1, 3)), np.array([29]))
+    figures = compare(still, candidate, box(3, 4, 5)).as_dict()
+    assert figures["noise_angles"] == pytest.approx(10)
+    assert figures["noise_lengths"] == pytest.approx(0, abs=1e-9)
+
+
+def test_noise_is_drawn_per_structure_in_file_order(still):
+    truth, noisy = [], []
+    for index, cell in enumerate(ALL.cell.numpy()):
+        strain = np.random.default_rng([5, index]).normal(0.0, 0.1, (3, 3))
+        for cells, one in ((truth, cell), (noisy, cell @ expm(strain).T)):
+            cells.append(np.linalg.norm(one, axis=1))
+    figures = denoise(still, ALL, 0.1, seed=5).as_dict()
+    assert figures["noise_lengths"] == pytest.approx(np.abs(np.array(noisy) - truth).mean())
+    assert (figures["sigma"], figures["seed"]) == (0.1, 5)
+
+
+def test_doing_nothing_does_not_depend_on_the_model(relaxer, still):
+    first, second = (denoise(r, ALL, 0.1, seed=1).as_dict() for r in (relaxer, still))
+    for key in ("noise_lengths", "noise_angles"):
+        assert first[key] == second[key]
+    assert first["lengths_mae"] != second["lengths_mae"]
+    assert first["lengths_improvement"] == first["noise_lengths"] - first["lengths_mae"]
+    assert first["angles_removed"] == pytest.approx(1 - first["angles_mae"] / first["noise_angles"])
+
+
+def test_strong_noise(relaxer):
+    assert denoise(relaxer, ALL, 0.4, seed=2).metrics.noise_lengths > 1
+
+
+def test_no_noise(still):
+    figures = denoise(still, ALL, 0.0).as_dict()
+    assert figures["noise_lengths"] == 0
+    assert figures["lengths_removed"] == 0
+
+
+@pytest.mark.parametrize("sigma", [-0.1, float("nan"), float("inf"), 3.0])
+def test_noise_out_of_range(still, sigma):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        denoise(still, ALL, sigma)
+
+
+def test_references_must_correspond(relaxer):
+    with pytest.raises(ConfigError, match="give one for each"):
+        compare(relaxer, zoo("fcc"), zoo("fcc", "fcc"))
+    with pytest.raises(ConfigError, match="differ in their atoms"):
+        compare(relaxer, zoo("fcc", "rocksalt"), zoo("rocksalt", "fcc"))
+
+
+def test_model_that_fails(monkeypatch, relaxer):
+    monkeypatch.setattr(
+        relaxer,
+        "relax_cells",
+        lambda crystals, passes: torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
+    )
+    with pytest.raises(ConfigError, match="cannot be scored"):
+        denoise(relaxer, ALL, 0.1)
+
+
+def test_missing_data(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_crystals(tmp_path / "nothing", "val")
+    with pytest.raises(ConfigError, match=r"no test\.csv"):
+        load_crystals(tmp_path, "test")

@@ -1,0 +1,247 @@
+"""The Python API: what comes back, for one and for many, and that it moves with the crystal."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.constraints import FixAtoms
+from crystals_zoo import ALL
+from pymatgen.core import Lattice, Structure
+from relaxing import salt, tiny_model, tiny_network, triclinic
+from scipy.linalg import expm
+
+import empnn
+from empnn import symmetry
+from empnn.crystals import CrystalBatch, from_atoms, to_atoms
+from empnn.errors import ConfigError, CrystalError
+from empnn.geometry import metric_tensor
+from empnn.nn import Deformation
+from empnn.relax import Relaxer, load
+from empnn.testing import moves
+
+
+@pytest.fixture(scope="module")
+def relaxer():
+    """In float64, so that equivariance can be asked for to the last digits."""
+    return Relaxer(tiny_network().double(), {})
+
+
+def frac(atoms):
+    return atoms.get_scaled_positions(wrap=False)
+
+
+def test_load_from_a_folder(tmp_path):
+    relaxer = empnn.load(tiny_model(tmp_path, elements=[11, 17], passes=2, strain_limit=0.5))
+    assert (relaxer.elements, relaxer.passes, relaxer.strain_limit) == ({11, 17}, 2, 0.5)
+    assert relaxer.relax(salt()).trajectory.shape == (4, 3, 3)
+    with pytest.raises(ConfigError, match="device nonsense"):
+        load(tmp_path, device="nonsense")
+
+
+def test_it_really_deforms(relaxer):
+    assert np.abs(relaxer.relax(triclinic()).strain).max() > 0.05
+
+
+def test_one_in_one_out(relaxer):
+    given = salt("mp-1")
+    before = given.copy()
+    result = relaxer.relax(given)
+    assert isinstance(result.structures, Atoms)
+    assert result.status == "relaxed"
+    assert result.warnings == []
+    assert np.abs(frac(result.structures) - frac(given)).max() < 1e-12
+    assert result.structures.info == given.info
+    assert result.structures.arrays["site"].tolist() == [7, 8]
+    assert given == before
+
+
+def test_many_in_many_out(relaxer):
+    given = [triclinic(), salt(), Structure(Lattice.cubic(4), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])]
+    result = relaxer.relax(given)
+    assert [type(s) for s in result.structures] == [Atoms, Atoms, Structure]
+    assert result.strain.shape == (3, 3, 3)
+    assert result.trajectory.shape == (3, 2, 3, 3)
+    assert len(relaxer.relax(tuple(given)).structures) == len(relaxer.relax(iter(given)).structures) == 3
+    assert relaxer.relax([salt()]).status == ["relaxed"]
+
+
+def test_batching_changes_nothing(relaxer):
+    given = to_atoms(ALL)
+    together, alone = relaxer.relax(given), relaxer.relax(given, batch_atoms=1)
+    assert together.strain == pytest.approx(alone.strain, abs=1e-9)
+
+
+def test_nothing_in_nothing_out(relaxer):
+    result = relaxer.relax([])
+    assert (result.structures, result.status, result.warnings) == ([], [], [])
+    assert (result.strain.shape, result.trajectory.shape) == ((0, 3, 3), (0, 0, 3, 3))
+
+
+def test_strain_and_trajectory(relaxer):
+    given = triclinic()
+    for passes in (1, 3):
+        result = relaxer.relax(given, passes=passes)
+        assert result.trajectory.shape == (2 * passes, 3, 3)
+        assert np.array_equal(result.trajectory[-1], result.structures.cell.array)
+        assert result.strain == pytest.approx(result.strain.T, abs=1e-12)
+        assert given.cell.array @ expm(result.strain) == pytest.approx(result.structures.cell.array, abs=1e-9)
+
+
+def test_passes_are_repeated_relaxations(relaxer):
+    """Up to the rotation that every return takes out."""
+    twice = relaxer.relax(relaxer.relax(triclinic()).structures).structures
+    at_once = relaxer.relax(triclinic(), passes=2).structures
+    assert at_once.cell.cellpar() == pytest.approx(twice.cell.cellpar(), abs=1e-9)
+
+
+def test_metric_tensor_is_that_of_the_network(relaxer):
+    relaxed = relaxer.relax_batch(ALL)
+    moved = ALL.cell @ relaxer.network(ALL).action.detach().mT
+    assert torch.allclose(metric_tensor(relaxed.cell), metric_tensor(moved), atol=1e-8)
+    assert torch.equal(torch.linalg.det(relaxed.cell).sign(), torch.linalg.det(ALL.cell).sign())
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_equivariant(relaxer, generator, passes):
+    before = relaxer.relax_batch(ALL, passes).cell
+    for moved in moves(ALL, generator):
+        after = relaxer.relax_batch(moved.crystals, passes).cell
+        inverse = torch.linalg.inv(moved.unimodular.to(torch.float64))
+        expected = inverse.mT @ before @ moved.orthogonal.mT
+        scale = expected.abs().amax((1, 2), keepdim=True)
+        assert ((after - expected) / scale).abs().max() < 1e-8, moved.group
+
+
+def test_equivariant_for_atoms(relaxer, generator):
+    """The whole way, from `Atoms` to `Atoms`, in the single precision that users run."""
+    single = Relaxer(tiny_network(), {})
+    batch = from_atoms(triclinic())
+    q = symmetry.random_orthogonal(1, generator)
+    rotated = to_atoms(symmetry.rotate(batch, q))[0]
+    expected = single.relax(triclinic()).structures.cell.array @ q[0].numpy().T
+    assert single.relax(rotated).structures.cell.array == pytest.approx(expected, abs=1e-4)
+
+
+def test_pymatgen_stays_pymatgen(relaxer):
+    structure = Structure(
+        Lattice.from_parameters(4, 4.5, 5, 80, 95, 100),
+        ["Cs2+", "Cl-"],
+        [[-0.25, 0, 0], [0.5, 1.5, 0.5]],
+        charge=1,
+        site_properties={"magmom": [1.5, -0.5]},
+    )
+    relaxed = relaxer.relax(structure).structures
+    assert isinstance(relaxed, Structure)
+    assert [str(s) for s in relaxed.species] == ["Cs2+", "Cl-"]
+    assert relaxed.charge == 1
+    assert relaxed.site_properties == {"magmom": [1.5, -0.5]}
+    assert np.abs(relaxed.frac_coords - structure.frac_coords).max() < 1e-12
+    assert relaxed.cart_coords == pytest.approx(relaxed.frac_coords @ relaxed.lattice.matrix)
+    assert not np.allclose(relaxed.lattice.matrix, structure.lattice.matrix)
+
+
+def test_constraints_stay_and_do_not_distort(relaxer):
+    given = triclinic()
+    given.set_constraint(FixAtoms([0, 2]))
+    relaxed = relaxer.relax(given).structures
+    assert np.abs(frac(relaxed) - frac(given)).max() < 1e-12
+    assert relaxed.constraints[0].index.tolist() == [0, 2]
+
+
+def bad_crystals():
+    cell = np.eye(3) * 4
+    nan_cell = cell.copy()
+    nan_cell[0, 1] = np.nan
+    singular = Atoms("C", cell=cell, pbc=True)
+    singular.cell[2] = singular.cell[0] + singular.cell[1]
+    lattice = Lattice.cubic(3)
+    return {
+        "no atoms": Atoms(cell=cell, pbc=True),
+        "no lattice": Atoms("C"),
+        "the cell holds NaN": Atoms("C", positions=[[0, 0, 0]], cell=nan_cell, pbc=True),
+        "atom 1 has NaN or infinite coordinates": Atoms(
+            "C2", positions=[[0, 0, 0], [np.inf, 0, 0]], cell=cell, pbc=True
+        ),
+        "volume": singular,
+        "atom 0 has atomic number 0": Atoms("X", cell=cell, pbc=True),
+        "atoms 0 and 1 overlap": Atoms("C2", positions=[[0, 0, 0], [3.9, 0, 0]], cell=cell, pbc=True),
+        "atom 0 and its periodic image overlap": Atoms("C", cell=[0.2, 5, 5], pbc=True),
+        "site 0 (Fe:0.5": Structure(lattice, [{"Fe": 0.5}], [[0, 0, 0]]),
+        "dummy": Structure(lattice, ["X"], [[0, 0, 0]]),
+    }
+
+
+@pytest.mark.parametrize("reason", list(bad_crystals()))
+def test_a_single_bad_crystal_raises(relaxer, reason):
+    with pytest.raises(CrystalError) as caught:
+        relaxer.relax(bad_crystals()[reason])
+    assert reason in str(caught.value)
+    assert "; " in str(caught.value)
+
+
+def test_bad_crystals_among_good_ones_are_none(relaxer):
+    bad = bad_crystals()
+    result = relaxer.relax([salt(), *bad.values(), None, salt()])
+    assert result.structures[1:-1] == [None] * (len(bad) + 1)
+    for status, reason in zip(result.status[1:-1], [*bad, "None"], strict=True):
+        assert status.startswith("refused: ")
+        assert reason in status
+    assert np.isnan(result.strain[1:-1]).all()
+    assert result.strain[0] == pytest.approx(result.strain[-1], abs=1e-12)
+    assert result.status[0] == result.status[-1] == "relaxed"
+    assert relaxer.relax([bad["no atoms"]]).trajectory.shape == (1, 0, 3, 3)
+
+
+@pytest.mark.parametrize("wrong", ["a.cif", 3, ["a.cif"], [salt(), 3], Lattice.cubic(3)])
+def test_what_is_no_crystal_at_all_is_a_type_error(relaxer, wrong):
+    with pytest.raises(TypeError, match="expected ASE Atoms or pymatgen Structure"):
+        relaxer.relax(wrong)
+
+
+@pytest.mark.parametrize("options", [{"passes": 0}, {"batch_atoms": 0}])
+def test_options_out_of_range(relaxer, options):
+    with pytest.raises(ValueError, match="at least 1"):
+        relaxer.relax([], **options)
+
+
+def test_unchanged():
+    still = Relaxer(tiny_network(scale=0.0), {})
+    result = still.relax(salt())
+    assert result.status == "unchanged"
+    assert result.structures.cell.array == pytest.approx(salt().cell.array, abs=1e-9)
+
+
+def test_suspect():
+    relaxer = Relaxer(tiny_network(), {"elements": [11], "strain_limit": 1e-3})
+    result = relaxer.relax(salt())
+    assert result.status == "suspect"
+    assert any("Cl" in w for w in result.warnings)
+    assert any("strain" in w for w in result.warnings)
+    slab = salt()
+    slab.pbc = (True, True, False)
+    assert any("not periodic" in w for w in relaxer.relax(slab).warnings)
+
+
+class Ruins(torch.nn.Module):
+    """A network that makes something unusable of crystals with more than two atoms."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.rule = tiny_network().rule
+        self.value = value
+
+    def forward(self, crystals: CrystalBatch, graph) -> Deformation:
+        action = torch.eye(3, dtype=torch.float64).repeat(len(crystals), 1, 1)
+        action[crystals.sizes > 2] *= self.value
+        return Deformation(action=action, steps=action[None])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 1e-3])
+def test_a_network_that_fails_for_one_crystal_does_not_spoil_the_others(value):
+    relaxer = Relaxer.__new__(Relaxer)
+    relaxer.network, relaxer.device = Ruins(value), torch.device("cpu")
+    relaxer.elements, relaxer.strain_limit, relaxer.passes = set(), 1.0, 2
+    result = relaxer.relax([salt(), triclinic(), salt()])
+    assert result.structures[1] is None
+    assert "unusable" in result.status[1]
+    assert result.status[0] == result.status[2] == "unchanged"

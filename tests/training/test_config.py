@@ -1,0 +1,103 @@
+"""Configuration: layers, shorthands, and errors that help."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from empnn.errors import ConfigError
+from empnn.training.config import PRESETS, Config, load_config, save_config
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train:\n  steps: 7\n  batch_size: 3\nmodel:\n  graph:\n    k: 5\n")
+    config = load_config(file, ["train.steps=9", "noise.sigma=0.3", "model.weight_limit=0.01"])
+    assert (config.train.steps, config.train.batch_size, config.model.graph.k) == (9, 3, 5)
+    assert (config.noise.sigma, config.model.weight_limit) == (0.3, 0.01)
+
+
+def test_shorthands() -> None:
+    assert load_config(None, ["data=mp_20"]).data.name == "mp_20"
+    assert load_config(None, ["data=my/crystals"]).data.path == "my/crystals"
+    assert load_config(None, ["loss=param_mse"]).loss.name == "param_mse"
+
+
+def test_paper_preset_follows_appendix_c() -> None:
+    config = load_config("paper")
+    assert (config.model.features, config.model.message_layers, config.model.action_layers) == (128, 6, 4)
+    assert (config.model.action, config.model.graph.k) == ("first_order", 8)
+    assert (config.train.steps, config.train.batch_size, config.train.gradient_clip) == (32_768, 256, 1.0)
+    assert (config.noise.distribution, config.noise.sigma) == ("fixed", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("train.stepps=5", "train.steps"),
+        ("steps=5", "train.steps"),
+        ("model.graph.kk=5", "model.graph.k"),
+        ("noise.sgima=0.1", "noise.sigma"),
+        ("train.lerning_rate=1", "train.learning_rate"),
+    ],
+)
+def test_unknown_key_names_the_nearest(override: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean {nearest}"):
+        load_config(None, [override])
+
+
+def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model:\n  featurs: 7\n")
+    with pytest.raises(ConfigError, match=r"unknown key model\.featurs; did you mean model\.features"):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.steps=many"], "train.steps"),
+        (["train.steps=0"], "must be positive"),
+        (["noise.sigma=-1"], "must not be negative"),
+        (["data.dev_fraction=1.5"], "between 0 and 1"),
+        (["loss=nonsense"], "param_mae, param_mse"),
+        (["data.select_on=test"], "dev, val"),
+        (["train.steps"], "expected key=value"),
+    ],
+)
+def test_bad_values_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, overrides)
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "train: 5\n", "train: [\n", ""])
+def test_files_that_are_no_configuration(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    if content:
+        with pytest.raises(ConfigError):
+            load_config(file)
+    else:
+        assert load_config(file) == Config()
+
+
+def test_missing_file_names_the_presets() -> None:
+    with pytest.raises(ConfigError, match=", ".join(PRESETS)):
+        load_config("nowhere.yaml")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    config = load_config("paper", ["data=mp_20", "model.weight_limit=0.01", "train.out=here"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_committed_configurations_load() -> None:
+    files = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+    assert files
+    for file in files:
+        assert load_config(file).data.name is not None
+
+
+def test_every_section_is_a_dataclass_with_defaults() -> None:
+    assert all(is_dataclass(getattr(Config(), f.name)) for f in fields(Config))

@@ -1,0 +1,203 @@
+"""Whole training runs, small: they learn, stop, resume to the same result, and survive bad gradients."""
+
+import csv
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from empnn.cli import app
+from empnn.errors import ConfigError
+from empnn.nn import build
+from empnn.training import run
+from empnn.training.config import Config, load_config
+from empnn.training.module import Denoising, rate_factor
+from empnn.training.report import Reporter
+from empnn.training.steps import DenoisingSteps
+
+SMALL = (
+    *("model.features=16", "model.message_layers=1", "model.action_layers=2", "model.radial.count=8"),
+    *("train.batch_size=8", "train.validate_every=4", "train.workers=0", "train.warmup_steps=2", "train.threads=1"),
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twenty fcc and bcc metals of different size."""
+    monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    metals = {
+        "Cu": 3.61,
+        "Al": 4.05,
+        "Ag": 4.09,
+        "Au": 4.08,
+        "Ni": 3.52,
+        "Pd": 3.89,
+        "Pt": 3.92,
+        "Pb": 4.95,
+        "Ca": 5.58,
+    }
+    cubic = {"Fe": 2.87, "Na": 4.29, "K": 5.33, "Li": 3.51, "Cr": 2.91, "Mo": 3.15, "W": 3.16, "V": 3.03, "Nb": 3.30}
+    frames = [bulk(s, "fcc", a=a) for s, a in metals.items()] + [bulk(s, "bcc", a=a) for s, a in cubic.items()]
+    ase.io.write(folder / "train.extxyz", frames)
+    return folder
+
+
+def config(data: Path, out: Path, *overrides: str) -> Config:
+    settings = ("train.steps=12", "data.dev_fraction=0.2", *overrides)
+    return load_config(None, [f"data.path={data}", f"train.out={out}", *SMALL, *settings])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "last" / "model.safetensors")
+
+
+def test_a_run_writes_all_it_promises(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run.train(config(data, tmp_path / "run"), Reporter())
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "removed" in printed.err
+    assert "left" in printed.err
+    assert "best weights" in printed.err
+    for name in ("config.yaml", "best/model.safetensors", "best/model.yaml", "last/optimizer.safetensors"):
+        assert (folder / name).is_file()
+    assert list(folder.glob("tensorboard/**/events*"))
+    rows = list(csv.DictReader(next(folder.glob("logs/**/metrics.csv")).read_text().splitlines()))
+    assert {"loss", "lengths_improvement", "lengths_removed", "noise_lengths"} <= set(rows[0])
+    state = json.loads((folder / "last" / "state.json").read_text())
+    assert state["step"] == 12
+    assert state["skipped_steps"] == 0
+    assert not list(folder.rglob("*.ckpt"))
+    assert not list(folder.rglob("*.pt"))
+
+
+def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
+    settings = config(
+        data,
+        tmp_path / "run",
+        "train.steps=120",
+        "train.validate_every=120",
+        "noise.distribution=fixed",
+        "train.learning_rate=0.01",
+        "noise.sigma=0.1",
+    )
+    prepared = run.prepare(settings)
+    batch = DenoisingSteps(prepared.train, build(settings.model).rule, settings.noise, 16, seed=9)[0]
+    folder = run.train(settings, Reporter(quiet=True))
+    first = Denoising(build(settings.model), settings, run.ParameterScale.of(prepared.train.cell), run.RunState())
+    before = loss_of(first, batch)
+    first.network.load_state_dict(weights(folder))
+    assert loss_of(first, batch) < 0.8 * before
+
+
+def loss_of(module: Denoising, batch: object) -> float:
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    return float(module.training_step(batch, 0).detach())  # type: ignore[arg-type]
+
+
+def test_a_stopped_run_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run.train(config(data, tmp_path / "whole"), Reporter(quiet=True))
+    original = DenoisingSteps.__getitem__
+
+    def stop_at_ten(self: DenoisingSteps, step: int) -> object:
+        if step == 10:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    monkeypatch.setattr(DenoisingSteps, "__getitem__", stop_at_ten)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(config(data, tmp_path / "stopped"), Reporter())
+    assert f"--resume {tmp_path / 'stopped'}" in capsys.readouterr().err
+    assert json.loads((tmp_path / "stopped/last/state.json").read_text())["step"] == 8
+    monkeypatch.undo()
+    monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
+    stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
+    before = (folder / "last/model.safetensors").read_bytes()
+    run.resume(folder, Reporter(quiet=True))
+    assert (folder / "last/model.safetensors").read_bytes() == before
+
+
+def test_a_gradient_that_is_not_finite_is_dropped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Denoising.training_step
+
+    def poisoned(self: Denoising, batch: object, batch_idx: int) -> torch.Tensor:
+        loss = original(self, batch, batch_idx)  # type: ignore[arg-type]
+        return loss * float("nan") if self.state.step == 2 else loss
+
+    monkeypatch.setattr(Denoising, "training_step", poisoned)
+    folder = run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
+    assert json.loads((folder / "last/state.json").read_text())["skipped_steps"] == 1
+    assert all(torch.isfinite(t).all() for t in weights(folder).values())
+
+
+def test_the_development_set_shares_no_composition_with_train(data: Path, tmp_path: Path) -> None:
+    prepared = run.prepare(config(data, tmp_path / "run"))
+    assert not set(prepared.train.numbers.tolist()) & set(prepared.select.numbers.tolist())
+    assert len(prepared.train) + len(prepared.select) == 18
+
+
+def test_feed_forward_trains_and_keeps_its_scale(data: Path, tmp_path: Path) -> None:
+    settings = config(data, tmp_path / "run", "model.name=ff", "train.steps=4")
+    folder = run.train(settings, Reporter(quiet=True))
+    scale = run.ParameterScale.of(run.prepare(settings).train.cell)
+    assert torch.allclose(weights(folder)["mean"], scale.mean)
+
+
+def test_a_taken_run_directory_is_refused(data: Path, tmp_path: Path) -> None:
+    run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
+    with pytest.raises(ConfigError, match="already holds a run"):
+        run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
+
+
+def test_damaged_checkpoints_are_named(data: Path, tmp_path: Path) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=8"), Reporter(quiet=True))
+    (folder / "last/optimizer.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match="damaged"):
+        run.resume(folder, Reporter(quiet=True))
+    with pytest.raises(ConfigError, match="no run here"):
+        run.resume(tmp_path / "nothing", Reporter(quiet=True))
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    settings = load_config(None, ["train.steps=100", "train.warmup_steps=10"]).train
+    rates = np.array([rate_factor(s, settings) for s in range(101)])
+    assert rates[0] == pytest.approx(0.1)
+    assert rates.argmax() in (9, 10)
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+    assert (np.diff(rates[10:]) < 0).all()
+
+
+def test_command_line(data: Path, tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        f"data={data}",
+        f"train.out={tmp_path / 'run'}",
+        *SMALL,
+        "train.steps=4",
+        "data.dev_fraction=0.2",
+    ]
+    result = CliRunner().invoke(app, [*arguments, "--json", "--quiet"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["step"] == 4
+    assert result.stderr == ""
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1
+    assert "already holds a run" in again.stderr
+    unknown = CliRunner().invoke(app, ["train", "data=mp_20", "train.step=4"])
+    assert unknown.exit_code == 1
+    assert "did you mean train.steps?" in unknown.stderr
