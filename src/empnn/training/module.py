@@ -38,7 +38,7 @@ class Denoising(lightning.LightningModule):
         """Loss of one batch."""
         deformation = self.network(batch.crystals, batch.graph)
         loss = self.loss(batch.crystals.cell @ deformation.action.mT, batch.relaxed, self.scale)
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch.crystals))
+        self.log("loss", loss, batch_size=len(batch.crystals))
         return loss
 
     def configure_optimizers(self) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from empnn.metrics import LatticeMetrics
 from empnn.training.checkpoint import RunState
@@ -19,16 +20,26 @@ _SHOWN_REFUSALS = 5
 
 
 class Reporter:
-    """Prints a line per validation; silent if quiet, and without colour or progress bar outside a terminal."""
+    """Prints a line per validation, below them a progress bar in a terminal; silent if quiet."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-        self.interactive = not quiet and self.console.is_terminal
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
+        columns = (
+            *(BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")),
+            *(TextColumn("removed {task.fields[removed]}"), TimeRemainingColumn(), TextColumn("left")),
+        )
+        shown = not quiet and self.console.is_terminal
+        self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)
+        self._task = self._progress.add_task("train", total=None, loss=float("nan"), removed="-")
         self._loss: float | None = None
 
     def note(self, text: str) -> None:
         """One line."""
         self.console.print(text, markup=False)
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        self._progress.stop()
 
     def started(
         self, folder: Path, module: Denoising, data: str, train: int, select: int, refused: Sequence[str]
@@ -43,18 +54,22 @@ class Reporter:
             self.note(f"left out: {message}")
         if len(refused) > _SHOWN_REFUSALS:
             self.note(f"left out: {len(refused) - _SHOWN_REFUSALS} more")
+        self._progress.update(self._task, total=module.config.train.steps, completed=module.state.step)
+        self._progress.start()
 
     def step(self, loss: float) -> None:
         """Follow the smoothed loss."""
         self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
+        self._progress.update(self._task, advance=1, loss=self._loss)
 
     def validated(self, state: RunState, steps: int, metrics: LatticeMetrics, better: bool) -> None:
         """One line per validation: loss, improvement and fraction removed, time left."""
         left = state.seconds / state.step * (steps - state.step)
+        removed = f"{metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
+        self._progress.update(self._task, removed=removed)
         self.note(
             f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  "
-            f"improvement {metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg  "
-            f"removed {metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
+            f"improvement {metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg  removed {removed}"
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
         )
 

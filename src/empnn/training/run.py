@@ -16,7 +16,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -146,27 +146,31 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
                 CSVLogger(folder, name="logs", version=f"from-{state.step}"),
                 TensorBoardLogger(folder, name="tensorboard", version=f"from-{state.step}"),
             ],
-            callbacks=[checkpoints, *([RichProgressBar(leave=True)] if reporter.interactive else [])],
+            callbacks=[checkpoints],
             enable_checkpointing=False,
-            enable_progress_bar=reporter.interactive,
+            enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=min(50, settings.validate_every),
             num_sanity_val_steps=0,
         )
-        _fit_interruptible(trainer, module, loader, checkpoints)
+        try:
+            _fit_interruptible(trainer, module, loader)
+        except KeyboardInterrupt:
+            reporter.interrupted(folder, state.step, checkpoints.saved_step)
+            raise
+        finally:
+            reporter.close()
     reporter.finished(folder, state)
     return folder
 
 
-def _fit_interruptible(
-    trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch], checkpoints: Checkpoints
-) -> None:
+def _fit_interruptible(trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch]) -> None:
     """Fit; Ctrl-C stays a KeyboardInterrupt, where Lightning makes it an exit and ignores the signal from then on."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader)
     except SystemExit:
-        if not checkpoints.interrupted:
+        if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
@@ -179,8 +183,7 @@ class Checkpoints(Callback):
         self.folder = folder
         self.data = data
         self.reporter = reporter
-        self.interrupted = False
-        self._saved_step = saved_step
+        self.saved_step = saved_step
         self._since = time.perf_counter()
 
     def on_train_batch_end(
@@ -205,17 +208,10 @@ class Checkpoints(Callback):
             state.best_score, state.best_step = score, state.step
             models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
         save_run(self.folder / "last", module.network, trainer.optimizers[0], replace(state))
-        self._saved_step = state.step
+        self.saved_step = state.step
         figures = {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}
-        module.log_dict({k: v for k, v in figures.items() if not k.endswith("removed")})
-        module.log_dict({k: v for k, v in figures.items() if k.endswith("removed")}, prog_bar=True)
+        module.log_dict(figures)
         self.reporter.validated(state, settings.steps, metrics, better)
-
-    def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Tell where an interrupted run can be resumed."""
-        if isinstance(exception, KeyboardInterrupt):
-            self.interrupted = True
-            self.reporter.interrupted(self.folder, pl_module.state.step, self._saved_step)
 
     def _card(self, module: Denoising, metrics: dict[str, Any]) -> dict[str, Any]:
         config = module.config
