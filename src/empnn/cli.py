@@ -1,4 +1,4 @@
-"""The command line: `empnn relax | train | evaluate | models`."""
+"""The command line: `empnn relax | train | evaluate | models | fields`."""
 
 from __future__ import annotations
 
@@ -241,3 +241,26 @@ def models(
         removed = f"{scores['lengths_removed']:.3f} / {scores['angles_removed']:.3f}" if scores else "-"
         table.add_row(key, card.get("data", "-"), removed, card.get("licence", "-"))
     Console(highlight=False).print(table)
+
+
+@app.command()
+@reports_errors
+def fields(quiet: Quiet = False, as_json: Json = False) -> None:
+    """List the vector fields: the rows of the paper's Table 2 with their formulas, and the single fields."""
+    from empnn.fields import EDGE_FIELDS, TABLE2, TRIPLET_FIELDS
+
+    rows = {key: row.formula for key, row in TABLE2.items()}
+    single = {
+        "edges": {name: field.formula for name, field in EDGE_FIELDS.items()},
+        "triplets": {name: field.formula for name, field in TRIPLET_FIELDS.items()},
+    }
+    if as_json:
+        _print_json({"rows": rows, **single})
+    elif not quiet:
+        table = Table("model.fields", "formulas, u = v / r, primes for the second leg", title="rows of Table 2")
+        for key, formula in rows.items():
+            table.add_row(key, formula)
+        console = Console(highlight=False, markup=False)
+        console.print(table)
+        for kind, named in single.items():
+            console.print(f"single fields on {kind}: {', '.join(named)}")

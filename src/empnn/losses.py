@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from empnn.geometry import lattice_parameters
+from empnn.geometry import lattice_parameters, metric_tensor
 
 LENGTH_FLOOR = 0.1
 ANGLE_FLOOR = 2.0
@@ -56,8 +57,78 @@ def param_mse(
     return _residuals(predicted, relaxed, scale).square().sum(-1).mean()
 
 
-LOSSES: dict[str, Loss] = {"param_mae": param_mae, "param_mse": param_mse}
+def metric_mae(
+    predicted: Float[Tensor, "structures 3 3"], relaxed: Float[Tensor, "structures 3 3"], scale: ParameterScale
+) -> Float[Tensor, ""]:
+    """Mean over structures of the summed absolute errors of the metric tensor, in square angstrom."""
+    return (metric_tensor(predicted) - metric_tensor(relaxed)).abs().sum((-2, -1)).mean()
+
+
+def metric_mse(
+    predicted: Float[Tensor, "structures 3 3"], relaxed: Float[Tensor, "structures 3 3"], scale: ParameterScale
+) -> Float[Tensor, ""]:
+    """Mean over structures of the summed squared errors of the metric tensor, in angstrom^4."""
+    return (metric_tensor(predicted) - metric_tensor(relaxed)).square().sum((-2, -1)).mean()
+
+
+def riemann(
+    predicted: Float[Tensor, "structures 3 3"], relaxed: Float[Tensor, "structures 3 3"], scale: ParameterScale
+) -> Float[Tensor, ""]:
+    """Affine-invariant squared distance of the metric tensors, sum log^2 eig(F(rho)^-1 F(rho')), dimensionless.
+
+    Invariant under O(3) acting on either cell, and under a change of basis of both. With B = rho'rho^-1 the
+    eigenvalues are those of B B^T, and their logarithms those of a symmetric matrix, whose squared norm has a gradient
+    even where eigenvalues are equal. This is what the paper's Riemann loss stands for; see `trace_as_printed`.
+    """
+    ratio = torch.linalg.solve(relaxed, predicted, left=False)
+    return _squared_log_norm(ratio @ ratio.mT).mean()
+
+
+def trace_as_printed(
+    predicted: Float[Tensor, "structures 3 3"], relaxed: Float[Tensor, "structures 3 3"], scale: ParameterScale
+) -> Float[Tensor, ""]:
+    """The trace of F(rho') F(rho), the Riemann loss as the paper's appendix prints it, in angstrom^4.
+
+    For comparison only: it is not 0 at the target, and smallest for a collapsed cell.
+    """
+    return (metric_tensor(predicted) * metric_tensor(relaxed)).sum((-2, -1)).mean()
+
+
+LOSSES: dict[str, Loss] = {
+    "param_mae": param_mae,
+    "param_mse": param_mse,
+    "metric_mae": metric_mae,
+    "metric_mse": metric_mse,
+    "riemann": riemann,
+    "trace_as_printed": trace_as_printed,
+}
 
 
 def _residuals(predicted: Tensor, relaxed: Tensor, scale: ParameterScale) -> Tensor:
     return scale.normalise(lattice_parameters(predicted)) - scale.normalise(lattice_parameters(relaxed))
+
+
+class _SquaredLogNorm(torch.autograd.Function):
+    """The squared Frobenius norm of log M for symmetric positive M, whose gradient is 2 M^-1 log M.
+
+    The gradient of eigenvalues and eigenvectors, of which a derivative through `eigh` is made, does not exist where
+    eigenvalues are equal; this one does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(matrix)
+        logarithms = values.log()
+        ctx.save_for_backward(logarithms / values, vectors)
+        return logarithms.square().sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        ratios, vectors = ctx.saved_tensors
+        derivative: Tensor = 2 * vectors @ (ratios.unsqueeze(-1) * vectors.mT)
+        return gradients[0][:, None, None] * derivative
+
+
+def _squared_log_norm(matrix: Tensor) -> Tensor:
+    result: Tensor = _SquaredLogNorm.apply(matrix)
+    return result

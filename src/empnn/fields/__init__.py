@@ -1,16 +1,27 @@
-"""Vector fields on edges: infinitesimal deformations of the lattice (section 5.1, Definition 8).
+"""Vector fields on edges and triplets: infinitesimal deformations of the lattice (section 5.1, Definition 8).
 
-A field maps edge vectors v (edges, 3), in angstrom, to elements of gl(3) acting from the left, (edges, 3, 3), with
-field(v @ Q.T) = Q field(v) Q^T for Q in O(3). Since v does not depend on the basis, fields are invariant under
-SL3(Z). To add one: write a class with `formula` and `__call__`, and a line in `TABLE2`.
+A field maps vectors, in angstrom, to elements of gl(3) acting from the left: edge vectors v (edges, 3) to (edges, 3,
+3), or both legs of a triplet, pointing away from their common point, to (triplets, 3, 3). It turns with the crystal,
+field(v @ Q.T) = Q field(v) Q^T for Q in O(3); since v does not depend on the basis, it is invariant under SL3(Z). To
+add a field, write a class with `formula` and `__call__` and name it in `EDGE_FIELDS` or `TRIPLET_FIELDS`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from empnn.fields.ketbra import KetBra
+from empnn.errors import ConfigError
+from empnn.fields.gradient import AngleGradient, AreaGradient, FirstLengthGradient, LengthGradient, SecondLengthGradient
+from empnn.fields.ketbra import (
+    KetBra,
+    KetBraCross,
+    KetBraCrossBack,
+    KetBraFirst,
+    KetBraSecond,
+    KetBraSymmetric,
+)
 
 
 @runtime_checkable
@@ -24,16 +35,99 @@ class EdgeField(Protocol):
         ...
 
 
+@runtime_checkable
+class TripletField(Protocol):
+    """What a vector field on triplets is."""
+
+    formula: ClassVar[str]
+
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Matrices (triplets, 3, 3) of both legs (triplets, 3)."""
+        ...
+
+
 @dataclass(frozen=True)
 class FieldSet:
-    """The fields a model acts with: one row of the paper's Table 2."""
+    """The fields a model acts with: one row of the paper's Table 2, or any combination.
 
-    edges: tuple[EdgeField, ...]
+    Attributes:
+        edges: Fields on edges.
+        triplets: Fields on triplets.
+    """
 
+    edges: tuple[EdgeField, ...] = ()
+    triplets: tuple[TripletField, ...] = ()
+
+    @property
+    def formula(self) -> str:
+        """The fields in words."""
+        parts = [f"{name}: {', '.join(f.formula for f in fields)}" for name, fields in self._named() if fields]
+        return "; ".join(parts)
+
+    def _named(self) -> tuple[tuple[str, Sequence[EdgeField | TripletField]], ...]:
+        return (("edges", self.edges), ("triplets", self.triplets))
+
+
+EDGE_FIELDS: dict[str, EdgeField] = {"ketbra": KetBra(), "grad-r": LengthGradient()}
+"""Single fields on edges, by the names used in lists for `model.fields`."""
+
+TRIPLET_FIELDS: dict[str, TripletField] = {
+    "ketbra-first": KetBraFirst(),
+    "ketbra-second": KetBraSecond(),
+    "ketbra-sym": KetBraSymmetric(),
+    "ketbra-cross": KetBraCross(),
+    "ketbra-cross-back": KetBraCrossBack(),
+    "grad-r-first": FirstLengthGradient(),
+    "grad-r-second": SecondLengthGradient(),
+    "grad-area": AreaGradient(),
+    "grad-theta": AngleGradient(),
+}
+"""Single fields on triplets, by the names used in lists for `model.fields`."""
+
+_KETBRA_LEGS = (KetBraFirst(), KetBraSecond())
+_LENGTHS = (FirstLengthGradient(), SecondLengthGradient())
+_KETBRA, _LENGTH = (KetBra(),), (LengthGradient(),)
+
+_GRADIENTS = {
+    "r-e": FieldSet(edges=_LENGTH),
+    "r-t": FieldSet(triplets=_LENGTHS),
+    "r-e-t": FieldSet(edges=_LENGTH, triplets=_LENGTHS),
+    "r-e-t-area": FieldSet(edges=_LENGTH, triplets=(*_LENGTHS, AreaGradient())),
+    "r-e-t-theta": FieldSet(edges=_LENGTH, triplets=(*_LENGTHS, AngleGradient())),
+}
 
 TABLE2: dict[str, FieldSet] = {
-    "ketbra-e": FieldSet(edges=(KetBra(),)),
+    "ketbra-e": FieldSet(edges=_KETBRA),
+    "ketbra-t": FieldSet(triplets=_KETBRA_LEGS),
+    "ketbra-e-t": FieldSet(edges=_KETBRA, triplets=_KETBRA_LEGS),
+    "ketbra-e-tsym": FieldSet(edges=_KETBRA, triplets=(*_KETBRA_LEGS, KetBraSymmetric())),
+    "ketbra-e-tall": FieldSet(edges=_KETBRA, triplets=(*_KETBRA_LEGS, KetBraCross(), KetBraCrossBack())),
+    **{f"grad-{name}": fields for name, fields in _GRADIENTS.items()},
+    **{f"gradsym-{name}": fields for name, fields in _GRADIENTS.items()},
 }
-"""Rows of Table 2 by the names used in `model.fields`."""
+"""The fifteen rows of Table 2 by the names used in `model.fields`. `grad-*` and `gradsym-*` are the same functions."""
 
-__all__ = ["TABLE2", "EdgeField", "FieldSet", "KetBra"]
+
+def field_set(name: str | Sequence[str]) -> FieldSet:
+    """A row of Table 2 by its key, or a combination of single fields by their names.
+
+    Raises:
+        ConfigError: If a name does not exist, or there is none.
+    """
+    if isinstance(name, str):
+        if name not in TABLE2:
+            raise ConfigError(
+                f"model.fields={name} does not exist; use one of {', '.join(TABLE2)}, or a list of fields"
+            )
+        return TABLE2[name]
+    unknown = [n for n in name if n not in EDGE_FIELDS and n not in TRIPLET_FIELDS]
+    if unknown or not name:
+        known = ", ".join([*EDGE_FIELDS, *TRIPLET_FIELDS])
+        raise ConfigError(f"model.fields: no field {', '.join(unknown) or 'given'}; use some of {known}")
+    return FieldSet(
+        edges=tuple(EDGE_FIELDS[n] for n in name if n in EDGE_FIELDS),
+        triplets=tuple(TRIPLET_FIELDS[n] for n in name if n in TRIPLET_FIELDS),
+    )
+
+
+__all__ = ["EDGE_FIELDS", "TABLE2", "TRIPLET_FIELDS", "EdgeField", "FieldSet", "KetBra", "TripletField", "field_set"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ase.data import covalent_radii
 from jaxtyping import Float64, Int64
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from torch import Tensor
@@ -109,6 +110,32 @@ def cutoff(radius: float | Float64[Tensor, " atoms"]) -> GraphRule:
             return edges.keep(edges.length <= own[edges.source])
 
         return _build(crystals, within)
+
+    return rule
+
+
+def covalent(scale: float) -> GraphRule:
+    """All edges no longer than `scale` times the sum of the covalent radii of their ends (1 + tolerance).
+
+    Radii are those of Cordero et al. (doi:10.1039/b801115j), in angstrom, as in ASE. Definition 6 with a limit per pair
+    of species. Invariant under Euc(3), SL3(Z) and S_n.
+
+    Raises:
+        ValueError: If the scale is not positive.
+    """
+    if not scale > 0:
+        raise ValueError(f"covalent needs a positive scale, got {scale}")
+
+    def rule(crystals: CrystalBatch) -> Graph:
+        radii = scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
+        starts = crystals.starts.numpy()
+
+        def bonded(search: _Search) -> _Edges:
+            own = radii[starts[search.index] : starts[search.index + 1]]
+            edges = search.within(2 * float(own.max()))
+            return edges.keep(edges.length <= own[edges.source] + own[edges.target])
+
+        return _build(crystals, bonded)
 
     return rule
 

@@ -1,6 +1,7 @@
 """The Equivariant Message Passing Neural Network of Figure 3 and appendix B.2."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -8,10 +9,10 @@ from torch import Tensor, nn
 
 from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
-from empnn.fields import TABLE2
-from empnn.graph import Graph, GraphRule, cutoff, knn
+from empnn.fields import field_set
+from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, covalent, cutoff, knn
 from empnn.nn.lattice_action import ACTIONS, ActionSettings, LatticeAction
-from empnn.nn.message_passing import MessagePassing
+from empnn.nn.message_passing import LocalGeometry, MessagePassing
 from empnn.nn.rbf import GaussianBasis
 
 
@@ -20,11 +21,15 @@ class GraphConfig:
     """Which edges a model sees."""
 
     rule: str = "knn"
-    """`knn` or `cutoff`."""
+    """`knn`, `cutoff` or `covalent`."""
     k: int = 16
     """Neighbours of each atom for `knn`; the last shell is never split."""
     radius: float = 5.0
     """Longest edge for `cutoff`, in angstrom."""
+    scale: float = 1.5
+    """For `covalent`: longest edge as a multiple of the sum of the covalent radii."""
+    triplets: str = "fan"
+    """Which pairs of edges are triplets: `fan` or `chain`; made only if a field acts on them."""
 
 
 @dataclass
@@ -51,8 +56,8 @@ class ModelConfig:
     """Layers that only pass messages."""
     action_layers: int = 4
     """Layers that pass messages and deform the lattice."""
-    fields: str = "ketbra-e"
-    """Vector fields: a key of `empnn.fields.TABLE2`."""
+    fields: Any = "ketbra-e"
+    """Vector fields: a key of `empnn.fields.TABLE2`, or a list of single fields."""
     action: str = "exp"
     """`exp` or `first_order`."""
     reduction: str = "mean"
@@ -93,7 +98,21 @@ def graph_rule(config: GraphConfig) -> GraphRule:
         return knn(config.k)
     if config.rule == "cutoff":
         return cutoff(config.radius)
-    raise ConfigError(f"model.graph.rule={config.rule} does not exist; use knn or cutoff")
+    if config.rule == "covalent":
+        return covalent(config.scale)
+    raise ConfigError(f"model.graph.rule={config.rule} does not exist; use knn, cutoff or covalent")
+
+
+def triplet_rule(config: ModelConfig) -> TripletRule | None:
+    """The triplet rule that a configuration names, or None if no field acts on triplets.
+
+    Raises:
+        ConfigError: If there is no such rule.
+    """
+    if config.graph.triplets not in TRIPLETS:
+        known = ", ".join(TRIPLETS)
+        raise ConfigError(f"model.graph.triplets={config.graph.triplets} does not exist; use one of {known}")
+    return TRIPLETS[config.graph.triplets] if field_set(config.fields).triplets else None
 
 
 class Encoder(nn.Module):
@@ -130,16 +149,11 @@ class DeformLayer(nn.Module):
         self.action = LatticeAction(config.features, config.radial.count, action_settings(config))
 
     def forward(
-        self,
-        atoms: Float[Tensor, "atoms features"],
-        graph: Graph,
-        vectors: Float[Tensor, "edges 3"],
-        radial: Float[Tensor, "edges radial"],
-        strain: Float[Tensor, "structures 3 3"],
+        self, atoms: Float[Tensor, "atoms features"], geometry: LocalGeometry, strain: Float[Tensor, "structures 3 3"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Updated atom features, this layer's h, and the sum of the exponents so far."""
-        atoms = self.message(atoms, graph, radial)
-        return atoms, *self.action(atoms, graph, vectors, radial, strain)
+        atoms = self.message(atoms, geometry.graph, geometry.radial)
+        return atoms, *self.action(atoms, geometry, strain)
 
 
 class EMPNN(nn.Module):
@@ -154,24 +168,32 @@ class EMPNN(nn.Module):
         super().__init__()
         self.config = config
         self.rule = graph_rule(config.graph)
+        self.triplet_rule = triplet_rule(config)
         self.encoder = Encoder(config)
         self.layers = nn.ModuleList(DeformLayer(config) for _ in range(config.action_layers))
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """Deformations of all structures; the graph is built from the crystals unless it is given."""
         graph = graph or self.rule(crystals)
+        triplets = self.triplet_rule(graph) if self.triplet_rule else None
         vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
         atoms, radial = self.encoder(crystals.numbers, graph, vectors)
+        geometry = LocalGeometry(graph=graph, triplets=triplets, vectors=vectors, radial=radial)
         total = torch.eye(3, dtype=torch.float64, device=vectors.device).expand(len(crystals), 3, 3)
         strain = vectors.new_zeros(len(crystals), 3, 3)
         steps = []
         for layer in self.layers:
-            atoms, action, strain = layer(atoms, graph, vectors, radial, strain)
-            vectors = (action.index_select(0, graph.batch) @ vectors.unsqueeze(-1)).squeeze(-1)
-            radial = self.encoder.basis(vectors)
+            atoms, action, strain = layer(atoms, geometry, strain)
+            geometry = self._deformed(geometry, action)
             total = action.to(torch.float64) @ total
             steps.append(total)
         return Deformation(action=total, steps=torch.stack(steps))
+
+    def _deformed(self, geometry: LocalGeometry, action: Tensor) -> LocalGeometry:
+        """The same graph in the lattice after an action."""
+        actions = action.index_select(0, geometry.graph.batch)
+        vectors = (actions @ geometry.vectors.unsqueeze(-1)).squeeze(-1)
+        return replace(geometry, vectors=vectors, radial=self.encoder.basis(vectors))
 
 
 def message_layer(config: ModelConfig) -> MessagePassing:
@@ -191,14 +213,12 @@ def action_settings(config: ModelConfig) -> ActionSettings:
     Raises:
         ConfigError: If the fields, the action or the reduction do not exist.
     """
-    if config.fields not in TABLE2:
-        raise ConfigError(f"model.fields={config.fields} does not exist; use one of {', '.join(TABLE2)}")
     if config.action not in ACTIONS:
         raise ConfigError(f"model.action={config.action} does not exist; use one of {', '.join(ACTIONS)}")
     if config.reduction not in ("mean", "sum"):
         raise ConfigError(f"model.reduction={config.reduction} does not exist; use mean or sum")
     return ActionSettings(
-        fields=TABLE2[config.fields],
+        fields=field_set(config.fields),
         action=config.action,
         reduction="sum" if config.reduction == "sum" else "mean",
         scale=config.action_scale,

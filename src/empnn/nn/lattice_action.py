@@ -1,6 +1,6 @@
-"""From edges to a deformation of the lattice: equations 10, 16, 18 and 20 of the paper."""
+"""From edges and triplets to a deformation of the lattice: equations 10, 16 to 18, 20 and 21 of the paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from empnn.fields import FieldSet
-from empnn.graph import Graph
-from empnn.nn.message_passing import EdgeLinear
+from empnn.geometry import cosine_and_sine
+from empnn.graph import Graph, Triplets
+from empnn.nn.message_passing import EdgeLinear, LocalGeometry
+from empnn.nn.strain_gate import StrainGate
 
 Reduction = Literal["mean", "sum"]
 
 EXPONENT_LIMIT = 0.5
-GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 
 
 def limit_exponent(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
@@ -52,7 +53,8 @@ class ActionSettings:
     Attributes:
         fields: The vector fields.
         action: A key of `ACTIONS`.
-        reduction: `mean` over the edges of a structure (equation 10), or `sum` times `scale` (equation 18).
+        reduction: `mean` over the edges and over the triplets of a structure (equation 10), or `sum` times `scale`
+            (equation 18).
         scale: k of equation 18.
         weight_limit: Bound on the absolute weights, or None. Under `mean` it bounds the strain of one layer to that
             value per field, or to twice that with the gate.
@@ -67,103 +69,102 @@ class ActionSettings:
     gate: bool
 
 
-class StrainGate(nn.Module):
-    """Scales the isotropic and the deviatoric part of an exponent by functions of invariants.
+class EdgeWeights(nn.Module):
+    """Weights of the edge fields, w = W' silu(W [h_i || h_j || rbf(r)]) (equations 16 and 20)."""
 
-    How far a crystal is from equilibrium shows in its shape before it shows in its volume: equal bonds have become
-    unequal. The gate reads the size of both parts of the strain found so far, and the mean atom features, and learns
-    how much of each to believe. A crystal whose shape is right then keeps its volume. The parts are scaled as a whole,
-    so the equivariance of the exponent is kept; supercells give the same.
+    def __init__(self, features: int, radial: int, n_fields: int) -> None:
+        super().__init__()
+        self.edge = EdgeLinear(features, radial)
+        self.weight = nn.Linear(features, n_fields, bias=False)
+
+    def forward(self, atoms: Tensor, graph: Graph, radial: Tensor) -> Float[Tensor, "edges fields"]:
+        """Invariant weights of the fields of each edge."""
+        weights: Tensor = self.weight(silu(self.edge(atoms, graph, radial)))
+        return weights
+
+
+class TripletWeights(nn.Module):
+    """Weights of the triplet fields, equations 17 and 21.
+
+    w = W' silu(W [h_i || h_j || h_k || rbf(r) || rbf(r') || cos || sin]), without building the concatenation: all but
+    the angle is projected on edges and gathered.
     """
 
-    sizes: Tensor
-
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, radial: int, n_fields: int) -> None:
         super().__init__()
-        self.register_buffer("sizes", torch.tensor(GATE_SIZES), persistent=False)
-        self.hidden = nn.Linear(features + 2 * len(GATE_SIZES), features)
-        self.factors = nn.Linear(features, 2)
+        self.first = EdgeLinear(features, radial)
+        self.second = nn.Linear(features, features, bias=False)
+        self.second_radial = nn.Linear(radial, features, bias=False)
+        self.angle = nn.Linear(2, features, bias=False)
+        self.weight = nn.Linear(features, n_fields, bias=False)
 
     def forward(
-        self,
-        exponent: Float[Tensor, "structures 3 3"],
-        strain: Float[Tensor, "structures 3 3"],
-        mean_features: Float[Tensor, "structures features"],
-    ) -> Float[Tensor, "structures 3 3"]:
-        """The scaled exponent of a layer.
-
-        Args:
-            exponent: What the layer's edges ask for.
-            strain: Sum of the exponents so far, this one included.
-            mean_features: Mean atom features.
-        """
-        invariants = [self._levels(part) for part in _split(strain)]
-        factors = 2 * torch.sigmoid(self.factors(silu(self.hidden(torch.cat([mean_features, *invariants], dim=-1)))))
-        isotropic, deviatoric = _split(exponent)
-        return factors[:, 0, None, None] * isotropic + factors[:, 1, None, None] * deviatoric
-
-    def _levels(self, part: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures levels"]:
-        """Squared Frobenius norm n^2 as n^2 / (n^2 + s^2) for several sizes s: bounded, smooth at 0."""
-        squared = part.square().sum((-2, -1)).unsqueeze(-1)
-        return squared / (squared + self.sizes.square())
+        self, atoms: Tensor, graph: Graph, triplets: Triplets, radial: Tensor, vectors: Tensor
+    ) -> Float[Tensor, "triplets fields"]:
+        """Invariant weights of the fields of each triplet; `vectors` are those of the edges, in angstrom."""
+        first = self.first(atoms, graph, radial)
+        second = self.second(atoms).index_select(0, graph.target).addmm_(radial, self.second_radial.weight.mT)
+        hidden: Tensor = self.angle(cosine_and_sine(*triplets.vectors(vectors)))
+        hidden = hidden + first.index_select(0, triplets.first) + second.index_select(0, triplets.second)
+        weights: Tensor = self.weight(silu(hidden))
+        return weights
 
 
 class LatticeAction(nn.Module):
-    """Deformation h of one layer: weigh each edge's field by its atoms and length, reduce over edges, act.
+    """Deformation h of one layer: weigh the fields of edges and triplets, reduce per structure, act.
 
-    w = W' silu(W [h_i || h_j || rbf(r)]) (equations 16, 20). h(Q M) = Q h(M) Q^T under O(3); invariant under
-    translations, SL3(Z) and S_n, and with the mean reduction under the choice of a supercell.
+    h(Q M) = Q h(M) Q^T under O(3); invariant under translations, SL3(Z) and S_n, and with the mean reduction under the
+    choice of a supercell.
     """
 
     def __init__(self, features: int, radial: int, settings: ActionSettings) -> None:
         super().__init__()
         self.settings = settings
         self.act = ACTIONS[settings.action]
-        self.edge = EdgeLinear(features, radial)
-        self.weight = nn.Linear(features, len(settings.fields.edges), bias=False)
+        fields = settings.fields
+        self.edges = EdgeWeights(features, radial, len(fields.edges)) if fields.edges else None
+        self.triplets = TripletWeights(features, radial, len(fields.triplets)) if fields.triplets else None
         self.gate = StrainGate(features) if settings.gate else None
 
     def forward(
         self,
         atoms: Float[Tensor, "atoms features"],
-        graph: Graph,
-        vectors: Float[Tensor, "edges 3"],
-        radial: Float[Tensor, "edges radial"],
+        geometry: LocalGeometry,
         strain: Float[Tensor, "structures 3 3"],
     ) -> tuple[Float[Tensor, "structures 3 3"], Float[Tensor, "structures 3 3"]]:
         """Deformation h of each structure, acting as `cell @ h.T`, and the sum of the exponents so far.
 
         Args:
             atoms: Atom features.
-            graph: Neighbour graph.
-            vectors: Edge vectors in the current lattice, angstrom.
-            radial: Radial basis of their lengths.
+            geometry: The graph in the current lattice.
             strain: Sum of the exponents of the layers before.
         """
-        exponent = self._exponent(atoms, graph, vectors, radial)
+        exponent = torch.zeros_like(strain)
+        graph, vectors = geometry.graph, geometry.vectors
+        if self.edges is not None:
+            weights = self.edges(atoms, graph, geometry.radial)
+            fields = [field(vectors) for field in self.settings.fields.edges]
+            exponent = exponent + self._reduce(weights, fields, graph.batch, graph.n_structures)
+        if self.triplets is not None and geometry.triplets is not None:
+            triplets = geometry.triplets
+            weights = self.triplets(atoms, graph, triplets, geometry.radial, vectors)
+            fields = [field(*triplets.vectors(vectors)) for field in self.settings.fields.triplets]
+            exponent = exponent + self._reduce(weights, fields, triplets.batch, graph.n_structures)
         if self.gate is not None:
             exponent = self.gate(exponent, strain + exponent, _mean_per_structure(atoms, graph))
         return self.act(exponent), strain + exponent
 
-    def _exponent(self, atoms: Tensor, graph: Graph, vectors: Tensor, radial: Tensor) -> Tensor:
-        weights = self.weight(silu(self.edge(atoms, graph, radial)))
+    def _reduce(self, weights: Tensor, fields: Sequence[Tensor], batch: Tensor, n_structures: int) -> Tensor:
+        """Sum of weight times field over the edges or triplets of each structure, or its mean."""
         limit = self.settings.weight_limit
         if limit is not None:
             weights = limit * (2 * torch.sigmoid(weights) - 1)
-        fields = torch.stack([field(vectors) for field in self.settings.fields.edges], dim=1)
-        weighted = (weights[..., None, None] * fields).sum(1)
-        exponent: Tensor = weighted.new_zeros(graph.n_structures, 3, 3).index_add(0, graph.batch, weighted)
+        weighted = torch.stack([w[:, None, None] * f for w, f in zip(weights.unbind(1), fields, strict=True)]).sum(0)
+        total: Tensor = weighted.new_zeros(n_structures, 3, 3).index_add(0, batch, weighted)
         if self.settings.reduction == "sum":
-            return exponent * self.settings.scale
-        edges = torch.bincount(graph.batch, minlength=graph.n_structures).clamp_min(1)
-        return exponent / edges.to(exponent.dtype)[:, None, None]
-
-
-def _split(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Isotropic part (tr / 3) I and the rest, of matrices (structures, 3, 3)."""
-    third = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)
-    isotropic = third[:, None, None] * torch.eye(3, dtype=matrix.dtype, device=matrix.device)
-    return isotropic, matrix - isotropic
+            return total * self.settings.scale
+        count = torch.bincount(batch, minlength=n_structures).clamp_min(1)
+        return total / count.to(total.dtype)[:, None, None]
 
 
 def _mean_per_structure(atoms: Tensor, graph: Graph) -> Tensor:

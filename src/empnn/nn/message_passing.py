@@ -1,5 +1,6 @@
 """Message passing on atoms: equations 14, 15 and 19 of the paper."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -7,9 +8,26 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from empnn.graph import Graph
+from empnn.graph import Graph, Triplets
 
 Aggregate = Literal["sum", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalGeometry:
+    """What a layer sees of the crystals: the graph of the pass, and its geometry in the current lattice.
+
+    Attributes:
+        graph: Neighbour graph, built once per pass.
+        triplets: Its triplets, or None if no field acts on them.
+        vectors: Edge vectors in the current lattice, angstrom. Per edge.
+        radial: Radial basis of their lengths. Per edge.
+    """
+
+    graph: Graph
+    triplets: Triplets | None
+    vectors: Float[Tensor, "edges 3"]
+    radial: Float[Tensor, "edges radial"]
 
 
 class EdgeLinear(nn.Module):
