@@ -125,10 +125,11 @@ class _SquaredLogNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         ratios, vectors = ctx.saved_tensors
-        derivative: Tensor = 2 * vectors @ (ratios.unsqueeze(-1) * vectors.mT)
-        return gradients[0][:, None, None] * derivative
+        derivative = 2 * vectors @ (ratios.unsqueeze(-1) * vectors.mT)
+        gradient: Tensor = gradients[0][:, None, None] * derivative
+        return gradient
 
 
 def _squared_log_norm(matrix: Tensor) -> Tensor:
-    result: Tensor = _SquaredLogNorm.apply(matrix)
+    result: Tensor = _SquaredLogNorm.apply(matrix)  # type: ignore[no-untyped-call]
     return result
