@@ -120,7 +120,8 @@ class _SquaredLogNorm(torch.autograd.Function):
         values, vectors = torch.linalg.eigh(matrix)
         logarithms = values.log()
         ctx.save_for_backward(logarithms / values, vectors)
-        return logarithms.square().sum(-1)
+        squared: Tensor = logarithms.square().sum(-1)
+        return squared
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
