@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
+from field_weights import field_weights
 
 from empnn import models
 from empnn.nn import ModelConfig, Network, RadialConfig, build
-from empnn.nn.lattice_action import LatticeAction
 
 
 def tiny_network(scale: float = 3.0, **options: object) -> Network:
@@ -18,9 +18,8 @@ def tiny_network(scale: float = 3.0, **options: object) -> Network:
         config = ModelConfig(features=16, message_layers=1, action_layers=2, radial=RadialConfig(count=8), **options)
         network = build(config)
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, LatticeAction):
-                module.weight.weight.mul_(scale)
+        for weight in field_weights(network):
+            weight.mul_(scale)
     return network.eval()
 
 

@@ -1,15 +1,26 @@
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from crystals_zoo import ALL
 
 from empnn import symmetry
 from empnn.geometry import lattice_parameters
-from empnn.losses import LOSSES, ParameterScale, param_mae, param_mse
+from empnn.losses import (
+    LOSSES,
+    ParameterScale,
+    metric_mae,
+    metric_mse,
+    param_mae,
+    param_mse,
+    riemann,
+    trace_as_printed,
+)
 from empnn.noise import with_fixed_noise
 
 SCALE = ParameterScale.of(ALL.cell)
 NOISY = with_fixed_noise(ALL, 0.1, seed=0).cell
+DISTANCES = [name for name in LOSSES if name != "trace_as_printed"]
 
 
 def _boxes(*lengths: tuple[float, float, float]) -> torch.Tensor:
@@ -60,7 +71,7 @@ def test_normalise_keeps_the_precision_it_is_given() -> None:
     assert SCALE.normalise(torch.zeros(2, 6)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", DISTANCES)
 def test_losses_vanish_at_the_target_only(name: str) -> None:
     assert float(LOSSES[name](ALL.cell, ALL.cell, SCALE)) == 0.0
     losses = [float(LOSSES[name](NOISY[i : i + 1], ALL.cell[i : i + 1], SCALE)) for i in range(len(ALL))]
@@ -78,9 +89,13 @@ def test_losses_are_invariant_under_rotations_and_reflections_of_either_cell(
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_are_right_and_finite_at_the_target(name: str) -> None:
+def test_gradients_are_right(name: str) -> None:
     predicted = NOISY[4:6].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda cell: LOSSES[name](cell, ALL.cell[4:6], SCALE), predicted)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_gradients_are_0_at_the_target(name: str) -> None:
     at_target = ALL.cell.clone().requires_grad_()
     LOSSES[name](at_target, ALL.cell, SCALE).backward()
     assert float(at_target.grad.abs().max()) == 0.0
@@ -91,3 +106,57 @@ def test_gradients_are_finite_for_a_flat_cell(name: str) -> None:
     flat = torch.tensor([[[1.0, 0, 0], [2.0, 0, 0], [0, -1.0, 0]]], dtype=torch.float64, requires_grad=True)
     LOSSES[name](flat, ALL.cell[:1], SCALE).backward()
     assert bool(torch.isfinite(flat.grad).all())
+
+
+def test_losses_on_the_metric_by_hand() -> None:
+    sheared = torch.tensor([[[2.0, 0, 0], [1.0, 3.0, 0], [0, 0, 1.0]]], dtype=torch.float64)
+    # Metrics [[4, 2, 0], [2, 10, 0], [0, 0, 1]] and diag(4, 9, 4): residuals 2 twice, 1 and -3.
+    assert float(metric_mae(sheared, _boxes((2, 3, 2)), SCALE)) == pytest.approx(2 + 2 + 1 + 3)
+    assert float(metric_mse(sheared, _boxes((2, 3, 2)), SCALE)) == pytest.approx(4 + 4 + 1 + 9)
+
+
+def test_riemann_is_four_times_the_squared_logarithmic_stretches(generator: torch.Generator) -> None:
+    logarithms = torch.tensor([[0.1, -0.2, 0.05], [0.0, 0.3, 0.3]], dtype=torch.float64)
+    stretch = torch.diag_embed(logarithms.exp())
+    # Eigenvalues of the metric are squares of the stretches, so its logarithms are doubled.
+    expected = 4 * logarithms.square().sum(-1).mean()
+    torch.testing.assert_close(
+        riemann(_boxes((4, 5, 6), (3, 3, 3)) @ stretch, _boxes((4, 5, 6), (3, 3, 3)), SCALE), expected
+    )
+    q = symmetry.random_orthogonal(2, generator)
+    torch.testing.assert_close(riemann(ALL.cell[4:6] @ q @ stretch @ q.mT, ALL.cell[4:6], SCALE), expected)
+
+
+def test_riemann_is_the_logarithm_of_scipy() -> None:
+    expected = []
+    for before, after in zip(ALL.cell.numpy(), NOISY.numpy(), strict=True):
+        root = np.linalg.inv(scipy.linalg.sqrtm(before @ before.T))
+        expected.append(np.square(scipy.linalg.logm(root @ after @ after.T @ root)).sum())
+    assert min(expected) > 0.01
+    assert float(riemann(NOISY, ALL.cell, SCALE)) == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_riemann_is_symmetric_and_does_not_see_a_common_basis(generator: torch.Generator) -> None:
+    expected = float(riemann(NOISY, ALL.cell, SCALE))
+    assert float(riemann(ALL.cell, NOISY, SCALE)) == pytest.approx(expected, rel=1e-9)
+    basis = symmetry.random_unimodular(len(ALL), generator, 6, 2).to(torch.float64)
+    assert float(basis.abs().max()) > 5
+    assert float(riemann(basis @ NOISY, basis @ ALL.cell, SCALE)) == pytest.approx(expected, rel=1e-8)
+    assert float(riemann(basis @ NOISY, ALL.cell, SCALE)) > 2 * expected
+
+
+def test_riemann_is_differentiable_where_eigenvalues_are_equal() -> None:
+    scaled = (1.1 * ALL.cell[4:6]).requires_grad_()
+    assert torch.autograd.gradcheck(lambda cell: riemann(cell, ALL.cell[4:6], SCALE), scaled)
+    axial = (ALL.cell[4:6] @ torch.diag(torch.tensor([1.2, 1.2, 0.9], dtype=torch.float64))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda cell: riemann(cell, ALL.cell[4:6], SCALE), axial)
+
+
+def test_the_printed_trace_is_not_0_at_the_target_and_rewards_a_collapse() -> None:
+    cubes = _boxes((2, 2, 2))
+    assert float(trace_as_printed(cubes, cubes, SCALE)) == pytest.approx(3 * 4 * 4)
+    losses = [float(trace_as_printed(s * ALL.cell, ALL.cell, SCALE)) for s in (1.1, 1.0, 0.9, 0.5, 0.01)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(1e-4 * losses[1])
+    distances = [float(riemann(s * ALL.cell, ALL.cell, SCALE)) for s in (1.0, 0.9, 0.5, 0.01)]
+    assert distances == sorted(distances)

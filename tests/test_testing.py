@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from crystals_zoo import TRICLINIC, zoo
+from field_weights import field_weights
 from torch import Tensor
 
 from empnn import symmetry
@@ -102,8 +103,8 @@ def test_the_whole_network_on_a_plain_top_k_graph_is_caught() -> None:
     torch.manual_seed(0)
     config = ModelConfig(features=8, message_layers=1, action_layers=1, graph=GraphConfig(k=8), radial=RadialConfig(8))
     model = EMPNN(config).double()
-    for layer in model.layers:
-        layer.action.weight.weight.data *= 20
+    for weight in field_weights(model):
+        weight.data *= 20
     assert_equivariant(model, CRYSTALS)
     model.rule = top_k(8)
     with pytest.raises(AssertionError, match="steps"):

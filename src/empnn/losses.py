@@ -13,6 +13,8 @@ from empnn.geometry import lattice_parameters, metric_tensor
 LENGTH_FLOOR = 0.1
 ANGLE_FLOOR = 2.0
 
+_MIN_EIGENVALUE = 1e-12
+
 
 @dataclass(frozen=True)
 class ParameterScale:
@@ -78,9 +80,11 @@ def riemann(
 
     Invariant under O(3) acting on either cell, and under a change of basis of both. With B = rho'rho^-1 the
     eigenvalues are those of B B^T, and their logarithms those of a symmetric matrix, whose squared norm has a gradient
-    even where eigenvalues are equal. This is what the paper's Riemann loss stands for; see `trace_as_printed`.
+    even where eigenvalues are equal. Eigenvalues below 1e-12 count as that, so a flat cell is far away, not infinitely.
+    This is what the paper's Riemann loss stands for; see `trace_as_printed`.
     """
-    ratio = torch.linalg.solve(relaxed, predicted, left=False)
+    difference = torch.linalg.solve(relaxed, predicted - relaxed)
+    ratio = torch.eye(3, dtype=difference.dtype, device=difference.device) + difference
     return _squared_log_norm(ratio @ ratio.mT).mean()
 
 
@@ -118,6 +122,7 @@ class _SquaredLogNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(matrix)
+        values = values.clamp_min(_MIN_EIGENVALUE)
         logarithms = values.log()
         ctx.save_for_backward(logarithms / values, vectors)
         squared: Tensor = logarithms.square().sum(-1)

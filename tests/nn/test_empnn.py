@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from crystals_zoo import ALL, ZOO, single, supercell, zoo
+from field_weights import field_weights
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.geometry import metric_tensor, polar_factor
+from empnn.graph import cutoff
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
+from empnn.nn.message_passing import LocalGeometry
 from empnn.testing import assert_equivariant
 
 CRYSTALS = zoo("fcc", "hcp", "perovskite", "triclinic", "one-atom", "elongated", "left-handed")
@@ -48,7 +51,7 @@ def lively(config: ModelConfig) -> EMPNN:
     """
     torch.manual_seed(1)
     model = EMPNN(config).double()
-    initial = [layer.action.weight.weight.detach().clone() for layer in model.layers]
+    initial = [weight.detach().clone() for weight in field_weights(model)]
     medians = {}
     for scale in 1.5 ** torch.arange(-2, 18):
         set_weights(model, initial, float(scale))
@@ -61,8 +64,8 @@ def lively(config: ModelConfig) -> EMPNN:
 
 def set_weights(model: EMPNN, initial: list[torch.Tensor], scale: float) -> None:
     """Multiply the weights of the fields."""
-    for layer, weight in zip(model.layers, initial, strict=True):
-        layer.action.weight.weight.data = scale * weight
+    for weight, before in zip(field_weights(model), initial, strict=True):
+        weight.data = scale * before
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -120,16 +123,17 @@ def test_later_layers_see_the_deformed_lattice() -> None:
     torch.manual_seed(0)
     model = EMPNN(replace(SMALL, strain_gate=False)).double().requires_grad_(False)
     first, second = model.layers
-    for layer, strength in zip(model.layers, (20.0, 20.0), strict=True):
-        layer.action.weight.weight.mul_(strength)
+    for weight in field_weights(model):
+        weight.mul_(20.0)
     graph = model.rule(CRYSTALS)
     atoms, radial = model.encoder(CRYSTALS.numbers, graph, graph.vectors)
     none = graph.vectors.new_zeros(len(CRYSTALS), 3, 3)
-    atoms, h, strain = first(atoms, graph, graph.vectors, radial, none)
+    geometry = LocalGeometry(graph=graph, triplets=None, vectors=graph.vectors, radial=radial)
+    atoms, h, strain = first(atoms, geometry, none)
     moved = CRYSTALS.with_cell(CRYSTALS.cell @ h.mT)
     apart = CRYSTALS.frac[graph.target] - CRYSTALS.frac[graph.source] + graph.image
     vectors = torch.einsum("ei,eij->ej", apart, moved.cell[graph.batch])
-    _, other, _ = second(atoms, graph, vectors, model.encoder.basis(vectors), strain)
+    _, other, _ = second(atoms, replace(geometry, vectors=vectors, radial=model.encoder.basis(vectors)), strain)
     steps = model(CRYSTALS).steps
     torch.testing.assert_close(steps[0], h)
     torch.testing.assert_close(steps[1], other @ h)
@@ -139,8 +143,8 @@ def test_later_layers_see_the_deformed_lattice() -> None:
 def test_the_exponential_keeps_the_handedness_whatever_the_weights() -> None:
     torch.manual_seed(0)
     model = EMPNN(SMALL).double().requires_grad_(False)
-    for layer in model.layers:
-        layer.action.weight.weight.mul_(1e5)
+    for weight in field_weights(model):
+        weight.mul_(1e5)
     action = model(ALL).action
     assert bool((torch.linalg.det(action) > 0).all())
     after = ALL.cell @ action.mT
@@ -163,6 +167,17 @@ def test_gradients_reach_every_weight() -> None:
     for name, parameter in model.named_parameters():
         assert bool(torch.isfinite(parameter.grad).all()), name
         assert float(parameter.grad.abs().max()) > 0, name
+
+
+@pytest.mark.parametrize("name", ["empnn", "ff"])
+def test_a_given_graph_is_used_even_without_edges(name: str) -> None:
+    model = build(replace(SMALL, name=name)).double()
+    crystals, seen = zoo("one-atom"), []
+    nothing = cutoff(0.5)(crystals)
+    model.encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    with torch.no_grad():
+        model(crystals, nothing)
+    assert seen == [nothing]
 
 
 def test_no_crystals() -> None:
@@ -188,9 +203,12 @@ def test_rotations_that_are_none_are_noticed() -> None:
         {"reduction": "max"},
         {"aggregate": "max"},
         {"graph": GraphConfig(rule="voronoi")},
+        {"graph": GraphConfig(triplets="star")},
     ],
 )
 def test_what_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
     (value,) = wrong.values()
-    with pytest.raises(ConfigError, match=value.rule if isinstance(value, GraphConfig) else str(value)):
+    if isinstance(value, GraphConfig):
+        value = value.rule if value.rule != "knn" else value.triplets
+    with pytest.raises(ConfigError, match=str(value)):
         build(replace(SMALL, **wrong))

@@ -6,6 +6,7 @@ import pytest
 import scipy.linalg
 import torch
 from crystals_zoo import ZOO, supercell, zoo
+from field_weights import field_weights
 from torch import Tensor
 from torch.nn.functional import silu
 
@@ -18,11 +19,11 @@ from empnn.nn.lattice_action import (
     ActionSettings,
     LatticeAction,
     Reduction,
-    StrainGate,
     exponential,
     first_order,
     limit_exponent,
 )
+from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.testing import assert_equivariant
 
@@ -56,7 +57,8 @@ def _layer(case: Case) -> LatticeAction:
         gate=case.gate,
     )
     layer = LatticeAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
-    layer.weight.weight.mul_(case.strength)
+    for weight in field_weights(layer):
+        weight.mul_(case.strength)
     return layer
 
 
@@ -66,10 +68,11 @@ def _apply(layer: LatticeAction, crystals: CrystalBatch, graph: Graph | None = N
 
 
 def _both(layer: LatticeAction, crystals: CrystalBatch, graph: Graph | None = None) -> tuple[Tensor, Tensor]:
-    graph = graph or knn(8)(crystals)
+    graph = knn(8)(crystals) if graph is None else graph
     radial = BASIS(torch.linalg.vector_norm(graph.vectors, dim=-1))
     strain = graph.vectors.new_zeros(len(crystals), 3, 3)
-    return layer(EMBEDDING[crystals.numbers], graph, graph.vectors, radial, strain)
+    geometry = LocalGeometry(graph=graph, triplets=None, vectors=graph.vectors, radial=radial)
+    return layer(EMBEDDING[crystals.numbers], geometry, strain)
 
 
 def _matrices(scale: float, generator: torch.Generator) -> Tensor:
@@ -125,10 +128,11 @@ def test_a_layer_is_equations_16_18_and_20(reduction: Reduction, weight_limit: f
     layer = _layer(Case(reduction=reduction, weight_limit=weight_limit))
     graph = knn(8)(CRYSTALS)
     atoms, radial = EMBEDDING[CRYSTALS.numbers], BASIS(torch.linalg.vector_norm(graph.vectors, dim=-1))
-    edge = layer.edge
+    assert layer.edges is not None
+    edge = layer.edges.edge
     weight = torch.cat([edge.source.weight, edge.target.weight, edge.radial.weight], dim=1)
     hidden = torch.cat([atoms[graph.source], atoms[graph.target], radial], dim=1) @ weight.T + edge.source.bias
-    weights = silu(hidden) @ layer.weight.weight.T
+    weights = silu(hidden) @ layer.edges.weight.weight.T
     if weight_limit is not None:
         weights = weight_limit * (2 / (1 + torch.exp(-weights)) - 1)
     exponents = []
@@ -184,32 +188,3 @@ def test_a_structure_without_edges_keeps_its_cell(case: Case) -> None:
     action = _apply(_layer(case), crystals, cutoff(2.8)(crystals))
     assert torch.equal(action[0], IDENTITY)
     assert float(_size(action[1])) > 1e-3
-
-
-def _gate() -> StrainGate:
-    torch.manual_seed(0)
-    return StrainGate(FEATURES).double().requires_grad_(False)
-
-
-def test_the_gate_scales_both_parts_by_factors_between_0_and_2(generator: torch.Generator) -> None:
-    exponent, strain = _matrices(0.3, generator), _matrices(0.1, generator)
-    features = torch.randn(20, FEATURES, dtype=torch.float64, generator=generator)
-    gated = _gate()(exponent, strain, features)
-    for before, after in zip(exponent, gated, strict=True):
-        volume = after.trace() / before.trace()
-        shape = (after - after.trace() / 3 * IDENTITY) / (before - before.trace() / 3 * IDENTITY)
-        torch.testing.assert_close(shape, shape[0, 1].expand(3, 3), rtol=1e-7, atol=0)
-        assert 0 < float(volume) < 2
-        assert 0 < float(shape[0, 1]) < 2
-    assert not torch.allclose(gated, _gate()(exponent, 2 * strain, features))
-    assert not torch.allclose(gated, _gate()(exponent, strain, 2 * features))
-
-
-def test_the_gate_is_equivariant_and_smooth_at_no_strain(generator: torch.Generator) -> None:
-    exponent, strain = _matrices(0.3, generator), _matrices(0.1, generator)
-    features, q = torch.zeros(20, FEATURES, dtype=torch.float64), symmetry.random_orthogonal(20, generator)
-    gated = _gate()(exponent, strain, features)
-    turned = _gate()(q @ exponent @ q.mT, q @ strain @ q.mT, features)
-    torch.testing.assert_close(turned, q @ gated @ q.mT)
-    nothing = torch.zeros(1, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s: _gate()(exponent[:1], s, features[:1]), nothing)

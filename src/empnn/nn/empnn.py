@@ -174,7 +174,7 @@ class EMPNN(nn.Module):
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """Deformations of all structures; the graph is built from the crystals unless it is given."""
-        graph = graph or self.rule(crystals)
+        graph = self.rule(crystals) if graph is None else graph
         triplets = self.triplet_rule(graph) if self.triplet_rule else None
         vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
         atoms, radial = self.encoder(crystals.numbers, graph, vectors)

@@ -39,7 +39,7 @@ class FeedForward(nn.Module):
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """The deformation from the given cell to the predicted one, handedness kept."""
-        graph = graph or self.rule(crystals)
+        graph = self.rule(crystals) if graph is None else graph
         vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
         atoms, _ = self.encoder(crystals.numbers, graph, vectors)
         pooled = atoms.new_zeros(len(crystals), atoms.shape[1]).index_add(0, crystals.batch, atoms)
