@@ -1,4 +1,4 @@
-"""The denoising figures of the packaged models on all of `val`, beside doing nothing and the paper.
+"""The denoising figures of the packaged models on all of `val`, beside doing nothing and the paper; also for the cards.
 
 Usage: python benchmarks/denoising.py [--out benchmarks/results/denoising.json]   (EMPNN_DATA names the data folder)
 """
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import empnn
-from empnn.data.sets import load_split, locate
+from empnn.data.sets import locate
 from empnn.data.writing import replacing
-from empnn.evaluate import denoise
+from empnn.evaluate import denoise, load_crystals
+from empnn.models import card_of, find, write_card
 
 MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.3)
@@ -25,7 +26,7 @@ def measure() -> dict[str, Any]:
     """Evaluate every model at every sigma."""
     rows = []
     for name, model in MODELS.items():
-        crystals = load_split(locate(None, name), "val").crystals
+        crystals = load_crystals(locate(None, name), "val")
         relaxer = empnn.load(model)
         for sigma in SIGMAS:
             figures = denoise(relaxer, crystals, sigma, SEED).as_dict()
@@ -63,7 +64,7 @@ def fill(readme: Path, table: str) -> None:
 
 
 def main() -> None:
-    """Measure, write the result file and print the table."""
+    """Measure, write the result file and the cards, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/denoising.json"))
     parser.add_argument("--readme", type=Path, help="also put the table into this file")
@@ -73,6 +74,13 @@ def main() -> None:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     table = markdown(result["rows"])
     print(f"\n{table}\n\nwrote {options.out}")
+    for model in MODELS.values():
+        mine = [
+            {k: v for k, v in r.items() if k not in ("data", "split", "model")}
+            for r in result["rows"]
+            if r["model"] == model
+        ]
+        write_card(find(model), {**card_of(model), "metrics": mine})
     if options.readme:
         fill(options.readme, table)
 

@@ -1,4 +1,4 @@
-"""Write requirements.lock: the versions installed in this environment that empnn with its dev extra needs."""
+"""Write requirements.lock: what empnn with its dev extra needs, in the versions of this (fresh) environment."""
 
 import re
 from importlib.metadata import distribution

@@ -35,7 +35,7 @@ Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`),
 Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, mps.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 
 INTERRUPTED = 130
 

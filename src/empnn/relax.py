@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
 from empnn import models
-from empnn.checks import doubts, is_collapsed, refusals
+from empnn.checks import doubts, refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
-from empnn.geometry import hencky_strain, polar_factor
+from empnn.geometry import hencky_strain
 from empnn.nn import Network
+from empnn.nn.passes import DEFAULT_BATCH_ATOMS, relax_batch, relax_cells, split
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Crystal = Atoms | Structure
 
-DEFAULT_BATCH_ATOMS = 2048
 UNCHANGED_STRAIN = 1e-4
 _DEFAULT_STRAIN_LIMIT = 1.0
 
@@ -91,7 +90,7 @@ class Relaxer:
 
         Raises:
             CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
-            TypeError: If something is neither a crystal nor None.
+            TypeError: If what is given is neither a crystal nor several.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
         from ase import Atoms
@@ -116,53 +115,28 @@ class Relaxer:
             trajectory=many.trajectory[0],
         )
 
-    def relax_cells(self, crystals: CrystalBatch, passes: int | None = None) -> Float64[Tensor, "steps structures 3 3"]:
-        """Stretches P of all steps, so that `cell @ P[-1]` is the relaxed cell; NaN where the network fails.
-
-        Args:
-            crystals: Usable crystals, small enough to be one batch.
-            passes: How often the network is applied; the model's own number by default.
-        """
-        identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
-        total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
-        steps = []
-        with torch.inference_mode():
-            for _ in range(self.passes if passes is None else passes):
-                moved = crystals.with_cell(crystals.cell @ total.mT)
-                graph = self.network.rule(moved).to(self.device)
-                deformation = self.network(moved.to(self.device), graph)
-                steps.append(deformation.steps.cpu() @ total)
-                finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
-                failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
-                # One failure must not spoil its batch: no decomposition and no graph survives such a cell.
-                steps[-1] = torch.where(failed[:, None, None], identity, steps[-1])
-                total = steps[-1][-1]
-            stretches = polar_factor(torch.cat(steps))
-        return torch.where(failed[:, None, None], torch.nan, stretches)
-
     def relax_batch(
         self, crystals: CrystalBatch, passes: int | None = None, batch_atoms: int = DEFAULT_BATCH_ATOMS
     ) -> CrystalBatch:
         """Relax usable crystals, however many, without checks: what `relax` does between conversions."""
-        parts = [crystals.select(index) for index in _parts(crystals.sizes.tolist(), batch_atoms)]
-        return CrystalBatch.cat([p.with_cell(p.cell @ self.relax_cells(p, passes)[-1]) for p in parts])
+        return relax_batch(self.network, crystals, self.passes if passes is None else passes, batch_atoms)
 
-    def _relax_many(self, given: list[Crystal], passes: int | None, batch_atoms: int) -> Relaxation:
+    def _relax_many(self, given: list[Crystal], passes: int, batch_atoms: int) -> Relaxation:
         results = [_Result() for _ in given]
         batches: dict[int, CrystalBatch] = {}
         for position, crystal in enumerate(given):
             try:
                 batches[position] = _converted(crystal)
-            except CrystalError as error:
+            except (CrystalError, TypeError) as error:
                 results[position].status = f"refused: {error}"
         for position, reason in zip(list(batches), refusals(CrystalBatch.cat(list(batches.values()))), strict=True):
             if reason is not None:
                 results[position].status = f"refused: {reason}"
                 del batches[position]
         usable = list(batches)
-        for part in _parts([b.n_atoms for b in batches.values()], batch_atoms):
+        for part in split([b.n_atoms for b in batches.values()], batch_atoms):
             crystals = CrystalBatch.cat([batches[usable[i]] for i in part])
-            stretches = self.relax_cells(crystals, passes)
+            stretches = relax_cells(self.network, crystals, passes)
             relaxed = torch.nan_to_num(crystals.cell @ stretches[-1], nan=1.0)
             warnings = doubts(crystals, relaxed, self.elements, self.strain_limit)
             for row, i in enumerate(part):
@@ -224,22 +198,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"device {name} cannot be used: {str(error).splitlines()[0][:100]}") from None
     return device
-
-
-def _parts(sizes: Sequence[int], batch_atoms: int) -> Iterator[list[int]]:
-    """Split positions into runs of at most `batch_atoms` atoms, at least one structure each."""
-    part: list[int] = []
-    atoms = 0
-    for index, size in enumerate(sizes):
-        if part and atoms + size > batch_atoms:
-            yield part
-            part, atoms = [], 0
-        part.append(index)
-        atoms += size
-    if part:
-        yield part
 
 
 def _collect(results: list[_Result]) -> Relaxation:

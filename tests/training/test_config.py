@@ -21,6 +21,14 @@ def test_shorthands() -> None:
     assert load_config(None, ["data=mp_20"]).data.name == "mp_20"
     assert load_config(None, ["data=my/crystals"]).data.path == "my/crystals"
     assert load_config(None, ["loss=param_mse"]).loss.name == "param_mse"
+    assert load_config(None, ["lr=0.5"]).train.learning_rate == 0.5
+
+
+def test_shorthands_in_files(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: perov_5\nloss: param_mse\n")
+    config = load_config(file)
+    assert (config.data.name, config.loss.name) == ("perov_5", "param_mse")
 
 
 def test_paper_preset_follows_appendix_c() -> None:
@@ -35,7 +43,7 @@ def test_paper_preset_follows_appendix_c() -> None:
     ("override", "nearest"),
     [
         ("train.stepps=5", "train.steps"),
-        ("steps=5", "train.steps"),
+        ("stps=5", "train.steps"),
         ("model.graph.kk=5", "model.graph.k"),
         ("noise.sgima=0.1", "noise.sigma"),
         ("train.lerning_rate=1", "train.learning_rate"),
@@ -63,6 +71,12 @@ def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
         (["loss=nonsense"], "param_mae, param_mse"),
         (["data.select_on=test"], "dev, val"),
         (["train.steps"], "expected key=value"),
+        (["noise.sigma=inf"], "finite"),
+        (["train.learning_rate=nan"], "positive and finite"),
+        (["train.seed=-1"], "must not be negative"),
+        (["train.validate_sigma=0"], "must be positive"),
+        (["model.graph.radius=-1"], "must be positive"),
+        (["model.weight_limit=0"], "must be positive"),
     ],
 )
 def test_bad_values_are_refused(overrides: list[str], message: str) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import pickle
+import signal
 from pathlib import Path
 
 import ase.io
@@ -16,7 +18,7 @@ from empnn.cli import app
 from empnn.errors import ConfigError
 from empnn.nn import build
 from empnn.training import run
-from empnn.training.config import Config, load_config
+from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, rate_factor
 from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingSteps
@@ -70,7 +72,8 @@ def test_a_run_writes_all_it_promises(data: Path, tmp_path: Path, capsys: pytest
         assert (folder / name).is_file()
     assert list(folder.glob("tensorboard/**/events*"))
     rows = list(csv.DictReader(next(folder.glob("logs/**/metrics.csv")).read_text().splitlines()))
-    assert {"loss", "lengths_improvement", "lengths_removed", "noise_lengths"} <= set(rows[0])
+    assert {"lengths_improvement", "lengths_removed", "noise_lengths"} <= set(rows[0])
+    assert [int(r["step"]) for r in rows] == [4, 8, 12]
     state = json.loads((folder / "last" / "state.json").read_text())
     assert state["step"] == 12
     assert state["skipped_steps"] == 0
@@ -98,7 +101,6 @@ def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
 
 
 def loss_of(module: Denoising, batch: object) -> float:
-    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     return float(module.training_step(batch, 0).detach())  # type: ignore[arg-type]
 
 
@@ -123,6 +125,85 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+def test_ctrl_c_keeps_every_step_done(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run.train(config(data, tmp_path / "whole"), Reporter(quiet=True))
+    original = DenoisingSteps.__getitem__
+
+    def interrupted(self: DenoisingSteps, step: int) -> object:
+        if step == 6:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, step)
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(DenoisingSteps, "__getitem__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(config(data, tmp_path / "stopped"), Reporter())
+    assert signal.getsignal(signal.SIGINT) is handler
+    step = json.loads((tmp_path / "stopped/last/state.json").read_text())["step"]
+    assert step in (5, 6, 7)
+    assert f"go on from step {step} with" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
+    stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_kill_while_saving_leaves_a_whole_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    whole = run.train(config(data, tmp_path / "whole"), Reporter(quiet=True))
+    original, done = Path.rename, []
+
+    def killed(self: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise SystemError("killed")
+        done.append(self)
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(SystemError):
+        run.train(config(data, tmp_path / "killed"), Reporter(quiet=True))
+    monkeypatch.setattr(Path, "rename", original)
+    folder = run.resume(tmp_path / "killed", Reporter(quiet=True))
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(folder)[name]), name
+    assert [f.name for f in folder.glob("last*")] == ["last"]
+
+
+def test_other_crystals_are_noticed_when_resuming(data: Path, tmp_path: Path) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
+    ase.io.write(data / "train.extxyz", [bulk("Cu", "fcc", a=3.6), *ase.io.read(data / "train.extxyz", ":")])
+    with pytest.raises(ConfigError, match="not those the run began with"):
+        run.resume(folder, Reporter(quiet=True))
+
+
+def test_resumed_sessions_log_the_steps_of_the_run(data: Path, tmp_path: Path) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=8"), Reporter(quiet=True))
+    settings = load_config(folder / "config.yaml")
+    settings.train.steps = 12
+    save_config(settings, folder / "config.yaml")
+    run.resume(folder, Reporter(quiet=True))
+    rows = list(csv.DictReader((folder / "logs/from-8/metrics.csv").read_text().splitlines()))
+    assert [int(r["step"]) for r in rows] == [12]
+
+
+def test_selecting_on_val_needs_a_val_split(data: Path, tmp_path: Path) -> None:
+    settings = config(data / "train.extxyz", tmp_path / "run", "data.select_on=val")
+    with pytest.raises(ConfigError, match="needs a data folder with a val split"):
+        run.train(settings, Reporter(quiet=True))
+
+
+def test_batches_can_be_prepared_by_spawned_processes(data: Path, tmp_path: Path) -> None:
+    settings = config(data, tmp_path / "run")
+    steps = DenoisingSteps(run.prepare(settings).train, build(settings.model).rule, settings.noise, 4, seed=0)
+    copy = pickle.loads(pickle.dumps(steps))  # noqa: S301
+    assert torch.equal(copy[3].graph.vectors, steps[3].graph.vectors)
 
 
 def test_resuming_a_finished_run_changes_nothing(data: Path, tmp_path: Path) -> None:

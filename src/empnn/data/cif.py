@@ -75,7 +75,7 @@ def text_from_atoms(atoms: Atoms, name: str) -> str:
         block.set_pair(tag, f"{value:.15g}")
     block.set_pair("_symmetry_space_group_name_H-M", "'P 1'")
     block.set_pair("_symmetry_Int_Tables_number", "1")
-    for key in ("empnn_status", "empnn_source"):
+    for key in ("empnn_status", "empnn_source", "empnn_warnings"):
         if key in atoms.info:
             block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
     block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])

@@ -174,7 +174,7 @@ def _names(structures: Sequence[Atoms]) -> list[str]:
 
 
 def _rows(structures: Sequence[Atoms]) -> list[dict[str, str]]:
-    keys = ("empnn_status", "empnn_source")
+    keys = ("empnn_status", "empnn_source", "empnn_warnings")
     return [
         {"material_id": n, "cif": text_from_atoms(a, n), **{key: str(a.info.get(key, "")) for key in keys}}
         for a, n in zip(structures, _names(structures), strict=True)

@@ -72,36 +72,34 @@ GraphRule = Callable[[CrystalBatch], Graph]
 """A neighbour rule: from crystals to their graph."""
 
 
-def knn(k: int) -> GraphRule:
-    """The k nearest neighbours of each atom with their whole last shell: all edges with r <= r_k (1 + tolerance).
+@dataclass(frozen=True)
+class Knn:
+    """The rule of `knn`.
 
-    Invariant under Euc(3), SL3(Z) and S_n, and under the choice of a supercell.
-
-    Raises:
-        ValueError: If k < 1.
+    Attributes:
+        k: Neighbours of each atom.
     """
-    if k < 1:
-        raise ValueError(f"knn needs k >= 1, got {k}")
 
-    def rule(crystals: CrystalBatch) -> Graph:
-        return _build(crystals, lambda search: _nearest(search, k))
+    k: int
 
-    return rule
+    def __call__(self, crystals: CrystalBatch) -> Graph:
+        """The graph of the crystals."""
+        return _build(crystals, lambda search: _nearest(search, self.k))
 
 
-def cutoff(radius: float | Float64[Tensor, " atoms"]) -> GraphRule:
-    """All edges of length r <= radius (1 + tolerance), in angstrom; one radius for all or one per (source) atom.
+@dataclass(frozen=True)
+class Cutoff:
+    """The rule of `cutoff`.
 
-    Invariant under Euc(3), SL3(Z) and S_n. An atom may have no neighbour.
-
-    Raises:
-        ValueError: If a radius is not positive.
+    Attributes:
+        radius: Longest edge, in angstrom; one for all or one per (source) atom.
     """
-    if not bool(torch.all(torch.as_tensor(radius) > 0)):
-        raise ValueError("cutoff needs a positive radius")
 
-    def rule(crystals: CrystalBatch) -> Graph:
-        limits = np.broadcast_to(np.asarray(radius, dtype=np.float64), (crystals.n_atoms,))
+    radius: float | Float64[Tensor, " atoms"]
+
+    def __call__(self, crystals: CrystalBatch) -> Graph:
+        """The graph of the crystals."""
+        limits = np.broadcast_to(np.asarray(self.radius, dtype=np.float64), (crystals.n_atoms,))
         starts = crystals.starts.numpy()
 
         def within(search: _Search) -> _Edges:
@@ -111,10 +109,57 @@ def cutoff(radius: float | Float64[Tensor, " atoms"]) -> GraphRule:
 
         return _build(crystals, within)
 
-    return rule
+
+@dataclass(frozen=True)
+class Covalent:
+    """The rule of `covalent`.
+
+    Attributes:
+        scale: Longest edge as a multiple of the sum of the covalent radii of its ends.
+    """
+
+    scale: float
+
+    def __call__(self, crystals: CrystalBatch) -> Graph:
+        """The graph of the crystals."""
+        radii = self.scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
+        starts = crystals.starts.numpy()
+
+        def bonded(search: _Search) -> _Edges:
+            own = radii[starts[search.index] : starts[search.index + 1]]
+            edges = search.within(2 * float(own.max()))
+            return edges.keep(edges.length <= own[edges.source] + own[edges.target])
+
+        return _build(crystals, bonded)
 
 
-def covalent(scale: float) -> GraphRule:
+def knn(k: int) -> Knn:
+    """The k nearest neighbours of each atom with their whole last shell: all edges with r <= r_k (1 + tolerance).
+
+    Invariant under Euc(3), SL3(Z) and S_n, and under the choice of a supercell.
+
+    Raises:
+        ValueError: If k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"knn needs k >= 1, got {k}")
+    return Knn(k)
+
+
+def cutoff(radius: float | Float64[Tensor, " atoms"]) -> Cutoff:
+    """All edges of length r <= radius (1 + tolerance), in angstrom; one radius for all or one per (source) atom.
+
+    Invariant under Euc(3), SL3(Z) and S_n. An atom may have no neighbour.
+
+    Raises:
+        ValueError: If a radius is not positive.
+    """
+    if not bool(torch.all(torch.as_tensor(radius) > 0)):
+        raise ValueError("cutoff needs a positive radius")
+    return Cutoff(radius)
+
+
+def covalent(scale: float) -> Covalent:
     """All edges no longer than `scale` times the sum of the covalent radii of their ends (1 + tolerance).
 
     Radii are those of Cordero et al. (doi:10.1039/b801115j), in angstrom, as in ASE. Definition 6 with a limit per pair
@@ -125,19 +170,7 @@ def covalent(scale: float) -> GraphRule:
     """
     if not scale > 0:
         raise ValueError(f"covalent needs a positive scale, got {scale}")
-
-    def rule(crystals: CrystalBatch) -> Graph:
-        radii = scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
-        starts = crystals.starts.numpy()
-
-        def bonded(search: _Search) -> _Edges:
-            own = radii[starts[search.index] : starts[search.index + 1]]
-            edges = search.within(2 * float(own.max()))
-            return edges.keep(edges.length <= own[edges.source] + own[edges.target])
-
-        return _build(crystals, bonded)
-
-    return rule
+    return Covalent(scale)
 
 
 @dataclass(frozen=True)

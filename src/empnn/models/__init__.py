@@ -50,11 +50,16 @@ def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / _CONFIG) as temporary:
         temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(network.config)))
-    with replacing(folder / _CARD) as temporary:
-        temporary.write_text(json.dumps(card, indent=2) + "\n")
+    write_card(folder, card)
     with replacing(folder / _WEIGHTS) as temporary:
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
         temporary.write_bytes(safetensors_bytes(tensors, {"format_version": FORMAT_VERSION}))
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write the card of a model folder."""
+    with replacing(folder / _CARD) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n")
 
 
 def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:

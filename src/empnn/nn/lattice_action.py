@@ -137,7 +137,7 @@ class LatticeAction(nn.Module):
         Args:
             atoms: Atom features.
             geometry: The graph in the current lattice.
-            strain: Sum of the exponents of the layers before.
+            strain: Sum of the exponents of the layers before, as they were before `limit_exponent`.
         """
         exponent = torch.zeros_like(strain)
         graph, vectors = geometry.graph, geometry.vectors

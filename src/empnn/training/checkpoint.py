@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class RunState:
     Attributes:
         step: Steps done.
         seed: Seed of the run.
+        data: Digest of the training crystals, which a resumed run must find again.
         best_score: Best selection score so far (mean fraction of the noise removed), higher is better.
         best_step: The step it was reached at.
         skipped_steps: Steps whose gradient was not finite and was not applied.
@@ -35,6 +37,7 @@ class RunState:
 
     step: int = 0
     seed: int = 0
+    data: str = ""
     best_score: float = float("-inf")
     best_step: int = 0
     skipped_steps: int = 0
@@ -42,7 +45,14 @@ class RunState:
 
 
 def save_run(folder: Path, network: Network, optimizer: torch.optim.Optimizer, state: RunState) -> None:
-    """Write everything needed to go on from here; the state comes last, so that it only names what is there."""
+    """Write everything needed to go on from here to a new folder, which then takes the place of the old one.
+
+    Killed at any moment, this leaves one whole checkpoint: `folder`, or what was there before, as `folder.old`.
+    """
+    target, old = folder, _old(folder)
+    folder = folder.with_name(folder.name + ".new")
+    for leftover in (folder, old if target.exists() else folder):
+        shutil.rmtree(leftover, ignore_errors=True)
     models.save(folder, network, asdict(state))
     tensors = {
         f"{index}.{name}": value.contiguous()
@@ -53,6 +63,10 @@ def save_run(folder: Path, network: Network, optimizer: torch.optim.Optimizer, s
         temporary.write_bytes(safetensors_bytes(tensors, {"step": str(state.step)}))
     with replacing(folder / _STATE) as temporary:
         temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
+    if target.exists():
+        target.rename(old)
+    folder.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]], RunState]:
@@ -61,6 +75,8 @@ def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]],
     Raises:
         ConfigError: If there is no checkpoint or it is damaged.
     """
+    if not folder.exists():
+        folder = _old(folder)
     if not (folder / _STATE).is_file():
         raise ConfigError(f"{folder}: no checkpoint to resume; the run had not reached its first validation")
     network, _ = models.load_network(folder)
@@ -73,3 +89,7 @@ def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]],
         return network.train(), moments, RunState(**content)
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise ConfigError(f"{folder}: damaged checkpoint ({' '.join(str(error).split())[:160]})") from None
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -103,19 +104,26 @@ PRESETS: dict[str, dict[str, Any]] = {
             "aggregate": "sum",
             "strain_gate": False,
             "graph": {"rule": "knn", "k": 8},
+            "radial": {"width": 2.0},
         },
         "noise": {"sigma": 0.1, "distribution": "fixed"},
         "train": {"steps": 32_768, "batch_size": 256, "learning_rate": 1e-4, "decay": False, "warmup_steps": 0},
     },
 }
-"""Named configurations. `paper` follows appendix C; `default` is what the packaged models use."""
+"""Named configurations. `paper` follows appendices B.2 and C; the packaged models build on `default`."""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "data.select_on": ("dev", "val"),
     "noise.distribution": ("uniform", "fixed"),
     "loss.name": tuple(LOSSES),
 }
+_SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train.steps", "seed": "train.seed"}
+_NOT_NEGATIVE = (
+    *("noise.sigma", "train.warmup_steps", "train.workers", "train.threads", "train.seed"),
+    "model.message_layers",
+)
 _POSITIVE = (
+    *("train.validate_sigma", "model.graph.radius", "model.graph.scale", "model.action_scale", "model.radial.stop"),
     *("train.steps", "train.batch_size", "train.learning_rate", "train.gradient_clip", "train.validate_every"),
     *("train.validate_structures", "model.features", "model.radial.count", "model.radial.width", "noise.exponent"),
     *("model.action_layers", "model.graph.k"),
@@ -125,8 +133,8 @@ _POSITIVE = (
 def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Defaults, then a preset or YAML file, then `key=value` overrides.
 
-    `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for
-    `loss.name=X`.
+    `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for `loss.name=X`,
+    on the command line and in files.
 
     Raises:
         ConfigError: If a key does not exist (the nearest is named), a value has the wrong type or is out of range.
@@ -166,8 +174,16 @@ def _base(base: str | Path | None) -> DictConfig:
         raise ConfigError(f"{base}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{base}: expected a mapping of sections ({', '.join(_keys(Config))})")
+    for name, section in (("data", _data_key), ("loss", lambda _: "loss.name")):
+        if isinstance(loaded.get(name), str):
+            key = section(loaded[name]).partition(".")[2]
+            loaded[name] = {key: loaded[name]}
     _reject_unknown(OmegaConf.to_container(loaded), Config, "")
     return loaded
+
+
+def _data_key(value: str) -> str:
+    return "data.name" if value in NAMES else "data.path"
 
 
 def _from_overrides(overrides: Sequence[str]) -> DictConfig:
@@ -177,9 +193,8 @@ def _from_overrides(overrides: Sequence[str]) -> DictConfig:
         if not separator:
             raise ConfigError(f"{item}: expected key=value")
         if key == "data":
-            key = "data.name" if value in NAMES else "data.path"
-        elif key == "loss":
-            key = "loss.name"
+            key = _data_key(value)
+        key = _SHORTHANDS.get(key, key)
         _reject_unknown_key(key)
         layer = OmegaConf.from_dotlist([f"{key}={value}"])
         result = DictConfig(OmegaConf.merge(result, layer))
@@ -240,10 +255,12 @@ def _check(config: Config) -> None:
         if _value(config, key) not in choices:
             raise ConfigError(f"{key}={_value(config, key)}: must be one of {', '.join(choices)}")
     for key in _POSITIVE:
-        if not _value(config, key) > 0:
-            raise ConfigError(f"{key}={_value(config, key)}: must be positive")
-    for key in ("noise.sigma", "train.warmup_steps", "train.workers", "train.threads", "model.message_layers"):
-        if not _value(config, key) >= 0:
-            raise ConfigError(f"{key}={_value(config, key)}: must not be negative")
+        if not 0 < _value(config, key) < math.inf:
+            raise ConfigError(f"{key}={_value(config, key)}: must be positive and finite")
+    for key in _NOT_NEGATIVE:
+        if not 0 <= _value(config, key) < math.inf:
+            raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
+    if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
+        raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")
     if not 0 < config.data.dev_fraction < 1:
         raise ConfigError(f"data.dev_fraction={config.data.dev_fraction}: must lie between 0 and 1")

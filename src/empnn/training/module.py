@@ -13,8 +13,8 @@ from empnn.crystals import CrystalBatch
 from empnn.losses import LOSSES, ParameterScale
 from empnn.metrics import LatticeMetrics, lattice_metrics
 from empnn.nn import Network
+from empnn.nn.passes import relax_batch
 from empnn.noise import with_fixed_noise
-from empnn.relax import Relaxer
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, TrainConfig
 from empnn.training.steps import DenoisingBatch
@@ -33,13 +33,12 @@ class Denoising(lightning.LightningModule):
         self.state = state
         self.loss = LOSSES[config.loss.name]
         self.moments: dict[int, dict[str, Tensor]] = {}
+        self.gradient_norm = 0.0
 
     def training_step(self, batch: DenoisingBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
         deformation = self.network(batch.crystals, batch.graph)
-        loss = self.loss(batch.crystals.cell @ deformation.action.mT, batch.relaxed, self.scale)
-        self.log("loss", loss, batch_size=len(batch.crystals))
-        return loss
+        return self.loss(batch.crystals.cell @ deformation.action.mT, batch.relaxed, self.scale)
 
     def configure_optimizers(self) -> Any:
         """Adam with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""
@@ -63,7 +62,7 @@ class Denoising(lightning.LightningModule):
         if not bool(torch.isfinite(norm)):
             optimizer.zero_grad()
             self.state.skipped_steps += 1
-        self.log("gradient_norm", norm)
+        self.gradient_norm = float(norm)
 
 
 def rate_factor(step: int, settings: TrainConfig) -> float:
@@ -77,7 +76,8 @@ def rate_factor(step: int, settings: TrainConfig) -> float:
 def validate(network: Network, crystals: CrystalBatch, sigma: float) -> LatticeMetrics:
     """Metrics of one pass over crystals with fixed noise; the network comes back in training mode."""
     noisy = with_fixed_noise(crystals, sigma, VALIDATION_SEED)
-    relaxed = Relaxer(network, {}).relax_batch(noisy)
+    network.eval()
+    relaxed = relax_batch(network, noisy)
     network.train()
     return lattice_metrics(noisy.cell, relaxed.cell, crystals.cell)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,11 @@ class Reporter:
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
         columns = (
             *(BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")),
-            *(TextColumn("removed {task.fields[removed]}"), TimeRemainingColumn(), TextColumn("left")),
+            *(TextColumn("improvement {task.fields[improvement]}"), TimeRemainingColumn(), TextColumn("left")),
         )
         shown = not quiet and self.console.is_terminal
         self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)
-        self._task = self._progress.add_task("train", total=None, loss=float("nan"), removed="-")
+        self._task = self._progress.add_task("train", total=None, loss=float("nan"), improvement="-")
         self._loss: float | None = None
 
     def note(self, text: str) -> None:
@@ -42,9 +43,10 @@ class Reporter:
         self._progress.stop()
 
     def started(
-        self, folder: Path, module: Denoising, data: str, train: int, select: int, refused: Sequence[str]
+        self, folder: Path, module: Denoising, data: str, sizes: tuple[int, int], refused: Sequence[str]
     ) -> None:
         """What is about to be trained, on what, and where it goes."""
+        train, select = sizes
         parameters = sum(p.numel() for p in module.network.parameters())
         self.note(
             f"{folder}: {data}, {train:,} crystals to train on, {select:,} to select by; "
@@ -59,17 +61,19 @@ class Reporter:
 
     def step(self, loss: float) -> None:
         """Follow the smoothed loss."""
+        if not math.isfinite(loss):
+            return
         self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
         self._progress.update(self._task, advance=1, loss=self._loss)
 
     def validated(self, state: RunState, steps: int, metrics: LatticeMetrics, better: bool) -> None:
         """One line per validation: loss, improvement and fraction removed, time left."""
         left = state.seconds / state.step * (steps - state.step)
-        removed = f"{metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
-        self._progress.update(self._task, removed=removed)
+        improvement = f"{metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg"
+        self._progress.update(self._task, improvement=improvement)
         self.note(
             f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  "
-            f"improvement {metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg  removed {removed}"
+            f"improvement {improvement}  removed {metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
         )
 

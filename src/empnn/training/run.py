@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from empnn.training.module import Denoising, selection_score, validate
 from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
+LOG_EVERY = 50
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
@@ -63,14 +66,15 @@ def train(config: Config, reporter: Reporter) -> Path:
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run; resume it with --resume {folder} or choose another train.out")
     data = prepare(config)
-    lightning.seed_everything(config.train.seed, verbose=False)
-    network = build(config.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        network = build(config.model)
     scale = ParameterScale.of(data.train.cell)
     if isinstance(network, FeedForward):
         network.set_scale(scale.mean, scale.deviation)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
-    module = Denoising(network, config, scale, RunState(seed=config.train.seed))
+    module = Denoising(network, config, scale, RunState(seed=config.train.seed, data=_digest(data.train)))
     return _fit(folder, module, data, reporter)
 
 
@@ -86,6 +90,8 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     config = load_config(folder / "config.yaml")
     network, moments, state = load_run(folder / "last")
     data = prepare(config)
+    if state.data != _digest(data.train):
+        raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
     module = Denoising(network, config, ParameterScale.of(data.train.cell), state)
     module.moments = moments
     return _fit(folder, module, data, reporter)
@@ -101,6 +107,8 @@ def prepare(config: Config) -> RunData:
     train_set = load_split(location, "train")
     name = config.data.name or location.name
     if config.data.select_on == "val":
+        if location.is_file():
+            raise ConfigError(f"data.select_on=val needs a data folder with a val split; {location} is one file")
         chosen = load_split(location, "val")
         select, refused = chosen.crystals, train_set.refused + chosen.refused
         kept = train_set.crystals
@@ -112,6 +120,10 @@ def prepare(config: Config) -> RunData:
     return RunData(kept, select.select(np.arange(limit)), name, refused)
 
 
+def _digest(crystals: CrystalBatch) -> str:
+    return hashlib.sha256(crystals.cell.numpy().tobytes()).hexdigest()[:16]
+
+
 def _default_folder(config: Config) -> str:
     data = config.data.name or Path(config.data.path or "data").name.partition(".")[0]
     return f"runs/{data}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -119,42 +131,16 @@ def _default_folder(config: Config) -> str:
 
 def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> Path:
     settings, state = module.config.train, module.state
-    remaining = settings.steps - state.step
-    if remaining <= 0:
+    if state.step >= settings.steps:
         reporter.note(f"{folder}: all {settings.steps} steps are done, nothing to resume")
         return folder
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    reporter.started(folder, module, data.name, len(data.train), len(data.select), data.refused)
-    rule = module.network.rule
-    steps = DenoisingSteps(data.train, rule, module.config.noise, settings.batch_size, settings.seed)
-    loader: DataLoader[DenoisingBatch] = DataLoader(
-        steps,
-        batch_size=None,
-        sampler=range(state.step, settings.steps),
-        num_workers=settings.workers,
-        prefetch_factor=4 if settings.workers else None,
-    )
+    reporter.started(folder, module, data.name, (len(data.train), len(data.select)), data.refused)
     checkpoints = Checkpoints(folder, data, reporter, state.step)
     with _quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator="auto",
-            devices=1,
-            max_steps=remaining,
-            max_epochs=-1,
-            logger=[
-                CSVLogger(folder, name="logs", version=f"from-{state.step}"),
-                TensorBoardLogger(folder, name="tensorboard", version=f"from-{state.step}"),
-            ],
-            callbacks=[checkpoints],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            log_every_n_steps=min(50, settings.validate_every),
-            num_sanity_val_steps=0,
-        )
         try:
-            _fit_interruptible(trainer, module, loader)
+            _fit_interruptible(_trainer(folder, module, checkpoints), module, _loader(module, data), checkpoints)
         except KeyboardInterrupt:
             reporter.interrupted(folder, state.step, checkpoints.saved_step)
             raise
@@ -164,54 +150,117 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     return folder
 
 
-def _fit_interruptible(trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch]) -> None:
-    """Fit; Ctrl-C stays a KeyboardInterrupt, where Lightning makes it an exit and ignores the signal from then on."""
+def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
+    """The batches of the remaining steps, prepared ahead by other processes."""
+    settings = module.config.train
+    steps = DenoisingSteps(data.train, module.network.rule, module.config.noise, settings.batch_size, settings.seed)
+    return DataLoader(
+        steps,
+        batch_size=None,
+        sampler=range(module.state.step, settings.steps),
+        num_workers=settings.workers,
+        prefetch_factor=4 if settings.workers else None,
+    )
+
+
+def _trainer(folder: Path, module: Denoising, checkpoints: Checkpoints) -> lightning.Trainer:
+    session = f"from-{module.state.step}"
+    return lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_steps=module.config.train.steps - module.state.step,
+        max_epochs=-1,
+        logger=[
+            CSVLogger(folder, name="logs", version=session),
+            TensorBoardLogger(folder, name="tensorboard", version=session),
+        ],
+        callbacks=[checkpoints],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _fit_interruptible(
+    trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch], checkpoints: Checkpoints
+) -> None:
+    """Fit; the first Ctrl-C ends it after the current step with a checkpoint, the second one at once.
+
+    Lightning turns a KeyboardInterrupt into an exit and ignores the signal from then on: both are undone here.
+    """
     handler = signal.getsignal(signal.SIGINT)
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        checkpoints.stop_asked = True
+        signal.signal(signal.SIGINT, handler)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread:
+        signal.signal(signal.SIGINT, ask_to_stop)
     try:
         trainer.fit(module, loader)
     except SystemExit:
         if not trainer.interrupted:
             raise
-        signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 class Checkpoints(Callback):
-    """Validates every `validate_every` steps, keeps the last and the best weights, counts time."""
+    """Validates every `validate_every` steps, keeps the last and the best weights, logs, counts time."""
 
     def __init__(self, folder: Path, data: RunData, reporter: Reporter, saved_step: int) -> None:
         self.folder = folder
         self.data = data
         self.reporter = reporter
         self.saved_step = saved_step
+        self.stop_asked = False
         self._since = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the step; validate and write a checkpoint where one is due."""
-        module, state = pl_module, pl_module.state
+        """Count the step; log, validate and write a checkpoint where one is due."""
+        module, state, settings = pl_module, pl_module.state, pl_module.config.train
         state.step += 1
         loss = float(outputs["loss"])
         self.reporter.step(loss)
-        settings = module.config.train
-        if state.step % settings.validate_every and state.step != settings.steps:
-            return
+        if state.step % LOG_EVERY == 0:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            _log(trainer, {"loss": loss, "gradient_norm": module.gradient_norm, "learning_rate": rate}, state.step)
+        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            self._validate(trainer, module)
+            self._save(trainer, module)
+        elif self.stop_asked:
+            self._save(trainer, module)
+        if self.stop_asked and state.step < settings.steps:
+            raise KeyboardInterrupt
+
+    def _validate(self, trainer: lightning.Trainer, module: Denoising) -> None:
+        state, settings = module.state, module.config.train
         metrics = validate(module.network, self.data.select, settings.validate_sigma)
         if not math.isfinite(metrics.lengths_mae):
             raise ConfigError(f"training diverged at step {state.step}; lower train.learning_rate and start again")
-        now = time.perf_counter()
-        state.seconds, self._since = state.seconds + now - self._since, now
+        self._count_time(state)
         score = selection_score(metrics)
         better = score > state.best_score
         if better:
             state.best_score, state.best_step = score, state.step
             models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
-        save_run(self.folder / "last", module.network, trainer.optimizers[0], replace(state))
-        self.saved_step = state.step
-        figures = {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}
-        module.log_dict(figures)
+        _log(trainer, {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}, state.step)
         self.reporter.validated(state, settings.steps, metrics, better)
+
+    def _save(self, trainer: lightning.Trainer, module: Denoising) -> None:
+        self._count_time(module.state)
+        save_run(self.folder / "last", module.network, trainer.optimizers[0], module.state)
+        self.saved_step = module.state.step
+
+    def _count_time(self, state: RunState) -> None:
+        now = time.perf_counter()
+        state.seconds, self._since = state.seconds + now - self._since, now
 
     def _card(self, module: Denoising, metrics: dict[str, Any]) -> dict[str, Any]:
         config = module.config
@@ -224,6 +273,13 @@ class Checkpoints(Callback):
             "selected_on": config.data.select_on,
             "selection": {"sigma": config.train.validate_sigma, **metrics},
         }
+
+
+def _log(trainer: lightning.Trainer, figures: dict[str, float], step: int) -> None:
+    """Log under the step of the run, which goes on counting where a resumed session starts anew."""
+    for logger in trainer.loggers:
+        logger.log_metrics(figures, step)
+        logger.save()
 
 
 @contextmanager
