@@ -99,9 +99,8 @@ def test_references_must_correspond(relaxer):
 
 def test_model_that_fails(monkeypatch, relaxer):
     monkeypatch.setattr(
-        relaxer,
-        "relax_cells",
-        lambda crystals, passes: torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
+        "empnn.nn.passes.relax_cells",
+        lambda network, crystals, passes: torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
     )
     with pytest.raises(ConfigError, match="cannot be scored"):
         denoise(relaxer, ALL, 0.1)

@@ -31,7 +31,7 @@ def imported(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "empnn":
-            names = [f"empnn.{alias.name}" for alias in node.names]
+            names = [f"empnn.{alias.name}" for alias in node.names if not alias.name.startswith("__")]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
         else:

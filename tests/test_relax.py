@@ -15,7 +15,7 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import metric_tensor
-from empnn.nn import Deformation
+from empnn.nn import EMPNN, Deformation
 from empnn.relax import Relaxer, load
 from empnn.testing import moves
 
@@ -192,10 +192,18 @@ def test_bad_crystals_among_good_ones_are_none(relaxer):
     assert relaxer.relax([bad["no atoms"]]).trajectory.shape == (1, 0, 3, 3)
 
 
-@pytest.mark.parametrize("wrong", ["a.cif", 3, ["a.cif"], [salt(), 3], Lattice.cubic(3)])
+@pytest.mark.parametrize("wrong", ["a.cif", 3, Lattice.cubic(3)])
 def test_what_is_no_crystal_at_all_is_a_type_error(relaxer, wrong):
     with pytest.raises(TypeError, match="expected ASE Atoms or pymatgen Structure"):
         relaxer.relax(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["a.cif", 3, [salt()]])
+def test_what_is_no_crystal_among_crystals_is_refused(relaxer, wrong):
+    result = relaxer.relax([salt(), wrong])
+    assert result.structures[1] is None
+    assert "expected ASE Atoms or pymatgen Structure" in result.status[1]
+    assert result.status[0] == "relaxed"
 
 
 @pytest.mark.parametrize("options", [{"passes": 0}, {"batch_atoms": 0}])
@@ -222,15 +230,14 @@ def test_suspect():
     assert any("not periodic" in w for w in relaxer.relax(slab).warnings)
 
 
-class Ruins(torch.nn.Module):
+class Ruins(EMPNN):
     """A network that makes something unusable of crystals with more than two atoms."""
 
     def __init__(self, value):
-        super().__init__()
-        self.rule = tiny_network().rule
+        super().__init__(tiny_network().config)
         self.value = value
 
-    def forward(self, crystals: CrystalBatch, graph) -> Deformation:
+    def forward(self, crystals: CrystalBatch, graph=None) -> Deformation:
         action = torch.eye(3, dtype=torch.float64).repeat(len(crystals), 1, 1)
         action[crystals.sizes > 2] *= self.value
         return Deformation(action=action, steps=action[None])
@@ -238,9 +245,7 @@ class Ruins(torch.nn.Module):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 1e-3])
 def test_a_network_that_fails_for_one_crystal_does_not_spoil_the_others(value):
-    relaxer = Relaxer.__new__(Relaxer)
-    relaxer.network, relaxer.device = Ruins(value), torch.device("cpu")
-    relaxer.elements, relaxer.strain_limit, relaxer.passes = set(), 1.0, 2
+    relaxer = Relaxer(Ruins(value), {"passes": 2})
     result = relaxer.relax([salt(), triclinic(), salt()])
     assert result.structures[1] is None
     assert "unusable" in result.status[1]
