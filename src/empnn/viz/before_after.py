@@ -71,7 +71,8 @@ def _draw(axes: Any, triple: Triple, attribute: str) -> None:
     inside = atoms.get_scaled_positions(wrap=True) @ atoms.cell.array
     axes.scatter(*inside.T, s=90, c=jmol_colors[atoms.numbers], edgecolors="black", linewidths=0.6, depthshade=False)
     axes.set_title(f"{triple.name}, {'strained' if attribute == 'before' else 'relaxed'}", color=color, fontsize=10)
-    axes.set_aspect("equal")
+    limits = np.array([axes.get_xlim3d(), axes.get_ylim3d(), axes.get_zlim3d()])
+    axes.set_box_aspect(np.ptp(limits, axis=1), zoom=1.2)
     axes.set_axis_off()
     axes.view_init(elev=18, azim=-62)
 
