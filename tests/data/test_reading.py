@@ -266,3 +266,16 @@ def test_at_sign_in_a_name(tmp_path):
 def test_identifier_stays_on_one_line(tmp_path):
     path = written(tmp_path, "a.csv", f'material_id,cif\n"two\nlines","{cif.P1}"\n')
     assert one(path).label.endswith("[0] (two lines)")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.extxyz", '1\nLattice="3 0 0 0 3 0 0 0 3"\nXx 0 0 0\n'),
+        ("POSCAR", "x\n1.0\n3 0 0\n0 3 0\n0 0 3\nXx\n1\nDirect\n0 0 0\n"),
+    ],
+)
+def test_an_unknown_element_is_called_that(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    (record,) = read(tmp_path / name)
+    assert record.error == "unknown element 'Xx'; replace it by an element"

@@ -61,6 +61,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "last" / "model.safetensors")
 
 
+def assert_same_weights(first: Path, second: Path) -> None:
+    here, there = weights(first), weights(second)
+    assert here.keys() == there.keys()
+    assert [name for name in here if not torch.equal(here[name], there[name])] == []
+
+
 def test_a_run_writes_all_it_promises(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run.train(config(data, tmp_path / "run"), Reporter())
     printed = capsys.readouterr()
@@ -123,8 +129,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     monkeypatch.undo()
     monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, weights(stopped)[name]), name
+    assert_same_weights(stopped, whole)
 
 
 def test_ctrl_c_keeps_every_step_done(
@@ -149,8 +154,7 @@ def test_ctrl_c_keeps_every_step_done(
     monkeypatch.undo()
     monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, weights(stopped)[name]), name
+    assert_same_weights(stopped, whole)
 
 
 @pytest.mark.parametrize("renames", [1, 2])
@@ -171,8 +175,7 @@ def test_a_kill_while_saving_leaves_a_whole_checkpoint(
         run.train(config(data, tmp_path / "killed"), Reporter(quiet=True))
     monkeypatch.setattr(Path, "rename", original)
     folder = run.resume(tmp_path / "killed", Reporter(quiet=True))
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, weights(folder)[name]), name
+    assert_same_weights(folder, whole)
     assert [f.name for f in folder.glob("last*")] == ["last"]
 
 

@@ -40,6 +40,9 @@ _PARSE_ERRORS = (
 )
 """What the parsers of ASE, pymatgen and gemmi are known to raise on damaged files."""
 
+_LIKE_A_SYMBOL = re.compile("[A-Z][a-z]{0,2}")
+"""What ASE, asked for the number of such an element, raises a KeyError with."""
+
 _Bytes = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | io.BufferedReader
 _COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -123,6 +126,9 @@ def _record(index: int, parse: Callable[[Any], Atoms], content: Any, identifier:
 
 
 def _unreadable(error: BaseException) -> str:
+    missing = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
+        return f"unknown element {missing!r}; replace it by an element"
     detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
     return f"cannot be read ({detail}); check that it is whole and of the format its name tells"
 
