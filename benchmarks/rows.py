@@ -1,0 +1,102 @@
+"""Train every row of Table 2 and the feed-forward baseline for 200 steps on each data set: loss before and after.
+
+Batches of 32, k = 8, `exp`, mean reduction, sigma 0.1, no strain gate. Finished runs are kept in the result file, so the
+command can be stopped and started again. Usage: python benchmarks/rows.py [--steps 200]   (EMPNN_DATA names the data)
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from empnn.data.writing import replacing
+from empnn.fields import TABLE2
+from empnn.losses import ParameterScale
+from empnn.nn import FeedForward, build
+from empnn.training.checkpoint import RunState
+from empnn.training.config import Config, load_config
+from empnn.training.module import Denoising
+from empnn.training.run import prepare
+from empnn.training.steps import DenoisingSteps
+
+SETS = ("carbon_24", "mp_20", "perov_5")
+WINDOW = 20
+SETTINGS = (
+    *("model.strain_gate=false", "model.graph.k=8", "noise.distribution=fixed", "noise.sigma=0.1"),
+    *("train.batch_size=32", "train.warmup_steps=50", "train.learning_rate=5e-4", "train.decay=false"),
+)
+
+
+def configuration(data: str, row: str) -> Config:
+    """The settings of one run."""
+    model = ["model.name=ff"] if row == "ff" else [f"model.fields={row}"]
+    return load_config(None, [f"data={data}", *SETTINGS, *model])
+
+
+def losses_of(config: Config, steps: int) -> tuple[list[float], float]:
+    """Loss of every step, and seconds per step with batch and graph."""
+    crystals = prepare(config).train
+    torch.manual_seed(config.train.seed)
+    network = build(config.model)
+    scale = ParameterScale.of(crystals.cell)
+    if isinstance(network, FeedForward):
+        network.set_scale(scale.mean, scale.deviation)
+    module = Denoising(network, config, scale, RunState())
+    optimizer = module.configure_optimizers()["optimizer"]
+    batches = DenoisingSteps(crystals, network.rule, config.noise, config.train.batch_size, config.train.seed)
+    losses = []
+    started = time.perf_counter()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = config.train.learning_rate * min(1.0, (step + 1) / config.train.warmup_steps)
+        optimizer.zero_grad()
+        loss = module.training_step(batches[step], step)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.train.gradient_clip)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses, (time.perf_counter() - started) / steps
+
+
+def summary(losses: list[float]) -> dict[str, Any]:
+    """Means of the first and last steps, the largest window mean after the first, and whether all were finite."""
+    means = [sum(losses[i : i + WINDOW]) / WINDOW for i in range(0, len(losses), WINDOW)]
+    return {
+        "loss_first": means[0],
+        "loss_last": means[-1],
+        "loss_worst_window": max(means[1:]),
+        "finite": all(map(math.isfinite, losses)),
+        "recovered": means[-1] <= means[0],
+    }
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/rows.json"))
+    options = parser.parse_args()
+    result = json.loads(options.out.read_text()) if options.out.exists() else {"description": __doc__, "runs": []}
+    done = {(r["data"], r["fields"], r["steps"]) for r in result["runs"]}
+    for data in SETS:
+        for row in (*TABLE2, "ff"):
+            if (data, row, options.steps) in done:
+                continue
+            losses, seconds = losses_of(configuration(data, row), options.steps)
+            run = {"data": data, "fields": row, "steps": options.steps, **summary(losses), "seconds_per_step": seconds}
+            result["runs"].append({**run, "threads": torch.get_num_threads()})
+            with replacing(options.out) as temporary:
+                temporary.write_text(json.dumps(result, indent=1) + "\n")
+            print(
+                f"{data:<10} {row:<20} loss {run['loss_first']:.3f} -> {run['loss_last']:.3f}  {seconds:.2f} s/step"
+                f"{'' if run['finite'] and run['recovered'] else '  NOT RECOVERED'}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
