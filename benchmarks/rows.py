@@ -1,7 +1,8 @@
 """Train every row of Table 2 and the feed-forward baseline for 200 steps on each data set: loss before and after.
 
-Batches of 32, k = 8, `exp`, mean reduction, sigma 0.1, no strain gate. Finished runs are kept in the result file, so the
-command can be stopped and started again. Usage: python benchmarks/rows.py [--steps 200]   (EMPNN_DATA names the data)
+Batches of 32, k = 8, `exp`, mean reduction, sigma 0.1, no strain gate. Finished runs are kept in the result file, so
+the command can be stopped and started again.
+Usage: python benchmarks/rows.py [--steps 200]   (EMPNN_DATA names the data)
 """
 
 import argparse
