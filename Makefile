@@ -30,6 +30,7 @@ $(READY): requirements.lock pyproject.toml
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
 	$(BIN)/python benchmarks/denoising.py --readme README.md
+	$(BIN)/python benchmarks/wrong_volume.py
 	$(BIN)/python benchmarks/relax_files.py
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png

@@ -387,3 +387,9 @@ def test_the_real_interrupt(model, here):
     os.close(writing_end)
     assert (process.returncode, stdout, stderr) == (130, "", "empnn: interrupted\n")
     assert files(here) == ["slow.extxyz"]
+
+
+def test_a_reference_excludes_noise(model, data):
+    result = run("evaluate", "--model", model, "--data", data, "--reference", data, "--noise", "0.3")
+    assert result.exit_code == 1
+    assert "exclude each other" in result.stderr

@@ -41,8 +41,8 @@ def test_most_of_the_strain_is_removed_from_unseen_crystals(data: str) -> None:
     strained, relaxed = samples(data, "strained"), samples(data, "relaxed")
     after = empnn.load(MODELS[data]).relax_batch(strained)
     metrics = lattice_metrics(strained.cell, after.cell, relaxed.cell)
-    assert metrics.lengths_removed > 0.4
-    assert metrics.angles_removed > 0.5
+    assert metrics.lengths_removed > 0.7
+    assert metrics.angles_removed > 0.7
 
 
 @pytest.mark.parametrize("name", PERFECT)

@@ -38,6 +38,7 @@ Passes = Annotated[
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 
 INTERRUPTED = 130
+DEFAULT_SIGMA = 0.1
 
 
 def main() -> None:
@@ -170,7 +171,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A file of relaxed crystals, or a data folder (with --split).")],
     model: Model = "mp-20",
     split: Annotated[str, typer.Option(help="Split of a data folder.")] = "val",
-    noise: Annotated[float, typer.Option(help="Deviation of the strain noise.")] = 0.1,
+    noise: Annotated[float | None, typer.Option(help="Deviation of the strain noise; 0.1 by default.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the strain noise.")] = 0,
     reference: Annotated[
         Path | None, typer.Option(help="True relaxed crystals of --data, in its order; no noise is added then.")
@@ -186,10 +187,12 @@ def evaluate(
     from empnn.evaluate import compare, denoise, load_crystals
     from empnn.relax import load
 
+    if reference is not None and noise is not None:
+        raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
     relaxer = load(model, device)
     crystals = load_crystals(data, split)
     if reference is None:
-        result = denoise(relaxer, crystals, noise, seed, passes)
+        result = denoise(relaxer, crystals, DEFAULT_SIGMA if noise is None else noise, seed, passes)
     else:
         result = compare(relaxer, crystals, load_crystals(reference, split), passes)
     figures = result.as_dict()

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
@@ -168,9 +169,7 @@ def _base(base: str | Path | None) -> DictConfig:
         loaded = OmegaConf.load(path)
     except (OSError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(f"{base}: not a configuration ({str(error).splitlines()[0]})") from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "yaml":
-            raise
+    except YAMLError as error:
         raise ConfigError(f"{base}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{base}: expected a mapping of sections ({', '.join(_keys(Config))})")

@@ -1,0 +1,42 @@
+"""Cells of the right shape and the wrong volume: all of `val` with every length scaled, relaxed by the packaged models.
+
+The models learn from strains that distort the shape; a perfect shape tells them that a crystal is relaxed.
+Usage: python benchmarks/wrong_volume.py [--out benchmarks/results/wrong_volume.json]   (EMPNN_DATA names the data)
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import empnn
+from empnn.data.sets import locate
+from empnn.data.writing import replacing
+from empnn.evaluate import load_crystals
+from empnn.metrics import lattice_metrics
+
+MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}
+SCALES = (0.9, 0.95, 0.98, 1.02, 1.05, 1.1)
+
+
+def main() -> None:
+    """Measure, write the result file and print a line per data set and scale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/wrong_volume.json"))
+    out = parser.parse_args().out
+    rows = []
+    for data, name in MODELS.items():
+        crystals, model = load_crystals(locate(None, data), "val"), empnn.load(name)
+        for scale in SCALES:
+            scaled = crystals.with_cell(crystals.cell * scale)
+            metrics = lattice_metrics(scaled.cell, model.relax_batch(scaled).cell, crystals.cell)
+            rows.append({"data": data, "model": name, "scale": scale, **metrics.as_dict()})
+            print(
+                f"{data:<10} x {scale:<5} {metrics.noise_lengths:.3f} A, removed {metrics.lengths_removed:.2f}",
+                flush=True,
+            )
+    with replacing(out) as temporary:
+        temporary.write_text(json.dumps({"description": __doc__, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
