@@ -20,7 +20,7 @@ from empnn.crystals import CrystalBatch, from_atoms
 from empnn.data.writing import replacing
 from empnn.fields import TABLE2
 from empnn.nn import EMPNN, ModelConfig
-from empnn.nn.lattice_action import EdgeWeights, TripletWeights
+from empnn.nn.weights import EdgeWeights, TripletWeights
 from empnn.testing import equivariance_errors
 
 LIMIT = 1e-9

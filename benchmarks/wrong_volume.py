@@ -12,7 +12,7 @@ import empnn
 from empnn.data.sets import locate
 from empnn.data.writing import replacing
 from empnn.evaluate import load_crystals
-from empnn.metrics import lattice_metrics
+from empnn.metrics import denoising_metrics
 
 MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}
 SCALES = (0.9, 0.95, 0.98, 1.02, 1.05, 1.1)
@@ -28,7 +28,7 @@ def main() -> None:
         crystals, model = load_crystals(locate(None, data), "val"), empnn.load(name)
         for scale in SCALES:
             scaled = crystals.with_cell(crystals.cell * scale)
-            metrics = lattice_metrics(scaled.cell, model.relax_batch(scaled).cell, crystals.cell)
+            metrics = denoising_metrics(scaled, model.relax_batch(scaled), crystals)
             rows.append({"data": data, "model": name, "scale": scale, **metrics.as_dict()})
             print(
                 f"{data:<10} x {scale:<5} {metrics.noise_lengths:.3f} A, removed {metrics.lengths_removed:.2f}",

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from empnn.nn.lattice_action import EdgeWeights, TripletWeights
+from empnn.nn.weights import EdgeWeights, TripletWeights
 
 
 def field_weights(network: nn.Module) -> list[Tensor]:

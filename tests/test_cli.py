@@ -253,7 +253,7 @@ def test_failure_while_writing(relax, here, monkeypatch, error, status, line):
 
 def test_interrupted_while_relaxing(relax, here, monkeypatch):
     ase.io.write("in.extxyz", salt())
-    monkeypatch.setattr("empnn.relax.relax_cells", fails_with(KeyboardInterrupt()))
+    monkeypatch.setattr("empnn.relax.apply_passes", fails_with(KeyboardInterrupt()))
     result = relax("in.extxyz", "-o", "out.cif")
     assert (result.exit_code, lines(result)) == (130, ["empnn: interrupted"])
     assert files(here) == ["in.extxyz"]
@@ -382,6 +382,7 @@ def test_the_real_interrupt(model, here):
     os.mkfifo("slow.extxyz")
     process = command("relax", "slow.extxyz", "-o", "out.cif", "--model", model)
     writing_end = wait_for_reader("slow.extxyz", process)
+    time.sleep(0.5)  # It has opened the file; now it waits in reading it.
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     os.close(writing_end)

@@ -10,6 +10,8 @@ from scipy.linalg import expm
 from empnn.crystals import from_arrays
 from empnn.errors import ConfigError
 from empnn.evaluate import compare, denoise, load_crystals
+from empnn.nn.passes import Passes
+from empnn.noise import fixed_displacement
 from empnn.relax import Relaxer
 
 KEYS = (
@@ -99,8 +101,11 @@ def test_references_must_correspond(relaxer):
 
 def test_model_that_fails(monkeypatch, relaxer):
     monkeypatch.setattr(
-        "empnn.nn.passes.relax_cells",
-        lambda network, crystals, passes: torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
+        "empnn.nn.passes.apply_passes",
+        lambda network, crystals, passes: Passes(
+            stretches=torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
+            shift=torch.full((crystals.n_atoms, 3), torch.nan, dtype=torch.float64),
+        ),
     )
     with pytest.raises(ConfigError, match="cannot be scored"):
         denoise(relaxer, ALL, 0.1)
@@ -111,3 +116,19 @@ def test_missing_data(tmp_path):
         load_crystals(tmp_path / "nothing", "val")
     with pytest.raises(ConfigError, match=r"no test\.csv"):
         load_crystals(tmp_path, "test")
+
+
+def test_a_model_that_moves_atoms_is_scored_on_positions_too(still):
+    relaxer = Relaxer(tiny_network(deform=["cell", "positions"]), {})
+    figures = denoise(relaxer, ALL, 0.1, positions=0.2).as_dict()
+    distance = fixed_displacement(ALL, 0.2, 0).norm(dim=1)
+    assert figures["noise_positions"] == pytest.approx(float(distance.mean()))
+    assert figures["noise_positions_rms"] == pytest.approx(float(distance.square().mean().sqrt()))
+    assert figures["positions_mae"] != figures["noise_positions"]
+    half = denoise(relaxer, ALL, 0.1).as_dict()
+    assert half["noise_positions"] == pytest.approx(figures["noise_positions"] / 2)
+    assert "positions_mae" not in denoise(still, ALL, 0.1).as_dict()
+    with pytest.raises(ConfigError, match="moves no atoms"):
+        denoise(still, ALL, 0.1, positions=0.1)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        denoise(relaxer, ALL, 0.1, positions=-1.0)

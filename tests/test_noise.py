@@ -5,7 +5,7 @@ import torch
 from crystals_zoo import ALL
 from jaxtyping import TypeCheckError
 
-from empnn.noise import fixed_strain, strain_cells, with_fixed_noise
+from empnn.noise import fixed_displacement, fixed_strain, strain_cells, with_fixed_noise
 
 
 def test_every_structure_has_its_own_generator() -> None:
@@ -57,3 +57,23 @@ def test_no_noise_is_no_change() -> None:
 def test_single_precision_is_refused() -> None:
     with pytest.raises(TypeCheckError):
         strain_cells(ALL.cell.to(torch.float32), fixed_strain(len(ALL), 0.1, seed=0))
+
+
+def test_displacements_come_after_the_strain_from_the_same_generator() -> None:
+    drawn = fixed_displacement(ALL, 0.07, seed=5)
+    for index in range(len(ALL)):
+        rng = np.random.default_rng([5, index])
+        rng.normal(0.0, 0.1, (3, 3))
+        own = rng.normal(0.0, 0.07, (int(ALL.sizes[index]), 3))
+        np.testing.assert_allclose(drawn[ALL.batch == index].numpy(), own - own.mean(0), atol=1e-15)
+
+
+def test_atoms_are_displaced_in_angstrom_before_the_strain() -> None:
+    noisy = with_fixed_noise(ALL, 0.1, seed=3, positions=0.05)
+    assert torch.equal(noisy.cell, with_fixed_noise(ALL, 0.1, seed=3).cell)
+    moved = fixed_displacement(ALL, 0.05, seed=3)
+    images = noisy.frac - ALL.frac - torch.einsum("ai,aij->aj", moved, torch.linalg.inv(ALL.cell)[ALL.batch])
+    torch.testing.assert_close(images, images.round(), rtol=0, atol=1e-9)
+    assert float(moved.abs().max()) > 0.05
+    assert bool((noisy.frac >= 0).all() and (noisy.frac < 1).all())
+    assert torch.equal(with_fixed_noise(ALL, 0.1, seed=3, positions=0.0).frac, ALL.frac)

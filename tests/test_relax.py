@@ -12,7 +12,7 @@ from scipy.linalg import expm
 
 import empnn
 from empnn import symmetry
-from empnn.crystals import CrystalBatch, from_atoms, to_atoms
+from empnn.crystals import CrystalBatch, from_atoms, to_atoms, to_structures
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import metric_tensor
 from empnn.nn import EMPNN, Deformation
@@ -250,3 +250,40 @@ def test_a_network_that_fails_for_one_crystal_does_not_spoil_the_others(value):
     assert result.structures[1] is None
     assert "unusable" in result.status[1]
     assert result.status[0] == result.status[2] == "unchanged"
+
+
+def test_a_model_that_moves_atoms() -> None:
+    relaxer = Relaxer(tiny_network(deform=["cell", "positions"]), {})
+    given = [triclinic(), salt()]
+    result = relaxer.relax(given)
+    for before, after, moved in zip(given, result.structures, result.displacements, strict=True):
+        expected = frac(before) + moved @ np.linalg.inv(after.cell.array)
+        np.testing.assert_allclose(frac(after), expected, atol=1e-9)
+        np.testing.assert_allclose(moved.mean(0), 0.0, atol=1e-9)
+        assert after.numbers.tolist() == before.numbers.tolist()
+    assert np.abs(result.displacements[0]).max() > 1e-3
+    one = relaxer.relax(to_structures(from_atoms(triclinic()))[0])
+    np.testing.assert_allclose(one.displacements, result.displacements[0], atol=1e-6)
+    np.testing.assert_allclose(
+        one.structures.frac_coords,
+        frac(result.structures[0]),
+        atol=1e-6,
+    )
+    twice = relaxer.relax(triclinic(), passes=2)
+    assert np.abs(twice.displacements - one.displacements).max() > 1e-4
+    still = Relaxer(tiny_network(), {}).relax(triclinic())
+    assert not still.displacements.any()
+
+
+def test_atoms_moved_onto_each_other_are_suspect(monkeypatch) -> None:
+    network = tiny_network(deform=["cell", "positions"])
+
+    def collide(crystals: CrystalBatch, graph: object = None) -> Deformation:
+        action = torch.eye(3, dtype=torch.float64).repeat(len(crystals), 1, 1)
+        half = (crystals.frac[1] - crystals.frac[0]) @ crystals.cell[0] / 2
+        return Deformation(action=action, steps=action[None], displacement=torch.stack([half, -half]))
+
+    monkeypatch.setattr(network, "forward", collide)
+    result = Relaxer(network, {}).relax(salt())
+    assert result.status == "suspect"
+    assert any("once relaxed, atoms 0 and 1 overlap" in w for w in result.warnings)

@@ -108,7 +108,7 @@ def relax(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Relax crystals: order, species and fractional coordinates are kept, the cell changes."""
+    """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
     from empnn.relax import load
     from empnn.relax_files import REFUSED, RelaxOptions, relax_files
 
@@ -172,7 +172,11 @@ def evaluate(
     model: Model = "mp-20",
     split: Annotated[str, typer.Option(help="Split of a data folder.")] = "val",
     noise: Annotated[float | None, typer.Option(help="Deviation of the strain noise; 0.1 by default.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the strain noise.")] = 0,
+    noise_positions: Annotated[
+        float | None,
+        typer.Option(help="Deviation of the noise on positions in angstrom; 0.1 by default if the model moves atoms."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     reference: Annotated[
         Path | None, typer.Option(help="True relaxed crystals of --data, in its order; no noise is added then.")
     ] = None,
@@ -187,12 +191,13 @@ def evaluate(
     from empnn.evaluate import compare, denoise, load_crystals
     from empnn.relax import load
 
-    if reference is not None and noise is not None:
+    if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
     relaxer = load(model, device)
     crystals = load_crystals(data, split)
     if reference is None:
-        result = denoise(relaxer, crystals, DEFAULT_SIGMA if noise is None else noise, seed, passes)
+        sigma = DEFAULT_SIGMA if noise is None else noise
+        result = denoise(relaxer, crystals, sigma, seed, passes, noise_positions)
     else:
         result = compare(relaxer, crystals, load_crystals(reference, split), passes)
     figures = result.as_dict()
@@ -214,6 +219,10 @@ def _evaluation_table(figures: dict[str, Any]) -> Table:
     for name, unit in (("lengths", "Å"), ("angles", "°")):
         values = [figures[key] for key in (f"noise_{name}", f"{name}_mae", f"{name}_improvement")]
         table.add_row(name, *(f"{v:.3f} {unit}" for v in values), f"{figures[f'{name}_removed']:.3f}")
+    if "positions_mae" in figures:
+        before, after = figures["noise_positions"], figures["positions_mae"]
+        row = (f"{before:.3f} Å", f"{after:.3f} Å", f"{before - after:.3f} Å", f"{figures['positions_removed']:.3f}")
+        table.add_row("positions", *row)
     return table
 
 

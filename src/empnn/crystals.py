@@ -66,6 +66,15 @@ class CrystalBatch:
         """The same fractional coordinates and species in other cells."""
         return replace(self, cell=cell)
 
+    def shifted(self, shift: Float64[Tensor, "atoms 3"]) -> CrystalBatch:
+        """The same cells and species with something added to the fractional coordinates, wrapped."""
+        return replace(self, frac=wrap(self.frac + shift))
+
+    def fractional(self, vectors: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
+        """Cartesian vectors at the atoms (angstrom) in the basis of their cells."""
+        components: Tensor = torch.linalg.solve(self.cell.mT[self.batch], vectors)
+        return components
+
     def select(self, index: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
         """The structures at the given positions, in that order; a position may occur more than once."""
         chosen = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
@@ -193,20 +202,22 @@ def to_batch(crystal: Atoms | Structure) -> CrystalBatch:
     raise TypeError(f"expected ASE Atoms or pymatgen Structure, got {type(crystal).__name__}")
 
 
-def replace_cell(crystal: Atoms | Structure, cell: np.ndarray) -> Atoms | Structure:
+def replace_cell(crystal: Atoms | Structure, cell: np.ndarray, shift: np.ndarray | float = 0.0) -> Atoms | Structure:
     """A copy of the crystal in another cell: fractional coordinates (as the caller wrote them) and species stay.
 
-    On ASE `Atoms` info, arrays and constraints survive (fixed atoms keep their fractional coordinates too), results
-    of a calculator do not.
+    `shift` (atoms, 3) is added to the fractional coordinates. On ASE `Atoms` info, arrays and constraints survive, but
+    do not hold atoms back (fixed atoms move with the cell too); results of a calculator do not.
     """
     from pymatgen.core import Lattice, Structure
 
     if isinstance(crystal, Structure):
         structure: Structure = crystal.copy()
         structure.lattice = Lattice(cell, pbc=crystal.lattice.pbc)
+        for site, frac in zip(structure, structure.frac_coords + shift, strict=True):
+            site.frac_coords = frac
         return structure
     atoms: Atoms = crystal.copy()
-    frac = _solve_frac(np.asarray(atoms.cell.array), atoms.positions)
+    frac = _solve_frac(np.asarray(atoms.cell.array), atoms.positions) + shift
     atoms.set_cell(cell, scale_atoms=False, apply_constraint=False)
     atoms.set_positions(frac @ cell, apply_constraint=False)
     return atoms

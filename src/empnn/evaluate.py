@@ -12,11 +12,13 @@ from empnn.crystals import CrystalBatch
 from empnn.data.cache import load_file
 from empnn.data.sets import load_split
 from empnn.errors import ConfigError
-from empnn.metrics import LatticeMetrics, lattice_metrics
+from empnn.metrics import DenoisingMetrics, denoising_metrics
+from empnn.nn import moves_atoms
 from empnn.noise import with_fixed_noise
 from empnn.relax import Relaxer
 
 MAX_SIGMA = 1.0
+DEFAULT_POSITIONS = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,13 @@ class Evaluation:
     """Errors before (do nothing) and after, with the time it took.
 
     Attributes:
-        metrics: Equations 11 and 12, and what they are made of.
+        metrics: Equations 11 and 12, and what they are made of; of positions too if the model moves atoms.
         sigma: Deviation of the noise, or None if the structures were compared with a reference.
         seed: Seed of the noise, or None.
         seconds: Time to relax all structures, graph included, files excluded.
     """
 
-    metrics: LatticeMetrics
+    metrics: DenoisingMetrics
     sigma: float | None
     seed: int | None
     seconds: float
@@ -48,15 +50,32 @@ def denoise(
     sigma: float,
     seed: int = 0,
     passes: int | None = None,
+    positions: float | None = None,
 ) -> Evaluation:
     """Strain every crystal with fixed noise, relax it and compare with where it came from.
 
+    Args:
+        relaxer: What relaxes.
+        crystals: The true crystals.
+        sigma: Deviation of the strain.
+        seed: Seed of the noise.
+        passes: Applications of the network; the model's own number if None.
+        positions: Deviation of the displacements of the atoms in angstrom; if None 0.1 for a model that moves atoms, 0
+            for others.
+
     Raises:
-        ConfigError: If sigma is not between 0 and 1, or the model makes a cell unusable.
+        ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this model, or the model
+            makes a cell unusable.
     """
     if not 0 <= sigma <= MAX_SIGMA:
         raise ConfigError(f"--noise {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
-    noisy = with_fixed_noise(crystals, sigma, seed)
+    moves = moves_atoms(relaxer.network.config)
+    positions = (DEFAULT_POSITIONS if moves else 0.0) if positions is None else positions
+    if not 0 <= positions <= MAX_SIGMA:
+        raise ConfigError(f"--noise-positions {positions:g}: must lie between 0 and {MAX_SIGMA:g}")
+    if positions > 0 and not moves:
+        raise ConfigError("--noise-positions: this model moves no atoms; give one trained with positions")
+    noisy = with_fixed_noise(crystals, sigma, seed, positions)
     return _score(relaxer, noisy, crystals, sigma, seed, passes)
 
 
@@ -101,4 +120,5 @@ def _score(
     failed = int((~torch.isfinite(after.cell)).any(-1).any(-1).sum())
     if failed:
         raise ConfigError(f"the model turned {failed} of {len(after)} cells into unusable ones; it cannot be scored")
-    return Evaluation(lattice_metrics(before.cell, after.cell, truth.cell), sigma, seed, seconds)
+    metrics = denoising_metrics(before, after, truth, positions=moves_atoms(relaxer.network.config))
+    return Evaluation(metrics, sigma, seed, seconds)

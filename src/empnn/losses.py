@@ -14,6 +14,7 @@ LENGTH_FLOOR = 0.1
 ANGLE_FLOOR = 2.0
 
 _MIN_EIGENVALUE = 1e-12
+_ROUNDED_DISTANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ def trace_as_printed(
     For comparison only: it is not 0 at the target, and smallest for a collapsed cell.
     """
     return (metric_tensor(predicted) * metric_tensor(relaxed)).sum((-2, -1)).mean()
+
+
+def position_mae(residual: Float[Tensor, "atoms 3"]) -> Float[Tensor, ""]:
+    """Mean distance in angstrom of atoms to their true positions, from the Cartesian vectors between them.
+
+    Invariant under O(3). Below 10^-4 angstrom the distance is rounded off, so that its gradient exists at the target.
+    """
+    return (residual.square().sum(-1) + _ROUNDED_DISTANCE**2).sqrt().mean() - _ROUNDED_DISTANCE
 
 
 LOSSES: dict[str, Loss] = {

@@ -1,4 +1,4 @@
-"""Denoising metrics: equations 11 and 12 of the paper, beside the error of doing nothing."""
+"""Denoising metrics: equations 11 and 12 of the paper and their like for positions, beside doing nothing."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,46 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters
+from empnn.graph.reduction import minimum_images
+from empnn.noise import without_mean
 
 
 @dataclass(frozen=True)
-class LatticeMetrics:
+class PositionMetrics:
+    """Cartesian distances in angstrom of atoms to their true positions, over all atoms.
+
+    Minimum image in the true cell, the mean translation of each structure removed.
+
+    Attributes:
+        noise_positions: Mean distance before, that is of doing nothing.
+        noise_positions_rms: Root mean square of the same.
+        positions_mae: Mean distance after.
+        positions_rms: Root mean square of the same.
+    """
+
+    noise_positions: float
+    noise_positions_rms: float
+    positions_mae: float
+    positions_rms: float
+
+    @property
+    def positions_removed(self) -> float:
+        """Fraction of the mean distance that is gone, 1 - after / before; 0 where there was none."""
+        return _removed(self.noise_positions, self.positions_mae)
+
+    def as_dict(self) -> dict[str, float | int]:
+        """All figures under the names of the JSON interface."""
+        names = (
+            *("noise_positions", "noise_positions_rms", "positions_mae", "positions_rms"),
+            "positions_removed",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class DenoisingMetrics:
     """Errors of lattice parameters, averaged over structures and the three lengths or angles.
 
     Attributes:
@@ -19,6 +54,7 @@ class LatticeMetrics:
         noise_angles: The same of (alpha, beta, gamma), in degrees.
         lengths_mae: Mean absolute error of (a, b, c) after, in angstrom.
         angles_mae: The same of (alpha, beta, gamma), in degrees.
+        positions: Distances of the atoms to their true positions, or None if they were not asked for.
     """
 
     n: int
@@ -26,6 +62,7 @@ class LatticeMetrics:
     noise_angles: float
     lengths_mae: float
     angles_mae: float
+    positions: PositionMetrics | None = None
 
     @property
     def lengths_improvement(self) -> float:
@@ -40,38 +77,62 @@ class LatticeMetrics:
     @property
     def lengths_removed(self) -> float:
         """Fraction of the length noise that is gone, 1 - after / before; 0 where there was no noise."""
-        return 1 - self.lengths_mae / self.noise_lengths if self.noise_lengths > 0 else 0.0
+        return _removed(self.noise_lengths, self.lengths_mae)
 
     @property
     def angles_removed(self) -> float:
         """Fraction of the angle noise that is gone, 1 - after / before; 0 where there was no noise."""
-        return 1 - self.angles_mae / self.noise_angles if self.noise_angles > 0 else 0.0
+        return _removed(self.noise_angles, self.angles_mae)
 
     def as_dict(self) -> dict[str, float | int]:
-        """All figures under the names of the JSON interface."""
+        """All figures under the names of the JSON interface; those of the positions only if there are any."""
         names = (
             *("n", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
             *("lengths_improvement", "angles_improvement", "lengths_removed", "angles_removed"),
         )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | (self.positions.as_dict() if self.positions else {})
 
 
-def lattice_metrics(
-    before: Float64[Tensor, "structures 3 3"],
-    after: Float64[Tensor, "structures 3 3"],
-    reference: Float64[Tensor, "structures 3 3"],
-) -> LatticeMetrics:
-    """Compare cells before and after relaxation with the reference cells, all given in the same basis.
+def denoising_metrics(
+    before: CrystalBatch, after: CrystalBatch, truth: CrystalBatch, positions: bool = False
+) -> DenoisingMetrics:
+    """Compare crystals before and after relaxation with the true ones, all given in the same basis and order.
 
-    Invariant under O(3) acting on any of the cells.
+    Invariant under O(3) acting on any of the cells, and under translations.
 
     Raises:
         ValueError: If there is no structure.
     """
-    if len(reference) == 0:
+    if len(truth) == 0:
         raise ValueError("no structures to compare")
-    truth = lattice_parameters(reference)
-    errors = torch.stack([(lattice_parameters(c) - truth).abs() for c in (before, after)])
+    true = lattice_parameters(truth.cell)
+    errors = torch.stack([(lattice_parameters(c.cell) - true).abs() for c in (before, after)])
     means = torch.stack([errors[..., :3].mean((1, 2)), errors[..., 3:].mean((1, 2))], dim=-1)
     (noise_lengths, noise_angles), (lengths_mae, angles_mae) = means.tolist()
-    return LatticeMetrics(len(reference), noise_lengths, noise_angles, lengths_mae, angles_mae)
+    moved = _position_metrics(before, after, truth) if positions else None
+    return DenoisingMetrics(len(truth), noise_lengths, noise_angles, lengths_mae, angles_mae, moved)
+
+
+def displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[Tensor, "atoms 3"]:
+    """Vectors in angstrom, in the true cell, from the true positions to where the atoms are, in the minimum image.
+
+    The mean over each structure is zero: the origin of a crystal has no meaning. It is first taken to be where it puts
+    the first atom, then where it puts the mean.
+    """
+    shift = crystals.frac - truth.frac
+    shift = shift - shift[truth.starts[:-1]][truth.batch]
+    for _ in range(2):
+        images = minimum_images(shift.numpy(), truth.cell.numpy(), truth.batch.numpy())
+        centred = without_mean(truth, torch.from_numpy(images))
+        shift = truth.fractional(centred)
+    return centred
+
+
+def _position_metrics(before: CrystalBatch, after: CrystalBatch, truth: CrystalBatch) -> PositionMetrics:
+    distances = [torch.linalg.vector_norm(displacements(c, truth), dim=-1) for c in (before, after)]
+    figures = [[float(d.mean()), float(d.square().mean().sqrt())] for d in distances]
+    return PositionMetrics(*figures[0], *figures[1])
+
+
+def _removed(before: float, after: float) -> float:
+    return 1 - after / before if before > 0 else 0.0

@@ -16,8 +16,8 @@ from empnn.checks import doubts, refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
-from empnn.nn import Network
-from empnn.nn.passes import DEFAULT_BATCH_ATOMS, relax_batch, relax_cells, split
+from empnn.nn import Network, moves_atoms
+from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Crystal = Atoms | Structure
 
 UNCHANGED_STRAIN = 1e-4
+UNCHANGED_DISPLACEMENT = 1e-3
 _DEFAULT_STRAIN_LIMIT = 1.0
 
 
@@ -39,13 +40,17 @@ class Relaxation:
         structures: The relaxed crystals; None where one was refused.
         strain: Hencky strain log P from the given to the relaxed cell, Cartesian frame of the input; (structures, 3,
             3), NaN where refused.
-        status: `relaxed`, `unchanged` (no strain over 1e-4), `suspect` (see `warnings`) or `refused: why`.
+        displacements: How far each atom moves within the cell, Cartesian in the frame of the relaxed cell, angstrom,
+            (atoms, 3); zero for models that relax the cell only, None where refused.
+        status: `relaxed`, `unchanged` (no strain over 1e-4, no displacement over 0.001 angstrom),
+            `suspect` (see `warnings`) or `refused: why`.
         warnings: Reasons to look twice, in words.
         trajectory: The cell after each layer and pass, (structures, steps, 3, 3), angstrom, without stray rotation.
     """
 
     structures: Any
     strain: np.ndarray
+    displacements: Any
     status: Any
     warnings: Any
     trajectory: np.ndarray
@@ -79,7 +84,9 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = DEFAULT_BATCH_ATOMS,
     ) -> Relaxation:
-        """Relax the cells of one or many crystals at fixed fractional coordinates.
+        """Relax the cells of one or many crystals.
+
+        Fractional coordinates stay, unless the model was trained with `model.deform=[cell, positions]`.
 
         Equivariant: the result does not depend on orientation, origin, order of the atoms or choice of basis.
 
@@ -110,6 +117,7 @@ class Relaxer:
         return Relaxation(
             structures=many.structures[0],
             strain=many.strain[0],
+            displacements=many.displacements[0],
             status=many.status[0],
             warnings=many.warnings[0],
             trajectory=many.trajectory[0],
@@ -136,12 +144,17 @@ class Relaxer:
         usable = list(batches)
         for part in split([b.n_atoms for b in batches.values()], batch_atoms):
             crystals = CrystalBatch.cat([batches[usable[i]] for i in part])
-            stretches = relax_cells(self.network, crystals, passes)
-            relaxed = torch.nan_to_num(crystals.cell @ stretches[-1], nan=1.0)
+            moved = apply_passes(self.network, crystals, passes)
+            relaxed = torch.nan_to_num(crystals.cell @ moved.stretches[-1], nan=1.0)
             warnings = doubts(crystals, relaxed, self.elements, self.strain_limit)
+            if moves_atoms(self.network.config):
+                _add_overlaps(warnings, crystals.shifted(moved.shift.nan_to_num()).with_cell(relaxed))
+            starts = crystals.starts.tolist()
             for row, i in enumerate(part):
                 position = usable[i]
-                results[position].fill(given[position], crystals.cell[row], stretches[:, row], warnings[row])
+                stretches = moved.stretches[:, row]
+                shift = moved.shift[starts[row] : starts[row + 1]]
+                results[position].fill(given[position], crystals.cell[row], stretches, shift, warnings[row])
         return _collect(results)
 
 
@@ -154,15 +167,18 @@ class _Result:
     status: str = ""
     warnings: list[str] | None = None
     trajectory: np.ndarray | None = None
+    displacements: np.ndarray | None = None
 
-    def fill(self, given: Crystal, cell: Tensor, stretches: Tensor, warnings: list[str]) -> None:
+    def fill(self, given: Crystal, cell: Tensor, stretches: Tensor, shift: Tensor, warnings: list[str]) -> None:
         if not bool(torch.isfinite(stretches).all()):
             self.status = "refused: the network turned its cell into an unusable one; check it or try another model"
             return
         cells = (cell @ stretches).numpy()
         strain = hencky_strain(stretches[-1])
-        unchanged = bool(strain.abs().max() < UNCHANGED_STRAIN)
-        self.structure = replace_cell(given, cells[-1])
+        self.displacements = shift.numpy() @ cells[-1]
+        farthest = np.linalg.norm(self.displacements, axis=1).max()
+        unchanged = bool(strain.abs().max() < UNCHANGED_STRAIN) and farthest < UNCHANGED_DISPLACEMENT
+        self.structure = replace_cell(given, cells[-1], shift.numpy())
         self.strain = strain.numpy()
         self.trajectory = cells
         self.warnings = warnings + _doubtful_periodicity(given)
@@ -181,6 +197,13 @@ def _doubtful_periodicity(crystal: Crystal) -> list[str]:
     if pbc.any() and not pbc.all():
         return ["not periodic in all directions, but relaxed as a crystal that is"]
     return []
+
+
+def _add_overlaps(warnings: list[list[str]], relaxed: CrystalBatch) -> None:
+    """Warn of atoms that a model moved onto each other; what a crystal is refused for when it is given."""
+    for reasons, refusal in zip(warnings, refusals(relaxed), strict=True):
+        if refusal is not None:
+            reasons.append(f"once relaxed, {refusal.partition(';')[0]}")
 
 
 def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
@@ -208,6 +231,7 @@ def _collect(results: list[_Result]) -> Relaxation:
     no_steps = np.full((steps, 3, 3), np.nan)
     return Relaxation(
         structures=[r.structure for r in results],
+        displacements=[r.displacements for r in results],
         strain=np.array([nothing if r.strain is None else r.strain for r in results]).reshape(-1, 3, 3),
         status=[r.status for r in results],
         warnings=[r.warnings or [] for r in results],

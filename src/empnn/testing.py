@@ -18,18 +18,20 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch
 from empnn.graph import Graph, GraphRule, knn
 
-Kind = Literal["structure", "operator", "cell", "atom", "edge", "edge operator"]
+Kind = Literal["structure", "operator", "cell", "atom", "vector", "edge", "edge operator"]
 
 KINDS: dict[str, Kind] = {
     "action": "operator",
     "steps": "operator",
+    "displacement": "vector",
     "cell": "cell",
     "atoms": "atom",
     "edges": "edge",
     "field": "edge operator",
 }
 """Results by name. `structure`, `atom`, `edge`: invariant scalars of each; `operator`: (..., structures, 3, 3), acting
-from the left, h -> Q h Q^T; `cell`: (..., structures, 3, 3), rows; `edge operator`: (edges, 3, 3)."""
+from the left, h -> Q h Q^T; `vector`: (atoms, 3), Cartesian, d -> Q d; `cell`: (..., structures, 3, 3), rows; `edge
+operator`: (edges, 3, 3)."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def _results(subject: Callable[..., Any], batch: CrystalBatch, rule: GraphRule |
     if isinstance(result, Tensor):
         return {"action" if rule is None else "field": result}
     if is_dataclass(result):
-        return {f.name: getattr(result, f.name) for f in fields(result)}
-    return dict(result)
+        result = {f.name: getattr(result, f.name) for f in fields(result)}
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def _pair(
@@ -169,6 +171,8 @@ def _pair(
         return q @ before @ q.mT, after
     if kind == "cell":
         return torch.linalg.inv(moved.unimodular.to(torch.float64)).mT @ before @ q.mT, after
+    if kind == "vector":
+        return (q[batch.batch] @ before.unsqueeze(-1)).squeeze(-1)[moved.order], after
     if kind == "atom":
         return before[moved.order], after
     if kind in ("edge", "edge operator"):

@@ -14,7 +14,7 @@ from torch.nn.functional import silu
 from empnn.crystals import CrystalBatch
 from empnn.fields import TABLE2
 from empnn.graph import TRIPLETS, Graph, cutoff, knn
-from empnn.nn.lattice_action import ActionSettings, LatticeAction, Reduction
+from empnn.nn.action import ActionSettings, CrystalAction, Reduction
 from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.testing import assert_equivariant
@@ -39,7 +39,7 @@ class Case:
     gate: bool = False
     strength: float = 5.0
 
-    def layer(self) -> LatticeAction:
+    def layer(self) -> CrystalAction:
         torch.manual_seed(0)
         settings = ActionSettings(
             fields=TABLE2[self.fields],
@@ -49,7 +49,7 @@ class Case:
             weight_limit=self.weight_limit,
             gate=self.gate,
         )
-        layer = LatticeAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
+        layer = CrystalAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
         for weight in field_weights(layer):
             weight.mul_(self.strength)
         return layer
@@ -63,7 +63,8 @@ class Case:
         """h and the exponent."""
         graph = knn(4)(crystals) if graph is None else graph
         none = graph.vectors.new_zeros(len(crystals), 3, 3)
-        return self.layer()(EMBEDDING[crystals.numbers], self.geometry(graph), none)
+        action = self.layer()(EMBEDDING[crystals.numbers], self.geometry(graph), none)
+        return action.lattice, action.strain
 
 
 def _size(action: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def _limited(weights: Tensor, limit: float | None) -> Tensor:
     return weights if limit is None else limit * (2 / (1 + torch.exp(-weights)) - 1)
 
 
-def _edge_terms(layer: LatticeAction, geometry: LocalGeometry, atoms: Tensor) -> Tensor:
+def _edge_terms(layer: CrystalAction, geometry: LocalGeometry, atoms: Tensor) -> Tensor:
     """W' silu(W [h_i || h_j || rbf(r)]) u u^T of each edge: equations 16 and 20."""
     assert layer.edges is not None
     graph, part = geometry.graph, layer.edges.edge
@@ -86,7 +87,7 @@ def _edge_terms(layer: LatticeAction, geometry: LocalGeometry, atoms: Tensor) ->
     return weights[:, 0, None, None] * torch.stack([torch.outer(e, e) / e.dot(e) for e in v])
 
 
-def _triplet_terms(layer: LatticeAction, geometry: LocalGeometry, atoms: Tensor) -> Tensor:
+def _triplet_terms(layer: CrystalAction, geometry: LocalGeometry, atoms: Tensor) -> Tensor:
     """Equations 17 and 21 for each triplet, with every input written one after another, summed over the fields."""
     assert layer.triplets is not None
     assert geometry.triplets is not None
@@ -150,7 +151,7 @@ def test_triplets_without_edges_and_edges_without_weight() -> None:
     layer.triplets.weight.weight.zero_()
     graph = knn(4)(CRYSTALS)
     none = graph.vectors.new_zeros(len(CRYSTALS), 3, 3)
-    edges = layer(EMBEDDING[CRYSTALS.numbers], with_triplets.geometry(graph), none)[1]
+    edges = layer(EMBEDDING[CRYSTALS.numbers], with_triplets.geometry(graph), none).strain
     torch.testing.assert_close(edges, alone.apply()[1])
 
 
@@ -190,7 +191,8 @@ def test_the_weight_limit_bounds_the_strain_per_field() -> None:
         part.source.bias.fill_(1e3)
     geometry = case.geometry(graph)
     assert geometry.triplets is not None
-    exponent = layer(EMBEDDING[CRYSTALS.numbers], geometry, graph.vectors.new_zeros(len(CRYSTALS), 3, 3))[1]
+    none = graph.vectors.new_zeros(len(CRYSTALS), 3, 3)
+    exponent = layer(EMBEDDING[CRYSTALS.numbers], geometry, none).strain
     cosines = torch.cosine_similarity(*geometry.triplets.vectors(graph.vectors), dim=-1)
     means = torch.stack([cosines[geometry.triplets.batch == index].mean() for index in range(len(CRYSTALS))])
     assert float(means[2]) == pytest.approx(-1 / 3)

@@ -92,7 +92,7 @@ def test_files_that_are_no_configuration(tmp_path: Path, content: str) -> None:
         with pytest.raises(ConfigError):
             load_config(file)
     else:
-        assert load_config(file) == Config()
+        assert load_config(file) == load_config() != Config()
 
 
 def test_missing_file_names_the_presets() -> None:
@@ -115,3 +115,11 @@ def test_committed_configurations_load() -> None:
 
 def test_every_section_is_a_dataclass_with_defaults() -> None:
     assert all(is_dataclass(getattr(Config(), f.name)) for f in fields(Config))
+
+
+def test_displacements_are_drawn_if_positions_are_trained() -> None:
+    assert load_config().noise.positions == 0.0
+    assert load_config(None, ["model.deform=[cell,positions]"]).noise.positions == 0.1
+    assert load_config(None, ["model.deform=[cell, positions]", "noise.positions=0.3"]).noise.positions == 0.3
+    with pytest.raises(ConfigError, match="must be"):
+        load_config(None, ["model.deform=[positions]"])

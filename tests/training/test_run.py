@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.errors import ConfigError
+from empnn.evaluate import denoise
 from empnn.nn import build
+from empnn.relax import load
 from empnn.training import run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, rate_factor
@@ -104,6 +106,26 @@ def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
     before = loss_of(first, batch)
     first.network.load_state_dict(weights(folder))
     assert loss_of(first, batch) < 0.8 * before
+
+
+def test_training_moves_atoms_towards_their_places(data: Path, tmp_path: Path) -> None:
+    salts = {"NaCl": 5.64, "LiF": 4.03, "KBr": 6.60, "MgO": 4.21, "AgCl": 5.55, "RbI": 7.34, "NaF": 4.63, "LiCl": 5.13}
+    ase.io.write(data / "train.extxyz", [bulk(s, "rocksalt", a=a) for s, a in salts.items()])
+    settings = config(
+        data,
+        tmp_path / "run",
+        *("model.deform=[cell,positions]", "train.steps=120", "train.validate_every=60", "noise.distribution=fixed"),
+        *("train.learning_rate=0.01", "noise.sigma=0.0", "noise.positions=0.2"),
+    )
+    folder = run.train(settings, Reporter(quiet=True))
+    relaxer = load(folder)
+    figures = denoise(relaxer, run.prepare(settings).train, 0.0, seed=9, positions=0.2).as_dict()
+    assert figures["positions_removed"] > 0.05
+    card = json.loads((folder / "best" / "card.json").read_text())
+    assert card["selection"]["positions_sigma"] == 0.1
+    assert "positions_removed" in card["selection"]
+    rows = list(csv.DictReader(next(folder.glob("logs/**/metrics.csv")).read_text().splitlines()))
+    assert float(rows[-1]["positions_mae"]) > 0
 
 
 def loss_of(module: Denoising, batch: object) -> float:

@@ -3,7 +3,7 @@
 import torch
 
 from empnn import symmetry
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, wrap
 from empnn.geometry import polar_factor
 from empnn.graph import knn
 from empnn.training.config import NoiseConfig
@@ -45,15 +45,15 @@ def test_every_crystal_comes_once_an_epoch() -> None:
 
 def test_the_target_is_the_unstrained_cell_in_the_same_basis() -> None:
     batch = steps(noise=NoiseConfig(sigma=0.0))[0]
-    assert torch.equal(batch.crystals.cell, batch.relaxed)
+    assert torch.equal(batch.crystals.cell, batch.relaxed.cell)
     strained = steps(noise=NoiseConfig(sigma=0.2, distribution="fixed"))[0]
-    assert not torch.allclose(strained.crystals.cell, strained.relaxed)
+    assert not torch.allclose(strained.crystals.cell, strained.relaxed.cell)
 
 
 def test_uniform_noise_stays_below_its_largest_sigma() -> None:
     data = DenoisingSteps(crystals(500), knn(2), NoiseConfig(sigma=0.05), batch_size=500, seed=0)
     batch = data[0]
-    stretch = torch.linalg.solve(batch.relaxed, batch.crystals.cell).mT
+    stretch = torch.linalg.solve(batch.relaxed.cell, batch.crystals.cell).mT
     spread = torch.linalg.matrix_norm(stretch - torch.eye(3, dtype=torch.float64)) / 3
     assert 0.5 * 0.05 / 2 < float(spread.mean()) < 1.3 * 0.05 / 2
 
@@ -61,7 +61,7 @@ def test_uniform_noise_stays_below_its_largest_sigma() -> None:
 def test_noise_is_not_aligned_with_the_axes() -> None:
     data = DenoisingSteps(crystals(400), knn(2), NoiseConfig(sigma=0.1, distribution="fixed"), batch_size=400, seed=0)
     batch = data[0]
-    action = torch.linalg.solve(batch.relaxed, batch.crystals.cell).mT
+    action = torch.linalg.solve(batch.relaxed.cell, batch.crystals.cell).mT
     squares = polar_factor(action).sub(torch.eye(3, dtype=torch.float64)).square().mean(0)
     assert torch.allclose(squares.diagonal(), squares.diagonal().mean().expand(3), rtol=0.3)
 
@@ -74,3 +74,19 @@ def test_the_graph_belongs_to_the_strained_crystals() -> None:
     assert torch.allclose(g.vectors, expected, atol=1e-12)
     rotated = symmetry.rotate(batch.crystals, symmetry.random_orthogonal(4, torch.Generator().manual_seed(0)))
     assert len(knn(4)(rotated)) == len(g)
+
+
+def test_atoms_are_displaced_around_their_mean_and_the_target_is_next_to_them() -> None:
+    batch = DenoisingSteps(
+        crystals(400), knn(2), NoiseConfig(distribution="fixed", positions=0.1), batch_size=400, seed=0
+    )[0]
+    before, relaxed = batch.crystals, batch.relaxed
+    moved = torch.einsum("ai,aij->aj", before.frac - relaxed.frac, relaxed.cell[relaxed.batch])
+    mean = torch.zeros(400, 3, dtype=torch.float64).index_add(0, relaxed.batch, moved)
+    assert float(mean.abs().max()) < 1e-12
+    # Two atoms minus their mean: half of the variance is left.
+    assert 0.9 < float(moved.std()) / (0.1 / 2**0.5) < 1.1
+    assert bool((before.frac >= 0).all() and (before.frac < 1).all())
+    still = DenoisingSteps(crystals(400), knn(2), NoiseConfig(distribution="fixed"), 400, 0)[0]
+    assert torch.equal(still.crystals.cell, before.cell)
+    torch.testing.assert_close(wrap(relaxed.frac), still.crystals.frac, rtol=0, atol=1e-12)

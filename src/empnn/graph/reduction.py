@@ -1,14 +1,17 @@
-"""Selling reduction: a compact basis for any lattice, however skewed its cell is written.
+"""Selling reduction: a compact basis for any lattice, however skewed its cell is written, and minimum images.
 
 Neighbour search looks through a box of lattice translations. In a skewed basis that box is huge, in a reduced one
 it is small; the set of neighbours is the same.
 """
+
+from itertools import product
 
 import numpy as np
 
 _MAX_STEPS = 10_000
 _MAX_SWEEPS = 200
 _TOLERANCE = 1e-9
+_NEIGHBOURS = np.array(list(product((-1, 0, 1), repeat=3)))
 _PAIRS = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
 
 
@@ -48,6 +51,27 @@ def reduce_cells(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(lengths, axis=1, kind="stable")[:, :3]
     kept = np.take_along_axis(change, order[..., None], axis=1)
     return kept @ cell, kept
+
+
+def minimum_images(shift: np.ndarray, cell: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The shortest Cartesian vectors that differ from the given ones by lattice vectors.
+
+    Args:
+        shift: Vectors in the basis of the cells, (vectors, 3).
+        cell: Shape (structures, 3, 3), rows, angstrom; must not be singular.
+        index: Structure of each vector, (vectors,).
+
+    Returns:
+        Shape (vectors, 3), angstrom. Invariant under SL3(Z), but for the choice among equally short images.
+    """
+    reduced, change = reduce_cells(cell)
+    # shift @ cell = shift @ inv(change) @ reduced; in a reduced basis the nearest image is among the neighbours.
+    components = np.einsum("vi,vij->vj", shift, np.linalg.inv(change)[index])
+    components = components - np.rint(components)
+    images = np.einsum("vni,vij->vnj", components[:, None] + _NEIGHBOURS, reduced[index])
+    nearest = np.square(images).sum(-1).argmin(1)
+    shortest: np.ndarray = images[np.arange(len(images)), nearest]
+    return shortest
 
 
 def _shorten(cell: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Networks that predict deformations of lattices."""
 
 from empnn.errors import ConfigError
-from empnn.nn.empnn import EMPNN, Deformation, GraphConfig, ModelConfig, RadialConfig
+from empnn.nn.empnn import EMPNN, Deformation, GraphConfig, ModelConfig, RadialConfig, moves_atoms
 from empnn.nn.feed_forward import FeedForward
 
 Network = EMPNN | FeedForward
@@ -31,4 +31,5 @@ __all__ = [
     "Network",
     "RadialConfig",
     "build",
+    "moves_atoms",
 ]

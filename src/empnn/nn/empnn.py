@@ -11,7 +11,7 @@ from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
 from empnn.fields import field_set
 from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, covalent, cutoff, knn
-from empnn.nn.lattice_action import ACTIONS, ActionSettings, LatticeAction
+from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.message_passing import LocalGeometry, MessagePassing
 from empnn.nn.rbf import GaussianBasis
 
@@ -66,6 +66,8 @@ class ModelConfig:
     """k of equation 18, used by `reduction=sum`."""
     weight_limit: float | None = None
     """Bound on the absolute edge weights."""
+    deform: list[str] = field(default_factory=lambda: ["cell"])
+    """What changes: `[cell]`, or `[cell, positions]` to move the atoms within the cell too."""
     strain_gate: bool = True
     """Let each layer scale its isotropic and deviatoric strain by what the strain so far tells; not in the paper."""
     aggregate: str = "mean"
@@ -76,16 +78,19 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Deformation:
-    """What a network does to the lattice of each structure.
+    """What a network does to each structure: atoms move, then the lattice deforms and takes them along.
 
     Attributes:
         action: h, acting as `cell @ h.T`. Per structure, float64.
         steps: The action accumulated after each layer that deforms; the last one is `action`. (layers, structures,
             3, 3), float64.
+        displacement: Cartesian, in the frame of the cell as given, angstrom: `frac + displacement @ inv(cell)`. Per
+            atom, float64; None if atoms stay.
     """
 
     action: Float[Tensor, "structures 3 3"]
     steps: Float[Tensor, "layers structures 3 3"]
+    displacement: Float[Tensor, "atoms 3"] | None = None
 
 
 def graph_rule(config: GraphConfig) -> GraphRule:
@@ -146,22 +151,25 @@ class DeformLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.message = message_layer(config)
-        self.action = LatticeAction(config.features, config.radial.count, action_settings(config))
+        self.action = CrystalAction(config.features, config.radial.count, action_settings(config))
 
     def forward(
         self, atoms: Float[Tensor, "atoms features"], geometry: LocalGeometry, strain: Float[Tensor, "structures 3 3"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Updated atom features, this layer's h, and the sum of the exponents so far."""
+    ) -> tuple[Float[Tensor, "atoms features"], LayerAction]:
+        """Updated atom features, and what the layer does to the crystals."""
         atoms = self.message(atoms, geometry.graph, geometry.radial)
-        return atoms, *self.action(atoms, geometry, strain)
+        return atoms, self.action(atoms, geometry, strain)
 
 
 class EMPNN(nn.Module):
     """Predicts the deformation h in GL3(R) that takes a wrong lattice to the relaxed one.
 
+    With `deform=[cell, positions]` also the displacements that take the atoms to their places in it (equation 2).
+
     Equivariant under Euc(3) x SL3(Z) x S_n: h(Q M) = Q h(M) Q^T for Q in O(3), and h does not change under
     translations, permutations and changes of basis (Proposition 4). With `reduction=mean` it does not change with
-    the choice of a supercell either.
+    the choice of a supercell either. Displacements rotate with Q and do not change under the rest, but for the order
+    of the atoms.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -181,19 +189,45 @@ class EMPNN(nn.Module):
         geometry = LocalGeometry(graph=graph, triplets=triplets, vectors=vectors, radial=radial)
         total = torch.eye(3, dtype=torch.float64, device=vectors.device).expand(len(crystals), 3, 3)
         strain = vectors.new_zeros(len(crystals), 3, 3)
+        moved = graph.vectors.new_zeros(crystals.n_atoms, 3)
         steps = []
         for layer in self.layers:
-            atoms, action, strain = layer(atoms, geometry, strain)
-            geometry = self._deformed(geometry, action)
-            total = action.to(torch.float64) @ total
+            atoms, action = layer(atoms, geometry, strain)
+            geometry, strain = self._deformed(geometry, action), action.strain
+            lattice = action.lattice.to(torch.float64)
+            total = lattice @ total
+            if action.displacement is not None:
+                moved = _act(lattice, moved + action.displacement.to(torch.float64), graph.atom_batch)
             steps.append(total)
-        return Deformation(action=total, steps=torch.stack(steps))
+        displacement = None
+        if moves_atoms(self.config):
+            displacement = torch.linalg.solve(total.index_select(0, graph.atom_batch), moved)
+        return Deformation(action=total, steps=torch.stack(steps), displacement=displacement)
 
-    def _deformed(self, geometry: LocalGeometry, action: Tensor) -> LocalGeometry:
-        """The same graph in the lattice after an action."""
-        actions = action.index_select(0, geometry.graph.batch)
-        vectors = (actions @ geometry.vectors.unsqueeze(-1)).squeeze(-1)
+    def _deformed(self, geometry: LocalGeometry, action: LayerAction) -> LocalGeometry:
+        """The same graph in the crystals after an action."""
+        graph, vectors = geometry.graph, geometry.vectors
+        if action.displacement is not None:
+            ends = [action.displacement.index_select(0, end) for end in (graph.target, graph.source)]
+            vectors = vectors + ends[0] - ends[1]
+        vectors = _act(action.lattice, vectors, graph.batch)
         return replace(geometry, vectors=vectors, radial=self.encoder.basis(vectors))
+
+
+def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[Tensor, "n 3"]:
+    """H v, with the h of the structure that each vector belongs to."""
+    return (action.index_select(0, batch) @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
+def moves_atoms(config: ModelConfig) -> bool:
+    """Whether a configuration moves atoms too.
+
+    Raises:
+        ConfigError: If it deforms something else than the cell, or the cell and the positions.
+    """
+    if sorted(config.deform) not in (["cell"], ["cell", "positions"]):
+        raise ConfigError(f"model.deform=[{', '.join(config.deform)}]: must be [cell] or [cell, positions]")
+    return "positions" in config.deform
 
 
 def message_layer(config: ModelConfig) -> MessagePassing:
@@ -211,7 +245,7 @@ def action_settings(config: ModelConfig) -> ActionSettings:
     """How the configured network acts on lattices.
 
     Raises:
-        ConfigError: If the fields, the action or the reduction do not exist.
+        ConfigError: If the fields, the action, the reduction or what is deformed do not exist.
     """
     if config.action not in ACTIONS:
         raise ConfigError(f"model.action={config.action} does not exist; use one of {', '.join(ACTIONS)}")
@@ -224,4 +258,5 @@ def action_settings(config: ModelConfig) -> ActionSettings:
         scale=config.action_scale,
         weight_limit=config.weight_limit,
         gate=config.strain_gate,
+        moves_atoms=moves_atoms(config),
     )

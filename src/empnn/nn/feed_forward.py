@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from empnn.crystals import CrystalBatch
+from empnn.errors import ConfigError
 from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
-from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule
+from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
 
 HIDDEN_LAYERS = 4
 
@@ -24,6 +25,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if moves_atoms(config):
+            raise ConfigError("model.name=ff predicts cells only; leave out model.deform=[cell, positions]")
         self.config = config
         self.rule = graph_rule(config.graph)
         self.encoder = Encoder(config)

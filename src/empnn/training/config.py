@@ -16,7 +16,9 @@ from yaml import YAMLError
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
 from empnn.losses import LOSSES
-from empnn.nn import ModelConfig
+from empnn.nn import ModelConfig, moves_atoms
+
+DEFAULT_DISPLACEMENT = 0.1
 
 
 @dataclass
@@ -35,7 +37,7 @@ class DataConfig:
 
 @dataclass
 class NoiseConfig:
-    """Strain noise of the training crystals."""
+    """Noise of the training crystals."""
 
     sigma: float = 0.25
     """Deviation of the entries of A; the largest one if the distribution is `uniform`."""
@@ -43,6 +45,9 @@ class NoiseConfig:
     """`fixed`, or `uniform`: drawn per structure from [0, sigma], so that relaxed crystals stay relaxed."""
     exponent: float = 2.0
     """For `uniform`: sigma times u**exponent with u in [0, 1]; above 1 it favours small strains."""
+    positions: float | None = None
+    """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; by default 0.1 if `model.deform`
+    holds positions, else 0."""
 
 
 @dataclass
@@ -50,7 +55,9 @@ class LossConfig:
     """What is minimised."""
 
     name: str = "param_mae"
-    """A key of `empnn.losses.LOSSES`."""
+    """A key of `empnn.losses.LOSSES`, for the cell."""
+    positions: float = 10.0
+    """Weight of the mean distance of the atoms to their true positions, per angstrom, if they move."""
 
 
 @dataclass
@@ -77,6 +84,8 @@ class TrainConfig:
     """Steps between validations, each of which writes a checkpoint."""
     validate_sigma: float = 0.1
     """Noise of the validation."""
+    validate_positions: float = 0.1
+    """Noise of the validation on positions, in angstrom, if they move."""
     validate_structures: int = 1000
     """Validate on at most this many structures, the first of the set."""
     workers: int = 1
@@ -120,11 +129,26 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train.steps", "seed": "train.seed"}
 _NOT_NEGATIVE = (
-    *("noise.sigma", "train.warmup_steps", "train.workers", "train.threads", "train.seed"),
+    *(
+        "noise.sigma",
+        "noise.positions",
+        "loss.positions",
+        "train.warmup_steps",
+        "train.workers",
+        "train.threads",
+        "train.seed",
+    ),
     "model.message_layers",
 )
 _POSITIVE = (
-    *("train.validate_sigma", "model.graph.radius", "model.graph.scale", "model.action_scale", "model.radial.stop"),
+    *(
+        "train.validate_sigma",
+        "train.validate_positions",
+        "model.graph.radius",
+        "model.graph.scale",
+        "model.action_scale",
+        "model.radial.stop",
+    ),
     *("train.steps", "train.batch_size", "train.learning_rate", "train.gradient_clip", "train.validate_every"),
     *("train.validate_structures", "model.features", "model.radial.count", "model.radial.width", "noise.exponent"),
     *("model.action_layers", "model.graph.k"),
@@ -148,6 +172,8 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
     if not isinstance(config, Config):
         raise ConfigError("the configuration is not a mapping of sections")
+    if config.noise.positions is None:
+        config.noise.positions = DEFAULT_DISPLACEMENT if moves_atoms(config.model) else 0.0
     _check(config)
     return config
 

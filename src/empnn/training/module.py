@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
-from empnn.losses import LOSSES, ParameterScale
-from empnn.metrics import LatticeMetrics, lattice_metrics
-from empnn.nn import Network
+from empnn.losses import LOSSES, ParameterScale, position_mae
+from empnn.metrics import DenoisingMetrics, denoising_metrics
+from empnn.nn import Network, moves_atoms
 from empnn.nn.passes import relax_batch
 from empnn.noise import with_fixed_noise
 from empnn.training.checkpoint import RunState
@@ -37,8 +37,14 @@ class Denoising(lightning.LightningModule):
 
     def training_step(self, batch: DenoisingBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        deformation = self.network(batch.crystals, batch.graph)
-        return self.loss(batch.crystals.cell @ deformation.action.mT, batch.relaxed, self.scale)
+        before, relaxed = batch.crystals, batch.relaxed
+        deformation = self.network(before, batch.graph)
+        loss = self.loss(before.cell @ deformation.action.mT, relaxed.cell, self.scale)
+        if deformation.displacement is None:
+            return loss
+        shift = before.frac + before.fractional(deformation.displacement) - relaxed.frac
+        residual = (shift.unsqueeze(-2) @ relaxed.cell[relaxed.batch]).squeeze(-2)
+        return loss + self.config.loss.positions * position_mae(residual)
 
     def configure_optimizers(self) -> Any:
         """Adam with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""
@@ -73,15 +79,21 @@ def rate_factor(step: int, settings: TrainConfig) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
 
 
-def validate(network: Network, crystals: CrystalBatch, sigma: float) -> LatticeMetrics:
+def validate(network: Network, crystals: CrystalBatch, settings: TrainConfig) -> DenoisingMetrics:
     """Metrics of one pass over crystals with fixed noise; the network comes back in training mode."""
-    noisy = with_fixed_noise(crystals, sigma, VALIDATION_SEED)
+    moves = moves_atoms(network.config)
+    noisy = with_fixed_noise(
+        crystals, settings.validate_sigma, VALIDATION_SEED, settings.validate_positions if moves else 0.0
+    )
     network.eval()
     relaxed = relax_batch(network, noisy)
     network.train()
-    return lattice_metrics(noisy.cell, relaxed.cell, crystals.cell)
+    return denoising_metrics(noisy, relaxed, crystals, positions=moves)
 
 
-def selection_score(metrics: LatticeMetrics) -> float:
-    """What the best checkpoint maximises: the mean of the fractions removed of lengths and angles."""
-    return (metrics.lengths_removed + metrics.angles_removed) / 2
+def selection_score(metrics: DenoisingMetrics) -> float:
+    """What the best checkpoint maximises: the mean of the fractions removed of lengths, angles and positions."""
+    parts = [metrics.lengths_removed, metrics.angles_removed]
+    if metrics.positions is not None:
+        parts.append(metrics.positions.positions_removed)
+    return sum(parts) / len(parts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from empnn.metrics import LatticeMetrics
+from empnn.metrics import DenoisingMetrics
 from empnn.training.checkpoint import RunState
 
 if TYPE_CHECKING:
@@ -66,14 +66,18 @@ class Reporter:
         self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
         self._progress.update(self._task, advance=1, loss=self._loss)
 
-    def validated(self, state: RunState, steps: int, metrics: LatticeMetrics, better: bool) -> None:
+    def validated(self, state: RunState, steps: int, metrics: DenoisingMetrics, better: bool) -> None:
         """One line per validation: loss, improvement and fraction removed, time left."""
         left = state.seconds / state.step * (steps - state.step)
         improvement = f"{metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg"
+        removed = f"{metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
+        if metrics.positions is not None:
+            improvement += f" {metrics.positions.noise_positions - metrics.positions.positions_mae:.3f} A"
+            removed += f" / {metrics.positions.positions_removed:.3f}"
         self._progress.update(self._task, improvement=improvement)
         self.note(
             f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  "
-            f"improvement {improvement}  removed {metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
+            f"improvement {improvement}  removed {removed}"
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
         )
 

@@ -241,7 +241,7 @@ class Checkpoints(Callback):
 
     def _validate(self, trainer: lightning.Trainer, module: Denoising) -> None:
         state, settings = module.state, module.config.train
-        metrics = validate(module.network, self.data.select, settings.validate_sigma)
+        metrics = validate(module.network, self.data.select, settings)
         if not math.isfinite(metrics.lengths_mae):
             raise ConfigError(f"training diverged at step {state.step}; lower train.learning_rate and start again")
         self._count_time(state)
@@ -264,6 +264,7 @@ class Checkpoints(Callback):
 
     def _card(self, module: Denoising, metrics: dict[str, Any]) -> dict[str, Any]:
         config = module.config
+        noise = {"positions_sigma": config.train.validate_positions} if "positions_mae" in metrics else {}
         return {
             "data": self.data.name,
             "structures": len(self.data.train),
@@ -271,7 +272,7 @@ class Checkpoints(Callback):
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
             "selected_on": config.data.select_on,
-            "selection": {"sigma": config.train.validate_sigma, **metrics},
+            "selection": {"sigma": config.train.validate_sigma, **noise, **metrics},
         }
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float64
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from empnn.crystals import CrystalBatch
 from empnn.graph import Graph, GraphRule
-from empnn.noise import strain_cells
+from empnn.noise import strain_cells, without_mean
 from empnn.training.config import NoiseConfig
 
 _ORDER, _NOISE = 1, 2
@@ -20,17 +18,18 @@ _ORDER, _NOISE = 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingBatch:
-    """Strained crystals, their graph and the cells they should relax to.
+    """Noisy crystals, their graph and the crystals they should relax to.
 
     Attributes:
-        crystals: The strained crystals.
+        crystals: The noisy crystals.
         graph: Their neighbour graph.
-        relaxed: True cells in the same basis, angstrom. Per structure.
+        relaxed: The true crystals in the same basis. Their fractional coordinates are not wrapped: each atom is next to
+            where it is in `crystals`.
     """
 
     crystals: CrystalBatch
     graph: Graph
-    relaxed: Float64[Tensor, "structures 3 3"]
+    relaxed: CrystalBatch
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DenoisingBatch:
         """The same batch on another device."""
@@ -39,7 +38,15 @@ class DenoisingBatch:
 
 
 class DenoisingSteps(Dataset[DenoisingBatch]):
-    """The batch of every step: crystals in a new random order each epoch, strained anew each time."""
+    """The batch of every step: crystals in a new random order each epoch, with new noise each time.
+
+    Args:
+        crystals: The true crystals.
+        rule: Neighbour rule of the graphs.
+        noise: Size and distribution of the noise.
+        batch_size: Crystals per step.
+        seed: Seed of everything random.
+    """
 
     def __init__(self, crystals: CrystalBatch, rule: GraphRule, noise: NoiseConfig, batch_size: int, seed: int) -> None:
         self.crystals = crystals
@@ -54,9 +61,16 @@ class DenoisingSteps(Dataset[DenoisingBatch]):
         epochs, within = np.divmod(positions, len(self.crystals))
         chosen = [int(self._order(int(e))[w]) for e, w in zip(epochs, within, strict=True)]
         relaxed = self.crystals.select(chosen)
-        strained = strain_cells(relaxed.cell, self._strain(step, len(relaxed)))
-        crystals = relaxed.with_cell(strained)
-        return DenoisingBatch(crystals=crystals, graph=self.rule(crystals), relaxed=relaxed.cell)
+        generator = np.random.default_rng([self.seed, _NOISE, step])
+        strain = self._sizes(generator, len(relaxed), self.noise.sigma) * generator.normal(size=(len(relaxed), 3, 3))
+        crystals = relaxed.with_cell(strain_cells(relaxed.cell, torch.from_numpy(strain)))
+        if self.noise.positions:
+            size = self._sizes(generator, len(relaxed), self.noise.positions)[relaxed.batch.numpy(), 0]
+            moved = without_mean(relaxed, torch.from_numpy(size * generator.normal(size=(relaxed.n_atoms, 3))))
+            shift = relaxed.fractional(moved)
+            crystals = crystals.shifted(shift)
+            relaxed = replace(relaxed, frac=crystals.frac - shift)
+        return DenoisingBatch(crystals=crystals, graph=self.rule(crystals), relaxed=relaxed)
 
     def _order(self, epoch: int) -> np.ndarray:
         if self._epoch is None or self._epoch[0] != epoch:
@@ -64,9 +78,9 @@ class DenoisingSteps(Dataset[DenoisingBatch]):
             self._epoch = (epoch, order)
         return self._epoch[1]
 
-    def _strain(self, step: int, n: int) -> Float64[Tensor, "structures 3 3"]:
-        generator = np.random.default_rng([self.seed, _NOISE, step])
-        sigma = np.full((n, 1, 1), self.noise.sigma)
-        if self.noise.distribution == "uniform":
-            sigma *= generator.uniform(size=sigma.shape) ** self.noise.exponent
-        return torch.from_numpy(generator.normal(size=(n, 3, 3)) * sigma)
+    def _sizes(self, generator: np.random.Generator, n: int, largest: float) -> np.ndarray:
+        """Deviation of the noise of each structure, (n, 1, 1)."""
+        if self.noise.distribution == "fixed":
+            return np.full((n, 1, 1), largest)
+        drawn: np.ndarray = largest * generator.uniform(size=(n, 1, 1)) ** self.noise.exponent
+        return drawn

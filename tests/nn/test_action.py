@@ -14,10 +14,10 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch
 from empnn.fields import TABLE2
 from empnn.graph import Graph, cutoff, knn
-from empnn.nn.lattice_action import (
+from empnn.nn.action import (
     EXPONENT_LIMIT,
     ActionSettings,
-    LatticeAction,
+    CrystalAction,
     Reduction,
     exponential,
     first_order,
@@ -46,7 +46,7 @@ class Case:
     strength: float = 5.0
 
 
-def _layer(case: Case) -> LatticeAction:
+def _layer(case: Case) -> CrystalAction:
     torch.manual_seed(0)
     settings = ActionSettings(
         fields=TABLE2["ketbra-e"],
@@ -56,23 +56,24 @@ def _layer(case: Case) -> LatticeAction:
         weight_limit=case.weight_limit,
         gate=case.gate,
     )
-    layer = LatticeAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
+    layer = CrystalAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
     for weight in field_weights(layer):
         weight.mul_(case.strength)
     return layer
 
 
-def _apply(layer: LatticeAction, crystals: CrystalBatch, graph: Graph | None = None) -> Tensor:
+def _apply(layer: CrystalAction, crystals: CrystalBatch, graph: Graph | None = None) -> Tensor:
     """h of the layer, as the first that deforms."""
     return _both(layer, crystals, graph)[0]
 
 
-def _both(layer: LatticeAction, crystals: CrystalBatch, graph: Graph | None = None) -> tuple[Tensor, Tensor]:
+def _both(layer: CrystalAction, crystals: CrystalBatch, graph: Graph | None = None) -> tuple[Tensor, Tensor]:
     graph = knn(8)(crystals) if graph is None else graph
     radial = BASIS(torch.linalg.vector_norm(graph.vectors, dim=-1))
     strain = graph.vectors.new_zeros(len(crystals), 3, 3)
     geometry = LocalGeometry(graph=graph, triplets=None, vectors=graph.vectors, radial=radial)
-    return layer(EMBEDDING[crystals.numbers], geometry, strain)
+    action = layer(EMBEDDING[crystals.numbers], geometry, strain)
+    return action.lattice, action.strain
 
 
 def _matrices(scale: float, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,178 @@
+"""From weighted edges and triplets to what a layer does to a crystal: equations 2, 10 and 18 of the paper."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from empnn.fields import FieldSet
+from empnn.graph import Graph
+from empnn.nn.message_passing import LocalGeometry
+from empnn.nn.strain_gate import StrainGate
+from empnn.nn.weights import EdgeWeights, TripletWeights
+
+Reduction = Literal["mean", "sum"]
+
+EXPONENT_LIMIT = 0.5
+"""Frobenius norm that the exponent of a layer stays below."""
+DISPLACEMENT_LIMIT = 0.5
+"""Distance in angstrom that a layer moves an atom at most, before the mean of the structure is taken off."""
+
+
+def limit_norm(value: Tensor, limit: float, dim: int | tuple[int, ...]) -> Tensor:
+    """Scale vectors or matrices over `dim` so that their norm n stays below a limit L: n -> L tanh(n / L).
+
+    A function of invariants only, so the direction and with it the equivariance is kept; an element-wise limit would
+    break rotation equivariance.
+    """
+    squared = value.square().sum(dim, keepdim=True)
+    ratio = (squared + torch.finfo(value.dtype).tiny).sqrt() / limit
+    return value * (torch.tanh(ratio) / ratio)
+
+
+def limit_exponent(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
+    """Limit the Frobenius norm of an exponent to `EXPONENT_LIMIT`."""
+    return limit_norm(exponent, EXPONENT_LIMIT, (-2, -1))
+
+
+def exponential(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
+    """The action h = exp(S) with the limited exponent (equation 10): det h > 0 always."""
+    action: Tensor = torch.linalg.matrix_exp(limit_exponent(exponent))
+    return action
+
+
+def first_order(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
+    """The action h = I + S (equation 18): det h > 0 holds only for small S."""
+    return torch.eye(3, dtype=exponent.dtype, device=exponent.device) + exponent
+
+
+ACTIONS: dict[str, Callable[[Tensor], Tensor]] = {"exp": exponential, "first_order": first_order}
+"""Maps from gl(3) to GL3(R) by the names used in `model.action`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSettings:
+    """How weighted fields become one deformation of each crystal.
+
+    Attributes:
+        fields: The vector fields.
+        action: A key of `ACTIONS`.
+        reduction: `mean` over the edges and over the triplets of a structure (equation 10), or `sum` times `scale`
+            (equation 18).
+        scale: k of equation 18.
+        weight_limit: Bound on the absolute weights, or None. Under `mean` it bounds the strain of one layer to that
+            value per field, or to twice that with the gate.
+        gate: Whether a `StrainGate` scales the exponent.
+        moves_atoms: Whether atoms move within the cell too (equation 2).
+    """
+
+    fields: FieldSet
+    action: str
+    reduction: Reduction
+    scale: float
+    weight_limit: float | None
+    gate: bool
+    moves_atoms: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerAction:
+    """What one layer does to the crystals: atoms move, then the lattice deforms and takes them along.
+
+    Attributes:
+        lattice: h, acting as `cell @ h.T`. Per structure.
+        strain: Sum of the exponents so far, as they were before `limit_exponent`. Per structure.
+        displacement: Cartesian, angstrom, zero on average over each structure; None if atoms stay. Per atom.
+    """
+
+    lattice: Float[Tensor, "structures 3 3"]
+    strain: Float[Tensor, "structures 3 3"]
+    displacement: Float[Tensor, "atoms 3"] | None
+
+
+class CrystalAction(nn.Module):
+    """The action of one layer: weigh the fields of edges and triplets, reduce per structure, act.
+
+    Lattice: h(Q M) = Q h(M) Q^T under O(3). Atoms: one more weight w per edge, two per triplet, and atom i is moved by
+    the reduction of w u over the edges and triplets around it, u = v / r; d(Q M) = Q d(M). Both are invariant under
+    translations, SL3(Z) and S_n, and with the mean reduction under the choice of a supercell.
+    """
+
+    def __init__(self, features: int, radial: int, settings: ActionSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.act = ACTIONS[settings.action]
+        fields, moves = settings.fields, int(settings.moves_atoms)
+        self.edges = EdgeWeights(features, radial, len(fields.edges) + moves) if fields.edges else None
+        self.triplets = TripletWeights(features, radial, len(fields.triplets) + 2 * moves) if fields.triplets else None
+        self.gate = StrainGate(features) if settings.gate else None
+
+    def forward(
+        self,
+        atoms: Float[Tensor, "atoms features"],
+        geometry: LocalGeometry,
+        strain: Float[Tensor, "structures 3 3"],
+    ) -> LayerAction:
+        """What the layer does to each structure.
+
+        Args:
+            atoms: Atom features.
+            geometry: The graph in the current lattice.
+            strain: Sum of the exponents of the layers before, as they were before `limit_exponent`.
+        """
+        graph, vectors = geometry.graph, geometry.vectors
+        exponent = torch.zeros_like(strain)
+        push = vectors.new_zeros(graph.n_atoms, 3)
+        if self.edges is not None:
+            weights = self._limited(self.edges(atoms, graph, geometry.radial))
+            fields = [field(vectors) for field in self.settings.fields.edges]
+            exponent = exponent + self._reduce(_weighted(weights, fields), graph.batch, graph.n_structures)
+            if self.settings.moves_atoms:
+                pushes = _weighted(weights[:, len(fields) :], [normalize(vectors, dim=-1)])
+                push = push + self._reduce(pushes, graph.source, graph.n_atoms)
+        if self.triplets is not None and geometry.triplets is not None:
+            triplets = geometry.triplets
+            legs = triplets.vectors(vectors)
+            weights = self._limited(self.triplets(atoms, graph, triplets, geometry.radial, vectors))
+            fields = [field(*legs) for field in self.settings.fields.triplets]
+            exponent = exponent + self._reduce(_weighted(weights, fields), triplets.batch, graph.n_structures)
+            if self.settings.moves_atoms:
+                pushes = _weighted(weights[:, len(fields) :], [normalize(leg, dim=-1) for leg in legs])
+                # Both legs point away from the source of the second, in a fan and in a chain.
+                push = push + self._reduce(pushes, graph.source.index_select(0, triplets.second), graph.n_atoms)
+        if self.gate is not None:
+            exponent = self.gate(exponent, strain + exponent, mean_per_structure(atoms, graph))
+        displacement = None
+        if self.settings.moves_atoms:
+            displacement = limit_norm(push, DISPLACEMENT_LIMIT, -1)
+            displacement = displacement - mean_per_structure(displacement, graph).index_select(0, graph.atom_batch)
+        return LayerAction(lattice=self.act(exponent), strain=strain + exponent, displacement=displacement)
+
+    def _limited(self, weights: Tensor) -> Tensor:
+        limit = self.settings.weight_limit
+        return weights if limit is None else limit * (2 * torch.sigmoid(weights) - 1)
+
+    def _reduce(self, values: Tensor, index: Tensor, n: int) -> Tensor:
+        """Mean, or scaled sum, of the values that belong to each structure or atom."""
+        total: Tensor = values.new_zeros(n, *values.shape[1:]).index_add(0, index, values)
+        if self.settings.reduction == "sum":
+            return total * self.settings.scale
+        count = torch.bincount(index, minlength=n).clamp_min(1).to(total.dtype)
+        return total / count.view(-1, *[1] * (total.dim() - 1))
+
+
+def mean_per_structure(values: Float[Tensor, "atoms n"], graph: Graph) -> Float[Tensor, "structures n"]:
+    """Mean over the atoms of each structure."""
+    total = values.new_zeros(graph.n_structures, values.shape[1]).index_add(0, graph.atom_batch, values)
+    sizes = torch.bincount(graph.atom_batch, minlength=graph.n_structures)
+    return total / sizes.to(values.dtype).unsqueeze(-1)
+
+
+def _weighted(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """Sum of weight times value over the fields, for each edge or triplet; columns beyond the values are not used."""
+    terms = [w.view(-1, *[1] * (v.dim() - 1)) * v for w, v in zip(weights.unbind(1), values, strict=False)]
+    return torch.stack(terms).sum(0)
