@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from empnn.errors import ConfigError
+from empnn.fields import TABLE2
+from empnn.losses import LOSSES
+from empnn.nn import build
 from empnn.training.config import PRESETS, Config, load_config, save_config
 
 
@@ -37,6 +40,22 @@ def test_paper_preset_follows_appendix_c() -> None:
     assert (config.model.action, config.model.graph.k) == ("first_order", 8)
     assert (config.train.steps, config.train.batch_size, config.train.gradient_clip) == (32_768, 256, 1.0)
     assert (config.noise.distribution, config.noise.sigma) == ("fixed", 0.1)
+
+
+def test_each_cell_of_the_tables_is_one_command() -> None:
+    """The network is that of the preset with the row's fields; appendix B.2 gives the deviations of the noise."""
+    cells = [("paper", 0.1, f"model.fields={row}") for row in TABLE2] + [("paper", 0.1, "model.name=ff")]
+    cells += [("paper-table1", 0.3, f"loss={loss}") for loss in LOSSES]
+    for preset, sigma, change in cells:
+        config = load_config(preset, ["data=carbon_24", change, "model.features=4", "model.message_layers=1"])
+        assert (config.noise.sigma, config.train.validate_sigma) == (sigma, sigma)
+        assert config.train.batch_size == 256
+        network = build(config.model)
+        name, value = change.split("=")
+        if name == "model.fields":
+            fields = network.layers[0].action.settings.fields
+            assert fields == TABLE2[value]
+        assert config.loss.name == (value if name == "loss" else "param_mae")
 
 
 @pytest.mark.parametrize(
