@@ -109,9 +109,11 @@ def relax(
     as_json: Json = False,
 ) -> None:
     """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
+    from empnn.nn.cpu import keep_freed_memory
     from empnn.relax import load
     from empnn.relax_files import REFUSED, RelaxOptions, relax_files
 
+    keep_freed_memory()
     console = _stderr()
     options = RelaxOptions(passes=passes, batch_atoms=batch_atoms, strict=strict, keep_failed=keep_failed)
     columns = (TextColumn("relaxing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -148,11 +150,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train on relaxed crystals: no energies, forces or stresses needed."""
+    from empnn.nn.cpu import keep_freed_memory
     from empnn.training.config import load_config
     from empnn.training.report import Reporter
     from empnn.training.run import resume as resume_run
     from empnn.training.run import train as train_run
 
+    keep_freed_memory()
     given = list(arguments or [])
     if resume is not None:
         if given:

@@ -37,6 +37,10 @@ class ParameterScale:
         floor = torch.tensor([LENGTH_FLOOR] * 3 + [ANGLE_FLOOR] * 3, dtype=parameters.dtype)
         return ParameterScale(parameters.mean(0), torch.maximum(parameters.std(0, correction=0), floor))
 
+    def to(self, device: torch.device | str) -> "ParameterScale":
+        """The same scale on another device."""
+        return ParameterScale(self.mean.to(device), self.deviation.to(device))
+
     def normalise(self, parameters: Float[Tensor, "structures 6"]) -> Float[Tensor, "structures 6"]:
         """(p - mean) / deviation."""
         mean, deviation = (t.to(parameters) for t in (self.mean, self.deviation))

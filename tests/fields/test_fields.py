@@ -7,7 +7,7 @@ import torch
 from crystals_zoo import ALL, zoo
 
 from empnn import symmetry
-from empnn.fields import TABLE2, EdgeField, KetBra
+from empnn.fields import KETBRA, TABLE2, EdgeField
 from empnn.graph import cutoff, knn
 from empnn.testing import assert_equivariant
 
@@ -49,21 +49,21 @@ def test_fields_are_finite_and_differentiable(field: EdgeField, generator: torch
 def test_the_ket_bra_in_closed_form() -> None:
     v = torch.tensor([[3.0, 0, 4.0], [0, -2.0, 0]], dtype=torch.float64)
     expected = [[[0.36, 0, 0.48], [0, 0, 0], [0.48, 0, 0.64]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
-    torch.testing.assert_close(KetBra()(v), torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(KETBRA(v), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_the_ket_bra_is_the_projector_on_the_edge(generator: torch.Generator) -> None:
     v = _vectors(50, generator)
-    field = KetBra()(v)
+    field = KETBRA(v)
     torch.testing.assert_close(field @ field, field)
     torch.testing.assert_close(field, field.mT, rtol=0, atol=0)
     torch.testing.assert_close(field.diagonal(dim1=-2, dim2=-1).sum(-1), torch.ones(50, dtype=torch.float64))
     torch.testing.assert_close((field @ v.unsqueeze(-1)).squeeze(-1), v)
-    torch.testing.assert_close(KetBra()(-7 * v), field)
+    torch.testing.assert_close(KETBRA(-7 * v), field)
 
 
 def test_the_field_of_a_cubic_environment_is_isotropic() -> None:
     for index in (0, 2, 3):
         graph = knn(8)(ALL.select([index]))
-        mean = KetBra()(graph.vectors).mean(0)
+        mean = KETBRA(graph.vectors).mean(0)
         torch.testing.assert_close(mean, torch.eye(3, dtype=torch.float64) / 3, rtol=0, atol=1e-9)

@@ -23,7 +23,7 @@ from empnn.nn.action import (
     first_order,
     limit_exponent,
 )
-from empnn.nn.message_passing import LocalGeometry
+from empnn.nn.message_passing import local_geometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.testing import assert_equivariant
 
@@ -69,9 +69,8 @@ def _apply(layer: CrystalAction, crystals: CrystalBatch, graph: Graph | None = N
 
 def _both(layer: CrystalAction, crystals: CrystalBatch, graph: Graph | None = None) -> tuple[Tensor, Tensor]:
     graph = knn(8)(crystals) if graph is None else graph
-    radial = BASIS(torch.linalg.vector_norm(graph.vectors, dim=-1))
     strain = graph.vectors.new_zeros(len(crystals), 3, 3)
-    geometry = LocalGeometry(graph=graph, triplets=None, vectors=graph.vectors, radial=radial)
+    geometry = local_geometry(graph, graph.vectors, BASIS)
     action = layer(EMBEDDING[crystals.numbers], geometry, strain)
     return action.lattice, action.strain
 

@@ -13,7 +13,6 @@ from empnn.errors import ConfigError
 from empnn.geometry import metric_tensor, polar_factor
 from empnn.graph import cutoff
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
-from empnn.nn.message_passing import LocalGeometry
 from empnn.testing import assert_equivariant
 
 CRYSTALS = zoo("fcc", "hcp", "perovskite", "triclinic", "one-atom", "elongated", "left-handed")
@@ -126,16 +125,15 @@ def test_later_layers_see_the_deformed_lattice() -> None:
     for weight in field_weights(model):
         weight.mul_(20.0)
     graph = model.rule(CRYSTALS)
-    atoms, radial = model.encoder(CRYSTALS.numbers, graph, graph.vectors)
+    geometry = model.encoder.geometry(graph, graph.vectors)
+    atoms = model.encoder(CRYSTALS.numbers, geometry)
     none = graph.vectors.new_zeros(len(CRYSTALS), 3, 3)
-    geometry = LocalGeometry(graph=graph, triplets=None, vectors=graph.vectors, radial=radial)
     atoms, action = first(atoms, geometry, none)
     h = action.lattice
     moved = CRYSTALS.with_cell(CRYSTALS.cell @ h.mT)
     apart = CRYSTALS.frac[graph.target] - CRYSTALS.frac[graph.source] + graph.image
     vectors = torch.einsum("ei,eij->ej", apart, moved.cell[graph.batch])
-    moved_geometry = replace(geometry, vectors=vectors, radial=model.encoder.basis(vectors))
-    _, after = second(atoms, moved_geometry, action.strain)
+    _, after = second(atoms, model.encoder.geometry(graph, vectors), action.strain)
     steps = model(CRYSTALS).steps
     torch.testing.assert_close(steps[0], h)
     torch.testing.assert_close(steps[1], after.lattice @ h)
@@ -176,7 +174,7 @@ def test_a_given_graph_is_used_even_without_edges(name: str) -> None:
     model = build(replace(SMALL, name=name)).double()
     crystals, seen = zoo("one-atom"), []
     nothing = cutoff(0.5)(crystals)
-    model.encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    model.encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1].graph))
     with torch.no_grad():
         model(crystals, nothing)
     assert seen == [nothing]

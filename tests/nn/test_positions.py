@@ -14,6 +14,7 @@ from empnn.graph import Graph
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
 from empnn.nn.action import DISPLACEMENT_LIMIT, LayerAction
 from empnn.nn.message_passing import LocalGeometry
+from empnn.nn.weights import cosines_and_squared_sines
 from empnn.testing import assert_equivariant
 
 CRYSTALS = zoo("hcp", "perovskite", "triclinic", "one-atom", "left-handed")
@@ -66,9 +67,10 @@ def test_a_layer_sums_weight_times_direction_over_the_neighbours(name: str) -> N
     for atom in range(CRYSTALS.n_atoms):
         own = torch.nonzero(graph.source == atom).flatten().tolist()
         push[atom] += sum(weights[e] * direction[e] for e in own) / len(own)
-    triplets = geometry.triplets
+    triplets = graph.triplets
     if triplets is not None:
-        pairs = layer.triplets(atoms, graph, triplets, geometry.radial, graph.vectors)[:, -2:]
+        angles = cosines_and_squared_sines(geometry.units, triplets)
+        pairs = layer.triplets(atoms, graph, triplets, geometry.radial, angles)[:, -2:]
         away = -1.0 if triplets.flip_first else 1.0
         centre = graph.target[triplets.first] if triplets.flip_first else graph.source[triplets.first]
         for atom in range(CRYSTALS.n_atoms):
@@ -150,9 +152,8 @@ def test_the_feed_forward_baseline_moves_no_atoms() -> None:
 
 
 def local_geometry(model: EMPNN, graph: Graph) -> tuple[LocalGeometry, Tensor]:
-    atoms, radial = model.encoder(CRYSTALS.numbers, graph, graph.vectors)
-    triplets = model.triplet_rule(graph) if model.triplet_rule else None
-    return LocalGeometry(graph=graph, triplets=triplets, vectors=graph.vectors, radial=radial), atoms
+    geometry = model.encoder.geometry(graph, graph.vectors)
+    return geometry, model.encoder(CRYSTALS.numbers, geometry)
 
 
 def edge_vectors(crystals: CrystalBatch, graph: Graph) -> Tensor:

@@ -1,7 +1,7 @@
 """A layer on edges and triplets, against a literal reading of equations 10, 16 to 18, 20 and 21."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from empnn.crystals import CrystalBatch
 from empnn.fields import TABLE2
 from empnn.graph import TRIPLETS, Graph, cutoff, knn
 from empnn.nn.action import ActionSettings, CrystalAction, Reduction
-from empnn.nn.message_passing import LocalGeometry
+from empnn.nn.message_passing import LocalGeometry, local_geometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.testing import assert_equivariant
 
@@ -55,9 +55,7 @@ class Case:
         return layer
 
     def geometry(self, graph: Graph) -> LocalGeometry:
-        radial = BASIS(torch.linalg.vector_norm(graph.vectors, dim=-1))
-        triplets = TRIPLETS[self.triplets](graph)
-        return LocalGeometry(graph=graph, triplets=triplets, vectors=graph.vectors, radial=radial)
+        return local_geometry(replace(graph, triplets=TRIPLETS[self.triplets](graph)), graph.vectors, BASIS)
 
     def apply(self, crystals: CrystalBatch = CRYSTALS, graph: Graph | None = None) -> tuple[Tensor, Tensor]:
         """h and the exponent."""
@@ -90,7 +88,7 @@ def _edge_terms(layer: CrystalAction, geometry: LocalGeometry, atoms: Tensor) ->
 def _triplet_terms(layer: CrystalAction, geometry: LocalGeometry, atoms: Tensor) -> Tensor:
     """Equations 17 and 21 for each triplet, with every input written one after another, summed over the fields."""
     assert layer.triplets is not None
-    assert geometry.triplets is not None
+    assert geometry.graph.triplets is not None
     graph, part = geometry.graph, layer.triplets
     terms = []
     matrix = torch.cat(
@@ -100,9 +98,9 @@ def _triplet_terms(layer: CrystalAction, geometry: LocalGeometry, atoms: Tensor)
         ],
         dim=1,
     )
-    for a, b in zip(geometry.triplets.first.tolist(), geometry.triplets.second.tolist(), strict=True):
+    for a, b in zip(geometry.graph.triplets.first.tolist(), geometry.graph.triplets.second.tolist(), strict=True):
         i, j, k = graph.source[a], graph.target[a], graph.target[b]
-        chained = geometry.triplets.flip_first
+        chained = geometry.graph.triplets.flip_first
         v, w = (-graph.vectors[a] if chained else graph.vectors[a]), graph.vectors[b]
         u, w = v / v.norm(), w / w.norm()
         cosine, sine = u.dot(w), np.hypot(float(torch.linalg.cross(u, w).norm()), SINE_FLOOR)
@@ -124,11 +122,11 @@ def test_a_layer_is_the_equations(triplets: str, reduction: Reduction, weight_li
     crystals = zoo("diamond", "triclinic", "one-atom")
     graph, layer, atoms = knn(3)(crystals), case.layer(), EMBEDDING[crystals.numbers]
     geometry = case.geometry(graph)
-    assert geometry.triplets is not None
+    assert geometry.graph.triplets is not None
     edges, legs = (f(layer, geometry, atoms) for f in (_edge_terms, _triplet_terms))
     expected = []
     for index in range(len(crystals)):
-        own = edges[graph.batch == index], legs[geometry.triplets.batch == index]
+        own = edges[graph.batch == index], legs[geometry.graph.triplets.batch == index]
         assert len(own[0]) != len(own[1])
         sums = own[0].sum(0), own[1].sum(0)
         both = sums[0] / len(own[0]) + sums[1] / len(own[1]) if reduction == "mean" else SCALE * (sums[0] + sums[1])
@@ -190,11 +188,11 @@ def test_the_weight_limit_bounds_the_strain_per_field() -> None:
         weight.fill_(1.0)
         part.source.bias.fill_(1e3)
     geometry = case.geometry(graph)
-    assert geometry.triplets is not None
+    assert geometry.graph.triplets is not None
     none = graph.vectors.new_zeros(len(CRYSTALS), 3, 3)
     exponent = layer(EMBEDDING[CRYSTALS.numbers], geometry, none).strain
-    cosines = torch.cosine_similarity(*geometry.triplets.vectors(graph.vectors), dim=-1)
-    means = torch.stack([cosines[geometry.triplets.batch == index].mean() for index in range(len(CRYSTALS))])
+    cosines = torch.cosine_similarity(*geometry.graph.triplets.vectors(graph.vectors), dim=-1)
+    means = torch.stack([cosines[geometry.graph.triplets.batch == index].mean() for index in range(len(CRYSTALS))])
     assert float(means[2]) == pytest.approx(-1 / 3)
     torch.testing.assert_close(exponent.diagonal(dim1=-2, dim2=-1).sum(-1), 0.01 * (3 + means))
     assert float(_size(Case("ketbra-e-tsym", weight_limit=0.01, strength=1e4).apply()[0]).max()) < 0.0401

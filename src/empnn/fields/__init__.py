@@ -8,27 +8,31 @@ add a field, write a class with `formula` and `__call__` and name it in `EDGE_FI
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from empnn.errors import ConfigError
-from empnn.fields.gradient import AngleGradient, AreaGradient, FirstLengthGradient, LengthGradient, SecondLengthGradient
+from empnn.fields.gradient import ANGLE, AREA, FIRST_LENGTH, LENGTH, SECOND_LENGTH
 from empnn.fields.ketbra import (
-    KetBra,
-    KetBraCross,
-    KetBraCrossBack,
-    KetBraFirst,
-    KetBraSecond,
-    KetBraSymmetric,
+    KETBRA,
+    KETBRA_CROSS,
+    KETBRA_CROSS_BACK,
+    KETBRA_FIRST,
+    KETBRA_SECOND,
+    KETBRA_SYMMETRIC,
 )
+from empnn.fields.spans import AlongEdge, Coefficients, Frame, InPlane
 
 
 @runtime_checkable
 class EdgeField(Protocol):
     """What a vector field on edges is."""
 
-    formula: ClassVar[str]
+    @property
+    def formula(self) -> str:
+        """The field in words."""
+        ...
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Matrices (edges, 3, 3) of the edge vectors (edges, 3)."""
@@ -39,7 +43,10 @@ class EdgeField(Protocol):
 class TripletField(Protocol):
     """What a vector field on triplets is."""
 
-    formula: ClassVar[str]
+    @property
+    def formula(self) -> str:
+        """The field in words."""
+        ...
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
         """Matrices (triplets, 3, 3) of both legs (triplets, 3)."""
@@ -68,40 +75,39 @@ class FieldSet:
         return (("edges", self.edges), ("triplets", self.triplets))
 
 
-EDGE_FIELDS: dict[str, EdgeField] = {"ketbra": KetBra(), "grad-r": LengthGradient()}
+EDGE_FIELDS: dict[str, EdgeField] = {"ketbra": KETBRA, "grad-r": LENGTH}
 """Single fields on edges, by the names used in lists for `model.fields`."""
 
 TRIPLET_FIELDS: dict[str, TripletField] = {
-    "ketbra-first": KetBraFirst(),
-    "ketbra-second": KetBraSecond(),
-    "ketbra-sym": KetBraSymmetric(),
-    "ketbra-cross": KetBraCross(),
-    "ketbra-cross-back": KetBraCrossBack(),
-    "grad-r-first": FirstLengthGradient(),
-    "grad-r-second": SecondLengthGradient(),
-    "grad-area": AreaGradient(),
-    "grad-theta": AngleGradient(),
+    "ketbra-first": KETBRA_FIRST,
+    "ketbra-second": KETBRA_SECOND,
+    "ketbra-sym": KETBRA_SYMMETRIC,
+    "ketbra-cross": KETBRA_CROSS,
+    "ketbra-cross-back": KETBRA_CROSS_BACK,
+    "grad-r-first": FIRST_LENGTH,
+    "grad-r-second": SECOND_LENGTH,
+    "grad-area": AREA,
+    "grad-theta": ANGLE,
 }
 """Single fields on triplets, by the names used in lists for `model.fields`."""
 
-_KETBRA_LEGS = (KetBraFirst(), KetBraSecond())
-_LENGTHS = (FirstLengthGradient(), SecondLengthGradient())
-_KETBRA, _LENGTH = (KetBra(),), (LengthGradient(),)
+_KETBRA_LEGS = (KETBRA_FIRST, KETBRA_SECOND)
+_LENGTHS = (FIRST_LENGTH, SECOND_LENGTH)
 
 _GRADIENTS = {
-    "r-e": FieldSet(edges=_LENGTH),
+    "r-e": FieldSet(edges=(LENGTH,)),
     "r-t": FieldSet(triplets=_LENGTHS),
-    "r-e-t": FieldSet(edges=_LENGTH, triplets=_LENGTHS),
-    "r-e-t-area": FieldSet(edges=_LENGTH, triplets=(*_LENGTHS, AreaGradient())),
-    "r-e-t-theta": FieldSet(edges=_LENGTH, triplets=(*_LENGTHS, AngleGradient())),
+    "r-e-t": FieldSet(edges=(LENGTH,), triplets=_LENGTHS),
+    "r-e-t-area": FieldSet(edges=(LENGTH,), triplets=(*_LENGTHS, AREA)),
+    "r-e-t-theta": FieldSet(edges=(LENGTH,), triplets=(*_LENGTHS, ANGLE)),
 }
 
 TABLE2: dict[str, FieldSet] = {
-    "ketbra-e": FieldSet(edges=_KETBRA),
+    "ketbra-e": FieldSet(edges=(KETBRA,)),
     "ketbra-t": FieldSet(triplets=_KETBRA_LEGS),
-    "ketbra-e-t": FieldSet(edges=_KETBRA, triplets=_KETBRA_LEGS),
-    "ketbra-e-tsym": FieldSet(edges=_KETBRA, triplets=(*_KETBRA_LEGS, KetBraSymmetric())),
-    "ketbra-e-tall": FieldSet(edges=_KETBRA, triplets=(*_KETBRA_LEGS, KetBraCross(), KetBraCrossBack())),
+    "ketbra-e-t": FieldSet(edges=(KETBRA,), triplets=_KETBRA_LEGS),
+    "ketbra-e-tsym": FieldSet(edges=(KETBRA,), triplets=(*_KETBRA_LEGS, KETBRA_SYMMETRIC)),
+    "ketbra-e-tall": FieldSet(edges=(KETBRA,), triplets=(*_KETBRA_LEGS, KETBRA_CROSS, KETBRA_CROSS_BACK)),
     **{f"grad-{name}": fields for name, fields in _GRADIENTS.items()},
     **{f"gradsym-{name}": fields for name, fields in _GRADIENTS.items()},
 }
@@ -130,4 +136,17 @@ def field_set(name: str | Sequence[str]) -> FieldSet:
     )
 
 
-__all__ = ["EDGE_FIELDS", "TABLE2", "TRIPLET_FIELDS", "EdgeField", "FieldSet", "KetBra", "TripletField", "field_set"]
+__all__ = [
+    "EDGE_FIELDS",
+    "KETBRA",
+    "TABLE2",
+    "TRIPLET_FIELDS",
+    "AlongEdge",
+    "Coefficients",
+    "EdgeField",
+    "FieldSet",
+    "Frame",
+    "InPlane",
+    "TripletField",
+    "field_set",
+]

@@ -1,15 +1,19 @@
 """Neighbour graphs of periodic crystals and their triplets."""
 
-from empnn.graph.neighbours import SHELL_TOLERANCE, Graph, GraphRule, covalent, cutoff, knn
-from empnn.graph.triplets import TRIPLETS, TripletRule, Triplets, chain, fan
+from empnn.graph.graph import Graph, GraphRule, TripletRule, Triplets, WithTriplets
+from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, knn
+from empnn.graph.pairs import Pairs
+from empnn.graph.triplets import TRIPLETS, chain, fan
 
 __all__ = [
     "SHELL_TOLERANCE",
     "TRIPLETS",
     "Graph",
     "GraphRule",
+    "Pairs",
     "TripletRule",
     "Triplets",
+    "WithTriplets",
     "chain",
     "covalent",
     "cutoff",

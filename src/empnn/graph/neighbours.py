@@ -7,19 +7,18 @@ Euc(3), SL3(Z) and S_n. What remains is the jump at that limit itself: an edge j
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from ase.data import covalent_radii
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
+from empnn.graph.graph import Graph, make_graph
 from empnn.graph.reduction import reduce_cells
 
 SHELL_TOLERANCE = 1e-3
@@ -27,49 +26,8 @@ SHELL_TOLERANCE = 1e-3
 _MARGIN = 1e-6
 _PBC = np.ones(3, dtype=np.int64)
 _GROWTH = 1.5
-_FIRST_GUESS = 2.5
+_FIRST_GUESS = 1.8
 _ZERO_SHELL = 1e-8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Graph:
-    """Directed edges (i, j, image) of a batch, ordered by source atom.
-
-    Attributes:
-        source: Atom i the edge starts from, ascending. Per edge.
-        target: Atom j the edge ends at. Per edge.
-        image: Lattice translation of the target, in the basis of the cell. Per edge.
-        vectors: v = (frac[j] - frac[i] + image) @ cell, angstrom. Per edge.
-        batch: Structure the edge belongs to, ascending. Per edge.
-        atom_batch: Structure an atom belongs to, ascending. Per atom.
-        n_structures: Structures in the batch.
-    """
-
-    source: Int64[Tensor, " edges"]
-    target: Int64[Tensor, " edges"]
-    image: Int64[Tensor, "edges 3"]
-    vectors: Float64[Tensor, "edges 3"]
-    batch: Int64[Tensor, " edges"]
-    atom_batch: Int64[Tensor, " atoms"]
-    n_structures: int
-
-    def __len__(self) -> int:
-        return self.source.shape[0]
-
-    @property
-    def n_atoms(self) -> int:
-        """Atoms in the batch."""
-        return self.atom_batch.shape[0]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
-        """The same graph on another device; dtypes stay as they are."""
-        names = ("source", "target", "image", "vectors", "batch", "atom_batch")
-        moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names}
-        return replace(self, **moved)
-
-
-GraphRule = Callable[[CrystalBatch], Graph]
-"""A neighbour rule: from crystals to their graph."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +57,13 @@ class Cutoff:
 
     def __call__(self, crystals: CrystalBatch) -> Graph:
         """The graph of the crystals."""
-        limits = np.broadcast_to(np.asarray(self.radius, dtype=np.float64), (crystals.n_atoms,))
-        starts = crystals.starts.numpy()
+        limits = np.asarray(self.radius, dtype=np.float64) * (1 + SHELL_TOLERANCE)
+        if limits.ndim and len(limits) != crystals.n_atoms:
+            raise ValueError(f"{len(limits)} cutoff radii for {crystals.n_atoms} atoms; give one for each")
+        own = np.broadcast_to(limits, (crystals.n_atoms,))
 
         def within(search: _Search) -> _Edges:
-            own = limits[starts[search.index] : starts[search.index + 1]] * (1 + SHELL_TOLERANCE)
-            edges = search.within(float(own.max()))
+            edges = search.within(search.largest(own))
             return edges.keep(edges.length <= own[edges.source])
 
         return _build(crystals, within)
@@ -122,12 +81,10 @@ class Covalent:
 
     def __call__(self, crystals: CrystalBatch) -> Graph:
         """The graph of the crystals."""
-        radii = self.scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
-        starts = crystals.starts.numpy()
+        own = self.scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
 
         def bonded(search: _Search) -> _Edges:
-            own = radii[starts[search.index] : starts[search.index + 1]]
-            edges = search.within(2 * float(own.max()))
+            edges = search.within(2 * search.largest(own))
             return edges.keep(edges.length <= own[edges.source] + own[edges.target])
 
         return _build(crystals, bonded)
@@ -175,7 +132,7 @@ def covalent(scale: float) -> Covalent:
 
 @dataclass(frozen=True)
 class _Edges:
-    """Edges of one crystal, in its reduced basis."""
+    """Edges of crystals in their reduced bases."""
 
     source: np.ndarray
     target: np.ndarray
@@ -185,78 +142,97 @@ class _Edges:
     def keep(self, mask: np.ndarray) -> _Edges:
         return _Edges(self.source[mask], self.target[mask], self.image[mask], self.length[mask])
 
+    @staticmethod
+    def cat(parts: Sequence[_Edges]) -> _Edges:
+        """All of them; none if there are no parts."""
+        columns = zip(*((e.source, e.target, e.image, e.length) for e in parts), strict=True)
+        empty = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0)
+        return _Edges(*(np.concatenate(c) for c in columns)) if parts else _Edges(*empty)
+
 
 @dataclass(frozen=True)
 class _Search:
-    """One crystal in a reduced basis, ready to be searched."""
+    """Crystals in reduced bases, ready to be searched.
 
-    index: int
+    Attributes:
+        cell: Reduced cells, (structures, 3, 3).
+        frac: Fractional coordinates in them, in [0, 1), (atoms, 3).
+        starts: First atom of each structure, and the number of atoms at the end.
+    """
+
     cell: np.ndarray
     frac: np.ndarray
+    starts: np.ndarray
 
-    def within(self, radius: float) -> _Edges:
-        """All edges no longer than the radius; an atom is not its own neighbour, its images are."""
-        points = np.ascontiguousarray(self.frac @ self.cell)
-        source, target, image, length = find_points_in_spheres(
-            points, points, radius * (1 + _MARGIN), _PBC, self.cell, tol=_ZERO_SHELL
-        )
-        image = np.rint(image).astype(np.int64)
-        edges = _Edges(source, target, image, length)
-        return edges.keep((source != target) | image.any(axis=1))
+    @property
+    def owner(self) -> np.ndarray:
+        """Structure of each atom."""
+        return np.repeat(np.arange(len(self.cell)), np.diff(self.starts))
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Largest value of an atom in each structure."""
+        return np.maximum.reduceat(values, self.starts[:-1]) if len(self.cell) else np.empty(0)
+
+    def within(self, radii: np.ndarray, which: np.ndarray | None = None) -> _Edges:
+        """All edges of the structures `which`, or all, no longer than the radius of their structure.
+
+        They come ordered by source. An atom is not its own neighbour: that edge comes with infinite length.
+        """
+        points = np.einsum("ni,nij->nj", self.frac, self.cell[self.owner])
+        parts = []
+        for index in range(len(self.cell)) if which is None else which:
+            start, stop = self.starts[index : index + 2]
+            own = points[start:stop]
+            source, target, image, length = find_points_in_spheres(
+                own, own, radii[index] * (1 + _MARGIN), _PBC, self.cell[index], tol=_ZERO_SHELL
+            )
+            parts.append(_Edges(source + start, target + start, image, length))
+        edges = _Edges.cat(parts)
+        edges.length[(edges.source == edges.target) & (edges.length <= _ZERO_SHELL)] = np.inf
+        return edges
 
 
 def _nearest(search: _Search, k: int) -> _Edges:
-    n_atoms = len(search.frac)
-    per_atom = abs(np.linalg.det(search.cell)) / n_atoms
-    radius = float((_FIRST_GUESS * k * per_atom * 3 / (4 * np.pi)) ** (1 / 3))
-    while True:
-        edges = search.within(radius)
-        counts = np.bincount(edges.source, minlength=n_atoms)
-        if counts.min() < k:
-            radius *= _GROWTH
-            continue
-        order = np.lexsort((edges.length, edges.source))
-        kth = order[np.cumsum(counts) - counts + k - 1]
-        limit = edges.length[kth] * (1 + SHELL_TOLERANCE)
-        if limit.max() > radius:
-            radius = float(limit.max())
-            continue
-        return edges.keep(edges.length <= limit[edges.source])
+    """The k nearest neighbours of each atom and their last shell; structures with too small a sphere come again."""
+    owner, sizes = search.owner, np.diff(search.starts)
+    per_atom = np.abs(np.linalg.det(search.cell)) / sizes
+    radii = (_FIRST_GUESS * k * per_atom * 3 / (4 * np.pi)) ** (1 / 3)
+    pending, found = np.arange(len(search.cell)), []
+    while len(pending):
+        edges = search.within(radii, pending)
+        limits = _kth_length(edges, len(owner), k) * (1 + SHELL_TOLERANCE)
+        needed = search.largest(limits)
+        done = needed <= radii
+        found.append(edges.keep((edges.length <= limits[edges.source]) & done[owner[edges.source]]))
+        pending = pending[~done[pending]]
+        radii = np.where(np.isfinite(needed), np.maximum(needed, radii), radii * _GROWTH)
+    return _Edges.cat(found)
+
+
+def _kth_length(edges: _Edges, n_atoms: int, k: int) -> np.ndarray:
+    """Length of the k-th shortest edge of each atom, infinite if it has fewer; edges are ordered by source."""
+    counts = np.bincount(edges.source, minlength=n_atoms)
+    rank = np.arange(len(edges.source)) - (counts.cumsum() - counts)[edges.source]
+    table = np.full((n_atoms, max(k, counts.max(initial=0))), np.inf)
+    table[edges.source, rank] = edges.length
+    kth: np.ndarray = np.partition(table, k - 1, axis=1)[:, k - 1]
+    return kth
 
 
 def _build(crystals: CrystalBatch, select: Callable[[_Search], _Edges]) -> Graph:
-    """Search each crystal in its reduced basis and write the edges in the caller's basis."""
+    """Search the crystals in their reduced bases and write the edges in the caller's."""
     cell = crystals.cell.numpy()
     reduced, change = reduce_cells(cell)
-    batch, starts = crystals.batch.numpy(), crystals.starts.tolist()
+    batch = crystals.batch.numpy()
     inverse = np.rint(np.linalg.inv(change)).astype(np.int64)
     frac = np.einsum("ni,nij->nj", crystals.frac.numpy(), inverse[batch])
     shift = np.floor(frac).astype(np.int64)
-    frac -= shift
-    found = [
-        select(_Search(index, reduced[index], frac[start:stop])) for index, (start, stop) in enumerate(pairwise(starts))
-    ]
-    counts = [len(edges.source) for edges in found]
-    edge_batch = np.repeat(np.arange(len(crystals)), counts)
-    offset = np.asarray(starts[:-1], dtype=np.int64)[edge_batch]
-    source = _concatenate([e.source for e in found]) + offset
-    target = _concatenate([e.target for e in found]) + offset
-    image = _concatenate([e.image for e in found]).reshape(-1, 3) - shift[target] + shift[source]
-    order = np.argsort(source, kind="stable")
-    source, target, image = source[order], target[order], image[order]
+    edges = select(_Search(reduced, frac - shift, crystals.starts.numpy()))
+    order = np.argsort(edges.source, kind="stable")
+    source, target = edges.source[order], edges.target[order]
+    image = np.rint(edges.image[order]).astype(np.int64) - shift[target] + shift[source]
+    edge_batch = batch[source]
     image = np.einsum("ei,eij->ej", image, change[edge_batch])
     original = crystals.frac.numpy()
     vectors = np.einsum("ei,eij->ej", original[target] - original[source] + image, cell[edge_batch])
-    return Graph(
-        source=torch.from_numpy(source),
-        target=torch.from_numpy(target),
-        image=torch.from_numpy(image),
-        vectors=torch.from_numpy(vectors),
-        batch=torch.from_numpy(edge_batch),
-        atom_batch=crystals.batch,
-        n_structures=len(crystals),
-    )
-
-
-def _concatenate(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, dtype=np.int64)
+    return make_graph(source, target, image, vectors, edge_batch, crystals)

@@ -1,54 +1,15 @@
-"""Triplets Gamma_2: ordered pairs of edges with a common point (Definition 6; design, section 3)."""
+"""Enumeration of triplets Gamma_2: ordered pairs of edges with a common point (Definition 6; design, section 3)."""
 
-from __future__ import annotations
+import numpy as np
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
-
-from empnn.graph.neighbours import Graph
-
-
-@dataclass(frozen=True, kw_only=True)
-class Triplets:
-    """Ordered pairs of edges (gamma, gamma') of a graph, both vectors pointing away from their common point.
-
-    Attributes:
-        first: Edge gamma. Per triplet.
-        second: Edge gamma'. Per triplet.
-        batch: Structure the triplet belongs to. Per triplet.
-        flip_first: Whether the vector away from the common point is -v of gamma (`chain`) or v (`fan`).
-    """
-
-    first: Int64[Tensor, " triplets"]
-    second: Int64[Tensor, " triplets"]
-    batch: Int64[Tensor, " triplets"]
-    flip_first: bool
-
-    def __len__(self) -> int:
-        return self.first.shape[0]
-
-    def vectors(self, edges: Float[Tensor, "edges 3"]) -> tuple[Tensor, Tensor]:
-        """Vectors of both legs, away from the common point, from the edge vectors: (triplets, 3) each."""
-        first = edges.index_select(0, self.first)
-        return (-first if self.flip_first else first), edges.index_select(0, self.second)
-
-
-TripletRule = Callable[[Graph], Triplets]
-"""From a graph to its triplets."""
+from empnn.graph.graph import Graph, TripletRule, Triplets, make_triplets
 
 
 def fan(graph: Graph) -> Triplets:
     """Pairs of different edges that share their source: v_ij and v_ik (equations 17, 18 and 21)."""
-    starts = _starts(graph)
-    degree = starts.diff()
-    count = degree[graph.source]
-    first, second = _pairs(count, starts[graph.source])
+    first, second = _edges_from(graph, graph.source.numpy())
     keep = first != second
-    return Triplets(first=first[keep], second=second[keep], batch=graph.batch[first[keep]], flip_first=False)
+    return make_triplets(graph, first[keep], second[keep], flip_first=False)
 
 
 def chain(graph: Graph) -> Triplets:
@@ -56,26 +17,20 @@ def chain(graph: Graph) -> Triplets:
 
     The angle is measured at j between the vectors away from it, so it is pi minus that of Definition 7.
     """
-    starts = _starts(graph)
-    count = starts.diff()[graph.target]
-    first, second = _pairs(count, starts[graph.target])
-    returns = (graph.target[second] == graph.source[first]) & (graph.image[second] == -graph.image[first]).all(-1)
-    first, second = first[~returns], second[~returns]
-    return Triplets(first=first, second=second, batch=graph.batch[first], flip_first=True)
+    source, target, image = graph.source.numpy(), graph.target.numpy(), graph.image.numpy()
+    first, second = _edges_from(graph, target)
+    returns = (target[second] == source[first]) & (image[second] == -image[first]).all(-1)
+    return make_triplets(graph, first[~returns], second[~returns], flip_first=True)
 
 
 TRIPLETS: dict[str, TripletRule] = {"fan": fan, "chain": chain}
 """Triplet rules by the names used in `model.graph.triplets`."""
 
 
-def _starts(graph: Graph) -> Tensor:
-    """Index of the first edge of each atom, and the number of edges at the end; edges are ordered by source."""
-    degree = torch.bincount(graph.source, minlength=graph.n_atoms)
-    return torch.cat([degree.new_zeros(1), degree.cumsum(0)])
-
-
-def _pairs(count: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """Pair each edge with the `count` edges from `start` on."""
-    first = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-    offset = torch.arange(len(first), device=count.device) - (count.cumsum(0) - count)[first]
-    return first, start[first] + offset
+def _edges_from(graph: Graph, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair each edge with all edges that start from its atom in `atoms`."""
+    starts = graph.pairs.left_starts.numpy()
+    count = np.diff(starts)[atoms]
+    first = np.repeat(np.arange(len(graph)), count)
+    offset = np.arange(len(first)) - (count.cumsum() - count)[first]
+    return first, starts[atoms][first] + offset

@@ -1,19 +1,19 @@
 """From weighted edges and triplets to what a layer does to a crystal: equations 2, 10 and 18 of the paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from empnn.fields import FieldSet
 from empnn.graph import Graph
+from empnn.nn.field_sums import push_by_edges, push_by_triplets, sum_edge_fields, sum_triplet_fields
 from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.strain_gate import StrainGate
-from empnn.nn.weights import EdgeWeights, TripletWeights
+from empnn.nn.weights import EdgeWeights, TripletWeights, cosines_and_squared_sines
 
 Reduction = Literal["mean", "sum"]
 
@@ -124,26 +124,27 @@ class CrystalAction(nn.Module):
             geometry: The graph in the current lattice.
             strain: Sum of the exponents of the layers before, as they were before `limit_exponent`.
         """
-        graph, vectors = geometry.graph, geometry.vectors
+        graph = geometry.graph
+        fields, moves = self.settings.fields, self.settings.moves_atoms
         exponent = torch.zeros_like(strain)
-        push = vectors.new_zeros(graph.n_atoms, 3)
+        push = geometry.vectors.new_zeros(graph.n_atoms, 3)
         if self.edges is not None:
             weights = self._limited(self.edges(atoms, graph, geometry.radial))
-            fields = [field(vectors) for field in self.settings.fields.edges]
-            exponent = exponent + self._reduce(_weighted(weights, fields), graph.batch, graph.n_structures)
-            if self.settings.moves_atoms:
-                pushes = _weighted(weights[:, len(fields) :], [normalize(vectors, dim=-1)])
-                push = push + self._reduce(pushes, graph.source, graph.n_atoms)
-        if self.triplets is not None and geometry.triplets is not None:
-            triplets = geometry.triplets
-            legs = triplets.vectors(vectors)
-            weights = self._limited(self.triplets(atoms, graph, triplets, geometry.radial, vectors))
-            fields = [field(*legs) for field in self.settings.fields.triplets]
-            exponent = exponent + self._reduce(_weighted(weights, fields), triplets.batch, graph.n_structures)
-            if self.settings.moves_atoms:
-                pushes = _weighted(weights[:, len(fields) :], [normalize(leg, dim=-1) for leg in legs])
+            total = sum_edge_fields(fields.edges, weights[:, : len(fields.edges)], geometry)
+            exponent = exponent + self._scaled(total, graph.batch)
+            if moves:
+                push = push + self._scaled(push_by_edges(weights[:, -1], geometry), graph.source)
+        if self.triplets is not None and graph.triplets is not None:
+            triplets = graph.triplets
+            angles = cosines_and_squared_sines(geometry.units, triplets)
+            weights = self._limited(self.triplets(atoms, graph, triplets, geometry.radial, angles))
+            n = len(fields.triplets)
+            total = sum_triplet_fields(fields.triplets, weights[:, :n], geometry, triplets, angles)
+            exponent = exponent + self._scaled(total, triplets.batch)
+            if moves:
                 # Both legs point away from the source of the second, in a fan and in a chain.
-                push = push + self._reduce(pushes, graph.source.index_select(0, triplets.second), graph.n_atoms)
+                centre = graph.source.index_select(0, triplets.second)
+                push = push + self._scaled(push_by_triplets(weights[:, n:], geometry, triplets), centre)
         if self.gate is not None:
             exponent = self.gate(exponent, strain + exponent, mean_per_structure(atoms, graph))
         displacement = None
@@ -156,23 +157,21 @@ class CrystalAction(nn.Module):
         limit = self.settings.weight_limit
         return weights if limit is None else limit * (2 * torch.sigmoid(weights) - 1)
 
-    def _reduce(self, values: Tensor, index: Tensor, n: int) -> Tensor:
-        """Mean, or scaled sum, of the values that belong to each structure or atom."""
-        total: Tensor = values.new_zeros(n, *values.shape[1:]).index_add(0, index, values)
+    def _scaled(self, total: Tensor, index: Tensor) -> Tensor:
+        """The mean, or the scaled sum, from the sum of what belongs to each structure or atom."""
         if self.settings.reduction == "sum":
             return total * self.settings.scale
-        count = torch.bincount(index, minlength=n).clamp_min(1).to(total.dtype)
+        count = _counts(index, len(total), total.dtype).clamp_min(1)
         return total / count.view(-1, *[1] * (total.dim() - 1))
 
 
 def mean_per_structure(values: Float[Tensor, "atoms n"], graph: Graph) -> Float[Tensor, "structures n"]:
     """Mean over the atoms of each structure."""
     total = values.new_zeros(graph.n_structures, values.shape[1]).index_add(0, graph.atom_batch, values)
-    sizes = torch.bincount(graph.atom_batch, minlength=graph.n_structures)
-    return total / sizes.to(values.dtype).unsqueeze(-1)
+    return total / _counts(graph.atom_batch, graph.n_structures, values.dtype).unsqueeze(-1)
 
 
-def _weighted(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
-    """Sum of weight times value over the fields, for each edge or triplet; columns beyond the values are not used."""
-    terms = [w.view(-1, *[1] * (v.dim() - 1)) * v for w, v in zip(weights.unbind(1), values, strict=False)]
-    return torch.stack(terms).sum(0)
+def _counts(index: Tensor, n: int, dtype: torch.dtype) -> Tensor:
+    """How often each of n numbers occurs; `torch.bincount` would make the host wait for a GPU."""
+    ones = torch.ones_like(index, dtype=dtype)
+    return torch.zeros(n, dtype=dtype, device=index.device).index_add(0, index, ones)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
 from empnn.fields import field_set
-from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, covalent, cutoff, knn
+from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, knn
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
-from empnn.nn.message_passing import LocalGeometry, MessagePassing
+from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
 
 
@@ -129,20 +129,16 @@ class Encoder(nn.Module):
         self.embedding = nn.Embedding(MAX_NUMBER + 1, config.features)
         self.layers = nn.ModuleList(message_layer(config) for _ in range(config.message_layers))
 
-    def forward(
-        self, numbers: Tensor, graph: Graph, vectors: Float[Tensor, "edges 3"]
-    ) -> tuple[Float[Tensor, "atoms features"], Float[Tensor, "edges radial"]]:
-        """Atom features, and the radial basis of the edges."""
-        atoms = self.embedding(numbers)
-        radial = self.basis(vectors)
+    def forward(self, numbers: Tensor, geometry: LocalGeometry) -> Float[Tensor, "atoms features"]:
+        """Atom features."""
+        atoms: Tensor = self.embedding(numbers)
         for layer in self.layers:
-            atoms = layer(atoms, graph, radial)
-        return atoms, radial
+            atoms = layer(atoms, geometry.graph, geometry.radial)
+        return atoms
 
-    def basis(self, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges radial"]:
-        """Radial basis of the lengths of edge vectors."""
-        radial: Tensor = self.radial(torch.linalg.vector_norm(vectors, dim=-1))
-        return radial
+    def geometry(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> LocalGeometry:
+        """What layers see of a graph with these edge vectors, angstrom."""
+        return local_geometry(graph, vectors.to(self.embedding.weight.dtype), self.radial)
 
 
 class DeformLayer(nn.Module):
@@ -177,18 +173,20 @@ class EMPNN(nn.Module):
         self.config = config
         self.rule = graph_rule(config.graph)
         self.triplet_rule = triplet_rule(config)
+        if self.triplet_rule is not None:
+            self.rule = WithTriplets(self.rule, self.triplet_rule)
         self.encoder = Encoder(config)
         self.layers = nn.ModuleList(DeformLayer(config) for _ in range(config.action_layers))
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """Deformations of all structures; the graph is built from the crystals unless it is given."""
         graph = self.rule(crystals) if graph is None else graph
-        triplets = self.triplet_rule(graph) if self.triplet_rule else None
-        vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
-        atoms, radial = self.encoder(crystals.numbers, graph, vectors)
-        geometry = LocalGeometry(graph=graph, triplets=triplets, vectors=vectors, radial=radial)
-        total = torch.eye(3, dtype=torch.float64, device=vectors.device).expand(len(crystals), 3, 3)
-        strain = vectors.new_zeros(len(crystals), 3, 3)
+        if self.triplet_rule is not None and graph.triplets is None:
+            graph = replace(graph, triplets=self.triplet_rule(graph))
+        geometry = self.encoder.geometry(graph, graph.vectors)
+        atoms = self.encoder(crystals.numbers, geometry)
+        total = torch.eye(3, dtype=torch.float64, device=atoms.device).expand(len(crystals), 3, 3)
+        strain = atoms.new_zeros(len(crystals), 3, 3)
         moved = graph.vectors.new_zeros(crystals.n_atoms, 3)
         steps = []
         for layer in self.layers:
@@ -210,13 +208,12 @@ class EMPNN(nn.Module):
         if action.displacement is not None:
             ends = [action.displacement.index_select(0, end) for end in (graph.target, graph.source)]
             vectors = vectors + ends[0] - ends[1]
-        vectors = _act(action.lattice, vectors, graph.batch)
-        return replace(geometry, vectors=vectors, radial=self.encoder.basis(vectors))
+        return self.encoder.geometry(graph, _act(action.lattice, vectors, graph.batch))
 
 
 def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[Tensor, "n 3"]:
     """H v, with the h of the structure that each vector belongs to."""
-    return (action.index_select(0, batch) @ vectors.unsqueeze(-1)).squeeze(-1)
+    return (action.index_select(0, batch) * vectors.unsqueeze(-2)).sum(-1)
 
 
 def moves_atoms(config: ModelConfig) -> bool:

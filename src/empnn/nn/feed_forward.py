@@ -43,8 +43,7 @@ class FeedForward(nn.Module):
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """The deformation from the given cell to the predicted one, handedness kept."""
         graph = self.rule(crystals) if graph is None else graph
-        vectors = graph.vectors.to(self.encoder.embedding.weight.dtype)
-        atoms, _ = self.encoder(crystals.numbers, graph, vectors)
+        atoms = self.encoder(crystals.numbers, self.encoder.geometry(graph, graph.vectors))
         pooled = atoms.new_zeros(len(crystals), atoms.shape[1]).index_add(0, crystals.batch, atoms)
         normalised = self.readout(pooled / crystals.sizes.unsqueeze(-1)).to(torch.float64)
         predicted = cell_from_parameters(normalised * self.deviation + self.mean)

@@ -6,9 +6,12 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import linear
 
-from empnn.graph import Graph, Triplets
+from empnn.graph import Graph
+from empnn.nn.gru import gru
+from empnn.nn.pairs import sum_over_right
+from empnn.nn.rbf import GaussianBasis
 
 Aggregate = Literal["sum", "mean"]
 
@@ -19,22 +22,28 @@ class LocalGeometry:
 
     Attributes:
         graph: Neighbour graph, built once per pass.
-        triplets: Its triplets, or None if no field acts on them.
-        vectors: Edge vectors in the current lattice, angstrom. Per edge.
-        radial: Radial basis of their lengths. Per edge.
+        vectors: Edge vectors v in the current lattice, angstrom. Per edge.
+        lengths: Their lengths r, angstrom. Per edge.
+        units: Their directions u = v / r. Per edge.
+        radial: Radial basis of the lengths. Per edge.
     """
 
     graph: Graph
-    triplets: Triplets | None
     vectors: Float[Tensor, "edges 3"]
+    lengths: Float[Tensor, " edges"]
+    units: Float[Tensor, "edges 3"]
     radial: Float[Tensor, "edges radial"]
 
 
-class EdgeLinear(nn.Module):
-    """The linear map W [h_i || h_j || rbf(r)] of equations 19 and 20, without building the concatenation.
+def local_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], basis: GaussianBasis) -> LocalGeometry:
+    """The geometry of a graph with given edge vectors, angstrom."""
+    lengths = torch.linalg.vector_norm(vectors, dim=-1)
+    units = vectors / lengths.clamp_min(torch.finfo(vectors.dtype).tiny).unsqueeze(-1)
+    return LocalGeometry(graph=graph, vectors=vectors, lengths=lengths, units=units, radial=basis(lengths))
 
-    The map splits into three: features are projected once per atom and gathered, distances once per edge.
-    """
+
+class EdgeLinear(nn.Module):
+    """The linear map W [h_i || h_j || rbf(r)] of equations 19 and 20, split into three that are never concatenated."""
 
     def __init__(self, features: int, radial: int) -> None:
         super().__init__()
@@ -42,20 +51,17 @@ class EdgeLinear(nn.Module):
         self.target = nn.Linear(features, features, bias=False)
         self.radial = nn.Linear(radial, features, bias=False)
 
-    def forward(
-        self, atoms: Float[Tensor, "atoms features"], graph: Graph, radial: Float[Tensor, "edges radial"]
-    ) -> Float[Tensor, "edges features"]:
-        """Edge features of atom features and the radial basis of the edges."""
-        edges: Tensor = self.source(atoms).index_select(0, graph.source)
-        edges.add_(self.target(atoms).index_select(0, graph.target))
-        return edges.addmm_(radial, self.radial.weight.mT)
+    def table(self, atoms: Float[Tensor, "atoms features"]) -> Float[Tensor, "atoms two_features"]:
+        """The parts of h_i and of h_j, side by side."""
+        weight = torch.cat([self.source.weight, self.target.weight])
+        return linear(atoms, weight, torch.cat([self.source.bias, torch.zeros_like(self.source.bias)]))
 
 
 class MessagePassing(nn.Module):
     """One layer: m = W' silu(W [h_i || h_j || rbf(r)]) over the edges whose source is i, then a GRU update.
 
-    W' is applied after the sum over neighbours, with which it commutes. Invariant under Euc(3) and SL3(Z),
-    equivariant under S_n.
+    W' is applied after the sum over neighbours, with which it commutes, and in one product with the input weights of
+    the GRU. Invariant under Euc(3) and SL3(Z), equivariant under S_n.
     """
 
     def __init__(self, features: int, radial: int, aggregate: Aggregate) -> None:
@@ -69,14 +75,14 @@ class MessagePassing(nn.Module):
         self, atoms: Float[Tensor, "atoms features"], graph: Graph, radial: Float[Tensor, "edges radial"]
     ) -> Float[Tensor, "atoms features"]:
         """Updated atom features."""
-        hidden = silu(self.edge(atoms, graph, radial))
-        gathered = torch.zeros_like(atoms).index_add(0, graph.source, hidden)
+        gathered = sum_over_right(self.edge.table(atoms), radial, self.edge.radial.weight, graph.pairs)
         if self.aggregate == "mean":
             gathered = gathered / degree(graph).to(atoms.dtype).unsqueeze(-1)
-        updated: Tensor = self.update(self.message(gathered), atoms)
-        return updated
+        cell = self.update
+        incoming = linear(gathered, cell.weight_ih @ self.message.weight, cell.bias_ih)
+        return gru(incoming, linear(atoms, cell.weight_hh, cell.bias_hh), atoms)
 
 
 def degree(graph: Graph) -> Tensor:
     """Number of edges that start at each atom, at least 1; shape (atoms,)."""
-    return torch.bincount(graph.source, minlength=graph.n_atoms).clamp_min(1)
+    return graph.pairs.left_starts.diff().clamp_min(1)

@@ -1,12 +1,15 @@
 """Invariant weights of vector fields on edges and triplets: equations 16, 17, 20 and 21 of the paper."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
-from empnn.geometry import cosine_and_sine
 from empnn.graph import Graph, Triplets
 from empnn.nn.message_passing import EdgeLinear
+from empnn.nn.pairs import angles_between, project, sum_of_sides
+
+SINE_FLOOR = 1e-4
+"""The sine is sqrt(sin^2 + floor^2), whose gradient is finite for collinear legs."""
 
 
 class EdgeWeights(nn.Module):
@@ -19,15 +22,14 @@ class EdgeWeights(nn.Module):
 
     def forward(self, atoms: Tensor, graph: Graph, radial: Tensor) -> Float[Tensor, "edges weights"]:
         """Invariant weights of each edge."""
-        weights: Tensor = self.weight(silu(self.edge(atoms, graph, radial)))
-        return weights
+        return project(self.edge.table(atoms), radial, self.edge.radial.weight, self.weight.weight, graph.pairs)
 
 
 class TripletWeights(nn.Module):
     """Weights of the triplet fields, equations 17 and 21.
 
     w = W' silu(W [h_i || h_j || h_k || rbf(r) || rbf(r') || cos || sin]), without building the concatenation: all but
-    the angle is projected on edges and gathered.
+    the angle is projected on edges, h_i, h_j and r on the first and h_k and r' on the second.
     """
 
     def __init__(self, features: int, radial: int, n_weights: int) -> None:
@@ -39,12 +41,20 @@ class TripletWeights(nn.Module):
         self.weight = nn.Linear(features, n_weights, bias=False)
 
     def forward(
-        self, atoms: Tensor, graph: Graph, triplets: Triplets, radial: Tensor, vectors: Tensor
+        self, atoms: Tensor, graph: Graph, triplets: Triplets, radial: Tensor, angles: Tensor
     ) -> Float[Tensor, "triplets weights"]:
-        """Invariant weights of each triplet; `vectors` are those of the edges, in angstrom."""
-        first = self.first(atoms, graph, radial)
-        second = self.second(atoms).index_select(0, graph.target).addmm_(radial, self.second_radial.weight.mT)
-        hidden: Tensor = self.angle(cosine_and_sine(*triplets.vectors(vectors)))
-        hidden = hidden + first.index_select(0, triplets.first) + second.index_select(0, triplets.second)
-        weights: Tensor = self.weight(silu(hidden))
-        return weights
+        """Invariant weights of each triplet; `angles` are its cosine and squared sine."""
+        first = self.first.table(atoms)
+        width = first.shape[1] // 2
+        sides = [first[:, :width], torch.zeros_like(first[:, width:]), first[:, width:], self.second(atoms)]
+        of_radial = torch.cat([self.first.radial.weight, self.second_radial.weight])
+        edges = sum_of_sides(torch.cat(sides, dim=1), graph.pairs).addmm_(radial, of_radial.mT)
+        cosine, squared = angles.unbind(1)
+        angle = torch.stack([cosine, (squared + SINE_FLOOR**2).sqrt()], dim=1)
+        return project(edges, angle, self.angle.weight, self.weight.weight, triplets.pairs)
+
+
+def cosines_and_squared_sines(units: Float[Tensor, "edges 3"], triplets: Triplets) -> Float[Tensor, "triplets 2"]:
+    """Cosine and squared sine of the angle of each triplet, from the directions of the edges. Invariant under O(3)."""
+    found = angles_between(units, triplets.pairs)
+    return found * found.new_tensor([-1.0, 1.0]) if triplets.flip_first else found

@@ -33,7 +33,12 @@ class Denoising(lightning.LightningModule):
         self.state = state
         self.loss = LOSSES[config.loss.name]
         self.moments: dict[int, dict[str, Tensor]] = {}
-        self.gradient_norm = 0.0
+        self.gradient_norm = torch.zeros(())
+        self._skipped = torch.zeros(())
+
+    def on_fit_start(self) -> None:
+        """Move the scale of the loss to where the network is, so that no step has to."""
+        self.scale = self.scale.to(self.device)
 
     def training_step(self, batch: DenoisingBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
@@ -63,12 +68,20 @@ class Denoising(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm; a gradient that is not finite is dropped and counted, so that no NaN reaches the weights."""
+        """Clip the norm; a gradient that is not finite is dropped and counted, so that no NaN reaches the weights.
+
+        The fused optimizer does not step if `found_inf` is set; nothing here makes the host wait for a GPU.
+        """
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.gradient_clip)
-        if not bool(torch.isfinite(norm)):
-            optimizer.zero_grad()
-            self.state.skipped_steps += 1
-        self.gradient_norm = float(norm)
+        skipped = (~torch.isfinite(norm)).to(torch.float32)
+        optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        self.gradient_norm = norm.detach()
+        self._skipped = self._skipped.to(skipped.device) + skipped
+
+    def count_skipped(self) -> None:
+        """Add the steps that were skipped since the last call to the state of the run."""
+        self.state.skipped_steps += int(self._skipped)
+        self._skipped = torch.zeros(())
 
 
 def rate_factor(step: int, settings: TrainConfig) -> float:

@@ -59,12 +59,11 @@ class Reporter:
         self._progress.update(self._task, total=module.config.train.steps, completed=module.state.step)
         self._progress.start()
 
-    def step(self, loss: float) -> None:
-        """Follow the smoothed loss."""
-        if not math.isfinite(loss):
-            return
-        self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
-        self._progress.update(self._task, advance=1, loss=self._loss)
+    def step(self, loss: float | None) -> None:
+        """Count a step and follow the smoothed loss, where it is known and finite."""
+        if loss is not None and math.isfinite(loss):
+            self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
+        self._progress.update(self._task, advance=1, loss=math.nan if self._loss is None else self._loss)
 
     def validated(self, state: RunState, steps: int, metrics: DenoisingMetrics, better: bool) -> None:
         """One line per validation: loss, improvement and fraction removed, time left."""

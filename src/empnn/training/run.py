@@ -28,6 +28,7 @@ from empnn.data.sets import carve_development, load_split, locate
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
+from empnn.nn.cpu import exact_onednn
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, selection_score, validate
@@ -138,7 +139,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
         torch.set_num_threads(settings.threads)
     reporter.started(folder, module, data.name, (len(data.train), len(data.select)), data.refused)
     checkpoints = Checkpoints(folder, data, reporter, state.step)
-    with _quiet_lightning():
+    with _quiet_lightning(), exact_onednn():
         try:
             _fit_interruptible(_trainer(folder, module, checkpoints), module, _loader(module, data), checkpoints)
         except KeyboardInterrupt:
@@ -226,11 +227,13 @@ class Checkpoints(Callback):
         """Count the step; log, validate and write a checkpoint where one is due."""
         module, state, settings = pl_module, pl_module.state, pl_module.config.train
         state.step += 1
-        loss = float(outputs["loss"])
+        due = state.step % LOG_EVERY == 0
+        # A loss on a GPU is read only now and then: the host would wait for it.
+        loss = float(outputs["loss"]) if due or outputs["loss"].device.type == "cpu" else None
         self.reporter.step(loss)
-        if state.step % LOG_EVERY == 0:
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            _log(trainer, {"loss": loss, "gradient_norm": module.gradient_norm, "learning_rate": rate}, state.step)
+        if due and loss is not None:
+            rate, norm = trainer.optimizers[0].param_groups[0]["lr"], float(module.gradient_norm)
+            _log(trainer, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}, state.step)
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
             self._validate(trainer, module)
             self._save(trainer, module)
@@ -255,6 +258,7 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: lightning.Trainer, module: Denoising) -> None:
         self._count_time(module.state)
+        module.count_skipped()
         save_run(self.folder / "last", module.network, trainer.optimizers[0], module.state)
         self.saved_step = module.state.step
 

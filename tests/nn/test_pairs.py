@@ -1,0 +1,135 @@
+"""Chunked sums over pairs against the concatenation [h_i || h_j || f], one product and a scatter, with gradients."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from empnn.graph import Pairs
+from empnn.graph import pairs as pairs_module
+from empnn.graph.pairs import make_pairs
+from empnn.nn.pairs import project, sum_of_sides, sum_over_right
+
+FEATURES, EXTRA, WEIGHTS = 4, 3, 2
+ROW_STARTS = np.array([0, 3, 3, 9, 10, 14])
+"""Five structures, one of them without rows, one with a single row."""
+
+
+def some_pairs(chunk: int, monkeypatch: pytest.MonkeyPatch) -> Pairs:
+    """Random pairs within structures, in random numbers; some rows have none."""
+    monkeypatch.setattr(pairs_module, "CHUNK", chunk)
+    generator = np.random.default_rng(0)
+    left, right = [], []
+    for start, stop in itertools.pairwise(ROW_STARTS):
+        for row in range(start, stop):
+            own = generator.integers(start, stop, size=generator.integers(0, 6))
+            left += [row] * len(own)
+            right += own.tolist()
+    return make_pairs(np.array(left), np.array(right), ROW_STARTS)
+
+
+@pytest.fixture(params=[1, 7, 1000])
+def pairs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pairs:
+    return some_pairs(request.param, monkeypatch)
+
+
+def inputs(pairs: Pairs) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "table": (pairs.n_rows, 2 * FEATURES),
+        "features": (len(pairs), EXTRA),
+        "weight": (FEATURES, EXTRA),
+        "projection": (WEIGHTS, FEATURES),
+    }
+    made = {n: torch.randn(s, dtype=torch.float64, generator=generator) for n, s in shapes.items()}
+    return {name: tensor.requires_grad_() for name, tensor in made.items()}
+
+
+def hidden(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
+    """silu([W_1 || W_2 || W] [h_i || h_j || f]) where the table is W_1 h || W_2 h."""
+    table = given["table"]
+    sides = torch.cat([table[pairs.left, :FEATURES], table[pairs.right, FEATURES:], given["features"]], dim=1)
+    identity = torch.eye(FEATURES, dtype=torch.float64)
+    return silu(sides @ torch.cat([identity, identity, given["weight"]], dim=1).T)
+
+
+def summed(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
+    rows = torch.zeros(pairs.n_rows, FEATURES, dtype=torch.float64)
+    return rows.index_add(0, pairs.left, hidden(given, pairs))
+
+
+CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "sum": (lambda g, p: sum_over_right(g["table"], g["features"], g["weight"], p), summed),
+    "project": (
+        lambda g, p: project(g["table"], g["features"], g["weight"], g["projection"], p),
+        lambda g, p: hidden(g, p) @ g["projection"].T,
+    ),
+    "sides": (
+        lambda g, p: sum_of_sides(g["table"], p),
+        lambda g, p: g["table"][p.left, :FEATURES] + g["table"][p.right, FEATURES:],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_are_those_of_the_concatenation(case: str, pairs: Pairs) -> None:
+    ours, literal = CASES[case]
+    given = inputs(pairs)
+    torch.testing.assert_close(ours(given, pairs), literal(given, pairs))
+    used = [t for n, t in given.items() if n == "table" or case == "project" or (case == "sum" and n != "projection")]
+    found = torch.autograd.grad(ours(given, pairs).sin().sum(), used)
+    expected = torch.autograd.grad(literal(given, pairs).sin().sum(), used)
+    torch.testing.assert_close(found, expected)
+
+
+def test_features_that_need_no_gradient_get_none(pairs: Pairs) -> None:
+    given = inputs(pairs)
+    given["features"] = given["features"].detach()
+    sum_over_right(given["table"], given["features"], given["weight"], pairs).sum().backward()
+    assert given["features"].grad is None
+    assert given["weight"].grad is not None
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_no_pairs(rows: int) -> None:
+    none = make_pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.array([0, rows]))
+    given = inputs(none)
+    total = sum_over_right(given["table"], given["features"], given["weight"], none)
+    assert torch.equal(total, torch.zeros(rows, FEATURES, dtype=torch.float64))
+    weights = project(given["table"], given["features"], given["weight"], given["projection"], none)
+    assert weights.shape == (0, WEIGHTS)
+    (total.sum() + weights.sum() + sum_of_sides(given["table"], none).sum()).backward()
+    assert float(given["table"].grad.abs().sum()) == float(given["weight"].grad.abs().sum()) == 0
+
+
+def test_chunks_cover_all_and_split_no_row_and_no_structure(pairs: Pairs) -> None:
+    for chunks, boundaries in ((pairs.row_chunks, np.arange(15)), (pairs.structure_chunks, ROW_STARTS)):
+        rows, ends = [(c[0], c[1]) for c in chunks], [(c[2], c[3]) for c in chunks]
+        for runs, last in ((rows, pairs.n_rows), (ends, len(pairs))):
+            assert runs[0][0] == 0
+            assert runs[-1][1] == last
+            assert all(a[1] == b[0] for a, b in itertools.pairwise(runs))
+        assert {r for run in rows for r in run} <= set(boundaries.tolist())
+        for r0, r1, p0, p1 in chunks:
+            assert set(pairs.left[p0:p1].tolist()) <= set(range(r0, r1))
+        for r0, r1, p0, p1 in pairs.structure_chunks:
+            assert set(pairs.right[p0:p1].tolist()) <= set(range(r0, r1))
+
+
+def test_a_chunk_holds_about_as_many_pairs_as_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine, whole = some_pairs(7, monkeypatch), some_pairs(1000, monkeypatch)
+    assert len(whole.row_chunks) == len(whole.structure_chunks) == 1
+    assert max(c[3] - c[2] for c in fine.row_chunks) <= 7 + 5
+    assert len(fine.row_chunks) >= len(fine) / (7 + 5)
+
+
+def test_both_orders_are_grouped(pairs: Pairs) -> None:
+    for row in range(pairs.n_rows):
+        own = slice(int(pairs.left_starts[row]), int(pairs.left_starts[row + 1]))
+        assert torch.equal(torch.nonzero(pairs.left == row).flatten(), torch.arange(len(pairs))[own])
+        there = pairs.by_right[int(pairs.right_starts[row]) : int(pairs.right_starts[row + 1])]
+        assert torch.equal(there.sort().values, torch.nonzero(pairs.right == row).flatten())
