@@ -1,10 +1,10 @@
-# make demo | test | check | venv | figures | lock | clean
+# make demo | test | check | venv | figures | bench | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check venv figures lock clean
+.PHONY: demo test check venv figures bench lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -34,6 +34,12 @@ figures: $(READY)
 	$(BIN)/python benchmarks/relax_files.py
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png
+
+# The speed against yardsticks, in a quarter of an hour on a quiet machine; EMPNN_DATA as above.
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "vesin>=0.6"
+	for name in train_step memory relax_throughput neighbours scaling roofline; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/bench.py
 
 lock:
 	rm -rf .venv-lock

@@ -29,7 +29,7 @@ RELAX = "from empnn.cli import main; main()"
 def run(*arguments: str) -> tuple[float, float]:
     """Seconds and peak memory in MiB of a Python process."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", *arguments])  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", *arguments])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the benchmarked command failed with status {status}")

@@ -1,0 +1,106 @@
+"""What the speed benchmarks share: data, the paper's network, alternating runs, results as files, and their table.
+
+Usage: python benchmarks/bench.py   writes docs/performance-table.md from benchmarks/results
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from empnn.crystals import CrystalBatch
+from empnn.data.sets import load_split, locate
+from empnn.data.writing import replacing
+from empnn.nn import EMPNN, build
+from empnn.nn.cpu import exact_onednn, keep_freed_memory
+from empnn.noise import with_fixed_noise
+from empnn.training.config import load_config
+
+RESULTS = Path(__file__).parent / "results"
+_SETTINGS = ExitStack()
+RADIAL = 16
+"""Radial functions of the benchmarks, see benchmarks/radial.py."""
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    return {
+        "cpu": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def strained(n: int) -> CrystalBatch:
+    """The first n crystals of the validation split of MP-20, strained."""
+    crystals = load_split(locate(None, "mp_20"), "val").crystals.select(range(n))
+    return with_fixed_noise(crystals, 0.1, 0)
+
+
+def paper_network(fields: str) -> EMPNN:
+    """A network of the paper's size: 128 features, 6 + 4 layers, k = 8."""
+    torch.manual_seed(0)
+    return build(load_config("paper", [f"model.fields={fields}", f"model.radial.count={RADIAL}"]).model)
+
+
+def fast_process() -> None:
+    """The settings that the command line makes, until the process ends."""
+    keep_freed_memory()
+    _SETTINGS.enter_context(exact_onednn())
+
+
+def alternate(subjects: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each subject; they take turns, after one turn that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    for turn in range(repeats + 1):
+        for name, run in subjects.items():
+            started = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def write(name: str, description: str, result: dict[str, Any]) -> None:
+    """Keep a result, and print it."""
+    content = {"description": description.strip(), "machine": machine(), **result}
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    for row in result["rows"]:
+        print(f"{row['what']:<66} {row['ours']:>10} {row['yardstick']:>24} {row.get('ratio', ''):>8}")
+
+
+def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dict[str, Any]:
+    """A line of the table."""
+    return {"what": what, "ours": ours, "yardstick": yardstick, "ratio": "" if ratio is None else f"{ratio:.1f}"}
+
+
+NAMES = ("train_step", "memory", "relax_throughput", "neighbours", "scaling")
+
+
+def main() -> None:
+    """Write the table."""
+    lines = ["| what | ours | yardstick | ratio |", "|---|---|---|---|"]
+    for name in NAMES:
+        result = json.loads((RESULTS / f"{name}.json").read_text())
+        lines += [f"| {r['what']} | {r['ours']} | {r['yardstick']} | {r['ratio']} |" for r in result["rows"]]
+    where = machine()
+    lines += ["", f"{where['cpu']}, {where['threads']} threads, torch {where['torch']}, Python {where['python']}."]
+    text = "<!-- written by `make bench` -->\n" + "\n".join(lines) + "\n"
+    with replacing(Path(__file__).parent.parent / "docs" / "performance-table.md") as temporary:
+        temporary.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

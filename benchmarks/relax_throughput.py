@@ -1,0 +1,49 @@
+"""Crystals relaxed per second, files and graph excluded: ours against the forward pass of naive.py.
+
+Batches of 256 strained MP-20 crystals, the paper's preset; and, for what users get, the packaged model with its graph.
+Usage: python benchmarks/relax_throughput.py   (EMPNN_DATA names the data)
+"""
+
+import torch
+from bench import RADIAL, alternate, fast_process, paper_network, row, strained, write
+from naive import NaiveEMPNN
+
+import empnn
+from empnn.geometry import polar_factor
+from empnn.nn.passes import relax_batch
+
+BATCH = 256
+
+
+def main() -> None:
+    """Measure."""
+    fast_process()
+    crystals = strained(BATCH)
+    ours = paper_network("ketbra-e").eval()
+    naive = NaiveEMPNN(ours).eval()
+    graph = ours.rule(crystals)
+    packaged = empnn.load("mp-20").network
+    with torch.inference_mode():
+        seconds = alternate(
+            {
+                "ours": lambda: crystals.cell @ polar_factor(ours(crystals, graph).action),
+                "naive": lambda: crystals.cell @ polar_factor(naive(crystals, graph).to(torch.float64)),
+                "packaged, with graph": lambda: relax_batch(packaged, crystals),
+            },
+            15,
+        )
+    rates = {name: BATCH / value for name, value in seconds.items()}
+    rows = [
+        row(
+            "relaxing MP-20 crystals, files and graph excluded",
+            f"{rates['ours']:,.0f}/s",
+            f"naive {rates['naive']:,.0f}/s",
+            rates["ours"] / rates["naive"],
+        ),
+        row("relaxing with the packaged mp-20 (k = 16), graph included", f"{rates['packaged, with graph']:,.0f}/s", ""),
+    ]
+    write("relax_throughput", __doc__ or "", {"radial_functions": RADIAL, "per_second": rates, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
