@@ -1,7 +1,7 @@
 """Shell-complete graphs of 1,024 strained MP-20 crystals, k = 8, per second, against searches that know the cutoff.
 
-pymatgen's C routine and vesin are given, for each crystal, the points and the smallest cutoff that holds its edges. Ours
-has to find that cutoff, takes any basis, keeps shells whole and groups the edges by both ends.
+pymatgen's C routine and vesin are given, for each crystal, the points and the smallest cutoff that holds its edges.
+Ours has to find that cutoff, takes any basis, keeps shells whole and groups the edges by both ends.
 Usage: python benchmarks/neighbours.py   (EMPNN_DATA names the data; needs vesin: pip install vesin)
 """
 

@@ -13,6 +13,7 @@ from empnn.losses import (
     metric_mse,
     param_mae,
     param_mse,
+    position_mae,
     riemann,
     trace_as_printed,
 )
@@ -160,3 +161,19 @@ def test_the_printed_trace_is_not_0_at_the_target_and_rewards_a_collapse() -> No
     assert losses[-1] == pytest.approx(1e-4 * losses[1])
     distances = [float(riemann(s * ALL.cell, ALL.cell, SCALE)) for s in (1.0, 0.9, 0.5, 0.01)]
     assert distances == sorted(distances)
+
+
+def test_the_position_loss_is_the_mean_distance(generator: torch.Generator) -> None:
+    residual = torch.randn(50, 3, dtype=torch.float64, generator=generator)
+    expected = torch.linalg.vector_norm(residual, dim=1).mean()
+    torch.testing.assert_close(position_mae(residual), expected, rtol=0, atol=2e-4)
+    q = symmetry.random_orthogonal(1, generator)[0]
+    torch.testing.assert_close(position_mae(residual @ q.T), position_mae(residual))
+
+
+def test_the_position_loss_is_0_and_flat_at_the_target() -> None:
+    residual = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+    loss = position_mae(residual)
+    (gradient,) = torch.autograd.grad(loss, residual)
+    assert float(loss.detach()) == 0.0
+    assert not gradient.any()

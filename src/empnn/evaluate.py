@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ class Evaluation:
         metrics: Equations 11 and 12, and what they are made of; of positions too if the model moves atoms.
         sigma: Deviation of the noise, or None if the structures were compared with a reference.
         seed: Seed of the noise, or None.
+        positions_sigma: Deviation of the noise on positions in angstrom, or None if there was none.
         seconds: Time to relax all structures, graph included, files excluded.
     """
 
@@ -36,12 +37,14 @@ class Evaluation:
     sigma: float | None
     seed: int | None
     seconds: float
+    positions_sigma: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The JSON interface of `empnn evaluate`."""
         figures = self.metrics.as_dict()
         n = figures.pop("n")
-        return {"n": n, "sigma": self.sigma, "seed": self.seed, **figures, "seconds": self.seconds}
+        noise = {} if self.positions_sigma is None else {"positions_sigma": self.positions_sigma}
+        return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, "seconds": self.seconds}
 
 
 def denoise(
@@ -76,7 +79,8 @@ def denoise(
     if positions > 0 and not moves:
         raise ConfigError("--noise-positions: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)
-    return _score(relaxer, noisy, crystals, sigma, seed, passes)
+    found = _score(relaxer, noisy, crystals, sigma, seed, passes)
+    return replace(found, positions_sigma=positions) if moves else found
 
 
 def compare(relaxer: Relaxer, candidates: CrystalBatch, truth: CrystalBatch, passes: int | None = None) -> Evaluation:

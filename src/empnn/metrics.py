@@ -11,6 +11,9 @@ from empnn.geometry import lattice_parameters
 from empnn.graph.reduction import minimum_images
 from empnn.noise import without_mean
 
+_NOTHING = 1e-6
+"""Errors in angstrom or degrees below this are rounding; no fraction of them can be removed."""
+
 
 @dataclass(frozen=True)
 class PositionMetrics:
@@ -117,7 +120,8 @@ def displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[Tensor
     """Vectors in angstrom, in the true cell, from the true positions to where the atoms are, in the minimum image.
 
     The mean over each structure is zero: the origin of a crystal has no meaning. It is first taken to be where it puts
-    the first atom, then where it puts the mean.
+    the first atom, then where it puts the mean, which is the same for any order of the atoms as long as they are closer
+    to their own places than to the images of others'.
     """
     shift = crystals.frac - truth.frac
     shift = shift - shift[truth.starts[:-1]][truth.batch]
@@ -135,4 +139,4 @@ def _position_metrics(before: CrystalBatch, after: CrystalBatch, truth: CrystalB
 
 
 def _removed(before: float, after: float) -> float:
-    return 1 - after / before if before > 0 else 0.0
+    return 1 - after / before if before > _NOTHING else 0.0

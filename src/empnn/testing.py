@@ -18,6 +18,9 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch
 from empnn.graph import Graph, GraphRule, knn
 
+VECTOR_FLOOR = 1e-2
+"""Errors of vectors are relative to this at least, in angstrom: symmetry makes some vanish but for rounding."""
+
 Kind = Literal["structure", "operator", "cell", "atom", "vector", "edge", "edge operator"]
 
 KINDS: dict[str, Kind] = {
@@ -97,7 +100,8 @@ def equivariance_errors(
             if name not in table:
                 raise ValueError(f"say how {name} transforms: kinds={{{name!r}: ...}}")
             expected, actual = _pair(table[name], value, after[name], batch, moved, rule)
-            scale = max(float(expected.abs().max()), torch.finfo(torch.float64).tiny)
+            floor = VECTOR_FLOOR if table[name] == "vector" else torch.finfo(torch.float64).tiny
+            scale = max(float(expected.abs().max()), floor)
             errors[name][moved.group] = float((expected - actual).abs().max()) / scale
     return errors
 

@@ -6,11 +6,13 @@ from crystals_zoo import zoo
 from torch import Tensor
 
 from empnn import symmetry
-from empnn.fields import TRIPLET_FIELDS, TripletField
+from empnn.fields import TABLE2, TRIPLET_FIELDS, TripletField
 from empnn.graph import TRIPLETS, Graph, knn
 from empnn.testing import assert_equivariant
 
-FIELDS = [pytest.param(field, id=name) for name, field in TRIPLET_FIELDS.items()]
+IN_ROWS = {f"{key}-{i}": field for key, row in TABLE2.items() for i, field in enumerate(row.triplets)}
+NEW = {name: field for name, field in IN_ROWS.items() if field not in TRIPLET_FIELDS.values()}
+FIELDS = [pytest.param(field, id=name) for name, field in (TRIPLET_FIELDS | NEW).items()]
 CRYSTALS = zoo("fcc", "rocksalt", "diamond", "perovskite", "triclinic", "one-atom", "left-handed")
 
 

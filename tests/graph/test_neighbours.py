@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, to_atoms
-from empnn.graph import SHELL_TOLERANCE, Graph, GraphRule, cutoff, knn
+from empnn.errors import ConfigError
+from empnn.graph import SHELL_TOLERANCE, Graph, GraphRule, cutoff, element_cutoff, knn
 from empnn.testing import match_edges, moves
 
 SHEAR = torch.tensor([[[1, 3, 0], [0, 1, 0], [2, 6, 1]]])
@@ -247,3 +248,18 @@ def test_wrong_radii_are_refused(radius: float | torch.Tensor) -> None:
 def test_wrong_numbers_of_neighbours_are_refused(k: int) -> None:
     with pytest.raises(ValueError, match="k >= 1"):
         knn(k)
+
+
+def test_a_cutoff_by_element_is_one_radius_per_atom() -> None:
+    crystals = zoo("perovskite", "triclinic")
+    own = torch.where(crystals.numbers == 8, 4.0, 2.5).to(torch.float64)
+    found, expected = element_cutoff(2.5, {"O": 4.0})(crystals), cutoff(own)(crystals)
+    for name in ("source", "target", "image"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+    assert len(found) > len(cutoff(2.5)(crystals))
+    with pytest.raises(ConfigError, match="Oo is no element"):
+        element_cutoff(2.5, {"Oo": 4.0})
+    with pytest.raises(ConfigError, match="must be positive"):
+        element_cutoff(2.5, {"O": 0.0})
+    with pytest.raises(ValueError, match="2 cutoff radii for"):
+        cutoff(torch.tensor([2.0, 3.0], dtype=torch.float64))(crystals)

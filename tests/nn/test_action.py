@@ -16,6 +16,7 @@ from empnn.fields import TABLE2
 from empnn.graph import Graph, cutoff, knn
 from empnn.nn.action import (
     EXPONENT_LIMIT,
+    SUM_START,
     ActionSettings,
     CrystalAction,
     Reduction,
@@ -58,7 +59,7 @@ def _layer(case: Case) -> CrystalAction:
     )
     layer = CrystalAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
     for weight in field_weights(layer):
-        weight.mul_(case.strength)
+        weight.mul_(case.strength / (SUM_START if case.reduction == "sum" else 1))
     return layer
 
 

@@ -12,7 +12,7 @@ from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.graph import Graph
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
-from empnn.nn.action import DISPLACEMENT_LIMIT, LayerAction
+from empnn.nn.action import DISPLACEMENT_LIMIT, SUM_START, LayerAction
 from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.weights import cosines_and_squared_sines
 from empnn.testing import assert_equivariant
@@ -42,7 +42,7 @@ def lively(config: ModelConfig, scale: float = 5.0) -> EMPNN:
     torch.manual_seed(1)
     model = EMPNN(config).double().requires_grad_(False)
     for weight in field_weights(model):
-        weight.mul_(scale)
+        weight.mul_(scale / (SUM_START if config.reduction == "sum" else 1))
     return model
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import silu
 from empnn.crystals import CrystalBatch
 from empnn.fields import TABLE2
 from empnn.graph import TRIPLETS, Graph, cutoff, knn
-from empnn.nn.action import ActionSettings, CrystalAction, Reduction
+from empnn.nn.action import SUM_START, ActionSettings, CrystalAction, Reduction
 from empnn.nn.message_passing import LocalGeometry, local_geometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.testing import assert_equivariant
@@ -51,7 +51,7 @@ class Case:
         )
         layer = CrystalAction(FEATURES, RADIAL, settings).double().requires_grad_(False)
         for weight in field_weights(layer):
-            weight.mul_(self.strength)
+            weight.mul_(self.strength / (SUM_START if self.reduction == "sum" else 1))
         return layer
 
     def geometry(self, graph: Graph) -> LocalGeometry:

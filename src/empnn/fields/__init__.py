@@ -8,7 +8,7 @@ add a field, write a class with `formula` and `__call__` and name it in `EDGE_FI
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -114,12 +114,14 @@ TABLE2: dict[str, FieldSet] = {
 """The fifteen rows of Table 2 by the names used in `model.fields`. `grad-*` and `gradsym-*` are the same functions."""
 
 
-def field_set(name: str | Sequence[str]) -> FieldSet:
+def field_set(name: Any) -> FieldSet:
     """A row of Table 2 by its key, or a combination of single fields by their names.
 
     Raises:
-        ConfigError: If a name does not exist, or there is none.
+        ConfigError: If a name does not exist or occurs twice, or there is none.
     """
+    if not isinstance(name, str) and not (isinstance(name, Sequence) and all(isinstance(n, str) for n in name)):
+        raise ConfigError(f"model.fields={name}: must be a row ({', '.join(TABLE2)}) or a list of fields")
     if isinstance(name, str):
         if name not in TABLE2:
             raise ConfigError(
@@ -130,6 +132,8 @@ def field_set(name: str | Sequence[str]) -> FieldSet:
     if unknown or not name:
         known = ", ".join([*EDGE_FIELDS, *TRIPLET_FIELDS])
         raise ConfigError(f"model.fields: no field {', '.join(unknown) or 'given'}; use some of {known}")
+    if len(set(name)) < len(name):
+        raise ConfigError(f"model.fields={list(name)}: a field occurs twice")
     return FieldSet(
         edges=tuple(EDGE_FIELDS[n] for n in name if n in EDGE_FIELDS),
         triplets=tuple(TRIPLET_FIELDS[n] for n in name if n in TRIPLET_FIELDS),

@@ -1,7 +1,7 @@
 """Neighbour graphs of periodic crystals and their triplets."""
 
 from empnn.graph.graph import Graph, GraphRule, TripletRule, Triplets, WithTriplets
-from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, knn
+from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, element_cutoff, knn
 from empnn.graph.pairs import Pairs
 from empnn.graph.triplets import TRIPLETS, chain, fan
 
@@ -17,6 +17,7 @@ __all__ = [
     "chain",
     "covalent",
     "cutoff",
+    "element_cutoff",
     "fan",
     "knn",
 ]

@@ -7,17 +7,18 @@ Euc(3), SL3(Z) and S_n. What remains is the jump at that limit itself: an edge j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 from jaxtyping import Float64
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
+from empnn.errors import ConfigError
 from empnn.graph.graph import Graph, make_graph
 from empnn.graph.reduction import reduce_cells
 
@@ -70,6 +71,26 @@ class Cutoff:
 
 
 @dataclass(frozen=True)
+class ElementCutoff:
+    """The rule of `element_cutoff`.
+
+    Attributes:
+        radius: Longest edge of an atom of any other element, in angstrom.
+        radii: The same by atomic number.
+    """
+
+    radius: float
+    radii: Mapping[int, float]
+
+    def __call__(self, crystals: CrystalBatch) -> Graph:
+        """The graph of the crystals."""
+        own = torch.full((crystals.n_atoms,), self.radius, dtype=torch.float64)
+        for number, radius in self.radii.items():
+            own[crystals.numbers == number] = radius
+        return Cutoff(own)(crystals)
+
+
+@dataclass(frozen=True)
 class Covalent:
     """The rule of `covalent`.
 
@@ -114,6 +135,20 @@ def cutoff(radius: float | Float64[Tensor, " atoms"]) -> Cutoff:
     if not bool(torch.all(torch.as_tensor(radius) > 0)):
         raise ValueError("cutoff needs a positive radius")
     return Cutoff(radius)
+
+
+def element_cutoff(radius: float, radii: Mapping[str, float]) -> ElementCutoff:
+    """`cutoff` with one radius per atom, c_i of Definition 6, given by the element: `{"O": 4.0}`, and one for the rest.
+
+    Raises:
+        ConfigError: If a symbol is no element or a radius is not positive.
+    """
+    unknown = [symbol for symbol in radii if symbol not in atomic_numbers or symbol == "X"]
+    if unknown:
+        raise ConfigError(f"model.graph.radii: {', '.join(unknown)} is no element")
+    if not all(value > 0 for value in (radius, *radii.values())):
+        raise ConfigError("model.graph.radii: a radius must be positive")
+    return ElementCutoff(radius, {atomic_numbers[symbol]: value for symbol, value in radii.items()})
 
 
 def covalent(scale: float) -> Covalent:

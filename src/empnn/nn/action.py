@@ -19,6 +19,8 @@ Reduction = Literal["mean", "sum"]
 
 EXPONENT_LIMIT = 0.5
 """Frobenius norm that the exponent of a layer stays below."""
+SUM_START = 1e-2
+"""Factor on the first weights of the fields if they are summed."""
 DISPLACEMENT_LIMIT = 0.5
 """Distance in angstrom that a layer moves an atom at most, before the mean of the structure is taken off."""
 
@@ -41,14 +43,30 @@ def limit_exponent(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "
 
 def exponential(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
     """The action h = exp(S) with the limited exponent (equation 10): det h > 0 always."""
-    action: Tensor = torch.linalg.matrix_exp(limit_exponent(exponent))
-    return action
+    return _matrix_exp(limit_exponent(exponent))
+
+
+def _matrix_exp(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
+    """exp(S) of matrices whose norm is below 0.5, to rounding in float64.
+
+    exp(S / 4)^4 with the first terms of the series, the same number for all: `torch.linalg.matrix_exp` chooses it by a
+    norm that is not invariant under rotations, and errs by 1e-10 where it chooses few.
+    """
+    identity = torch.eye(3, dtype=exponent.dtype, device=exponent.device)
+    quarter, result = exponent / 4, identity
+    for order in range(_SERIES_ORDER, 0, -1):
+        result = identity + quarter @ result / order
+    result = result @ result
+    return result @ result
 
 
 def first_order(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
     """The action h = I + S (equation 18): det h > 0 holds only for small S."""
     return torch.eye(3, dtype=exponent.dtype, device=exponent.device) + exponent
 
+
+_SERIES_ORDER = 11
+"""(0.5 / 4)^12 / 12! is 3e-20."""
 
 ACTIONS: dict[str, Callable[[Tensor], Tensor]] = {"exp": exponential, "first_order": first_order}
 """Maps from gl(3) to GL3(R) by the names used in `model.action`."""
@@ -110,6 +128,8 @@ class CrystalAction(nn.Module):
         self.edges = EdgeWeights(features, radial, len(fields.edges) + moves) if fields.edges else None
         self.triplets = TripletWeights(features, radial, len(fields.triplets) + 2 * moves) if fields.triplets else None
         self.gate = StrainGate(features) if settings.gate else None
+        if settings.reduction == "sum":
+            self._start_small()
 
     def forward(
         self,
@@ -152,6 +172,16 @@ class CrystalAction(nn.Module):
             displacement = limit_norm(push, DISPLACEMENT_LIMIT, -1)
             displacement = displacement - mean_per_structure(displacement, graph).index_select(0, graph.atom_batch)
         return LayerAction(lattice=self.act(exponent), strain=strain + exponent, displacement=displacement)
+
+    def _start_small(self) -> None:
+        """Scale the first weights down, for a sum grows with the number of triplets.
+
+        Otherwise an untrained network with several fields turns crystals inside out, and the first gradient is none.
+        """
+        with torch.no_grad():
+            for part in (self.edges, self.triplets):
+                if part is not None:
+                    part.weight.weight.mul_(SUM_START)
 
     def _limited(self, weights: Tensor) -> Tensor:
         limit = self.settings.weight_limit

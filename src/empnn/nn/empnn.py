@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
 from empnn.fields import field_set
-from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, knn
+from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, element_cutoff, knn
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
@@ -26,6 +26,8 @@ class GraphConfig:
     """Neighbours of each atom for `knn`; the last shell is never split."""
     radius: float = 5.0
     """Longest edge for `cutoff`, in angstrom."""
+    radii: dict[str, float] = field(default_factory=dict)
+    """For `cutoff`: radii of the atoms of some elements, `{O: 4.0}`, in place of `radius`."""
     scale: float = 1.5
     """For `covalent`: longest edge as a multiple of the sum of the covalent radii."""
     triplets: str = "fan"
@@ -97,12 +99,12 @@ def graph_rule(config: GraphConfig) -> GraphRule:
     """The neighbour rule that a configuration names.
 
     Raises:
-        ConfigError: If there is no such rule.
+        ConfigError: If there is no such rule, or a radius is not that of an element.
     """
     if config.rule == "knn":
         return knn(config.k)
     if config.rule == "cutoff":
-        return cutoff(config.radius)
+        return element_cutoff(config.radius, config.radii) if config.radii else cutoff(config.radius)
     if config.rule == "covalent":
         return covalent(config.scale)
     raise ConfigError(f"model.graph.rule={config.rule} does not exist; use knn, cutoff or covalent")
@@ -199,7 +201,9 @@ class EMPNN(nn.Module):
             steps.append(total)
         displacement = None
         if moves_atoms(self.config):
-            displacement = torch.linalg.solve(total.index_select(0, graph.atom_batch), moved)
+            # Without the check for singular matrices: one such structure must not stop the others, nor a GPU.
+            solved, _ = torch.linalg.solve_ex(total.index_select(0, graph.atom_batch), moved.unsqueeze(-1))
+            displacement = solved.squeeze(-1)
         return Deformation(action=total, steps=torch.stack(steps), displacement=displacement)
 
     def _deformed(self, geometry: LocalGeometry, action: LayerAction) -> LocalGeometry:

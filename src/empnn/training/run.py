@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from empnn.crystals import CrystalBatch
 from empnn.data.sets import carve_development, load_split, locate
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
-from empnn.nn import FeedForward, build
+from empnn.nn import FeedForward, build, moves_atoms
 from empnn.nn.cpu import exact_onednn
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
@@ -36,6 +36,8 @@ from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
 LOG_EVERY = 50
+DEFAULT_DISPLACEMENT = 0.1
+"""Deviation in angstrom of the noise on positions that are trained."""
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
@@ -154,7 +156,10 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
     settings = module.config.train
-    steps = DenoisingSteps(data.train, module.network.rule, module.config.noise, settings.batch_size, settings.seed)
+    noise = module.config.noise
+    if noise.positions is None and moves_atoms(module.network.config):
+        noise = replace(noise, positions=DEFAULT_DISPLACEMENT)
+    steps = DenoisingSteps(data.train, module.network.rule, noise, settings.batch_size, settings.seed)
     return DataLoader(
         steps,
         batch_size=None,
