@@ -1,6 +1,6 @@
 """What the speed benchmarks share: data, the paper's network, alternating runs, results as files, and their table.
 
-Usage: python benchmarks/bench.py   writes docs/performance-table.md from benchmarks/results
+Usage: python benchmarks/bench.py   writes the table of docs/performance.md from benchmarks/results
 """
 
 import json
@@ -19,7 +19,7 @@ from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, locate
 from empnn.data.writing import replacing
 from empnn.nn import EMPNN, build
-from empnn.nn.cpu import exact_onednn, keep_freed_memory
+from empnn.nn.cpu import tuned
 from empnn.noise import with_fixed_noise
 from empnn.training.config import load_config
 
@@ -56,8 +56,7 @@ def paper_network(fields: str) -> EMPNN:
 
 def fast_process() -> None:
     """The settings that the command line makes, until the process ends."""
-    keep_freed_memory()
-    _SETTINGS.enter_context(exact_onednn())
+    _SETTINGS.enter_context(tuned())
 
 
 def alternate(subjects: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -86,7 +85,8 @@ def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dic
     return {"what": what, "ours": ours, "yardstick": yardstick, "ratio": "" if ratio is None else f"{ratio:.1f}"}
 
 
-NAMES = ("train_step", "memory", "relax_throughput", "neighbours", "scaling")
+START, END = "<!-- bench -->", "<!-- /bench -->"
+NAMES = ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline")
 
 
 def main() -> None:
@@ -97,9 +97,11 @@ def main() -> None:
         lines += [f"| {r['what']} | {r['ours']} | {r['yardstick']} | {r['ratio']} |" for r in result["rows"]]
     where = machine()
     lines += ["", f"{where['cpu']}, {where['threads']} threads, torch {where['torch']}, Python {where['python']}."]
-    text = "<!-- written by `make bench` -->\n" + "\n".join(lines) + "\n"
-    with replacing(Path(__file__).parent.parent / "docs" / "performance-table.md") as temporary:
-        temporary.write_text(text)
+    page = Path(__file__).parent.parent / "docs" / "performance.md"
+    before, _, rest = page.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    with replacing(page) as temporary:
+        temporary.write_text("\n".join([before + START, *lines, END + after]))
 
 
 if __name__ == "__main__":

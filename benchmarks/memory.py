@@ -5,6 +5,7 @@ Each in a process of its own.
 Usage: python benchmarks/memory.py   (EMPNN_DATA names the data; Linux)
 """
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def measure(subject: str) -> None:
     ours = paper_network(FIELDS)
     batches = [strained(BATCH)]
     ours.rule(batches[0])
+    ctypes.CDLL(None).malloc_trim(0)
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     if subject == "ours":

@@ -6,6 +6,7 @@ Usage: python benchmarks/neighbours.py   (EMPNN_DATA names the data; needs vesin
 """
 
 import itertools
+from importlib.metadata import version
 
 import numpy as np
 from bench import alternate, row, strained, write
@@ -39,12 +40,13 @@ def main() -> None:
 
     seconds = alternate({"ours": lambda: knn(K)(crystals), "pymatgen": pymatgen, "vesin": vesin}, 9)
     rates = {name: N / value for name, value in seconds.items()}
+    versions = {name: version(name) for name in ("pymatgen", "vesin")}
     what = "shell-complete graphs, k = 8, MP-20"
     rows = [
         row(what, f"{rates['ours']:,.0f}/s", f"{name} {rates[name]:,.0f}/s", rates["ours"] / rates[name])
         for name in ("pymatgen", "vesin")
     ]
-    write("neighbours", __doc__ or "", {"edges": len(graph), "per_second": rates, "rows": rows})
+    write("neighbours", __doc__ or "", {"edges": len(graph), "versions": versions, "per_second": rates, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Seconds of a training step, graph included: ours against the paper's equations written literally (naive.py).
 
-The paper's preset on batches of 256 strained MP-20 crystals: noise, graph, forward, backward, clipping and Adam, in one
-process. The other two figures are those of the authors' public code (pegnn cc27c22), run elsewhere without building the
-graph: 2.1 s with edges, 12.2 s with triplets.
+The paper's preset on batches of 256 MP-20 crystals, strained beforehand: graph, forward, backward, clipping and Adam,
+in one process; both networks are given our graph. The other two figures are constants: the authors' public code (pegnn
+cc27c22) took 2.1 s with edges and 12.2 s with triplets on such a machine, without building the graph.
 Usage: python benchmarks/train_step.py [--repeats 7]   (EMPNN_DATA names the data)
 """
 

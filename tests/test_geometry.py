@@ -12,7 +12,6 @@ from empnn import symmetry
 from empnn.geometry import (
     angle,
     cell_from_parameters,
-    cosine_and_sine,
     hencky_strain,
     lattice_parameters,
     metric_tensor,
@@ -157,24 +156,3 @@ def test_hencky_strain_is_the_logarithm_of_scipy(generator: torch.Generator) -> 
     assert float(hencky_strain(identity).abs().max()) < 1e-15
     doubled = torch.diag(_tensor(2.0, 1.0, 0.5))
     torch.testing.assert_close(hencky_strain(doubled).diagonal(), _tensor(2.0, 1.0, 0.5).log())
-
-
-def test_cosine_and_sine_are_those_of_the_angle_with_a_floor(generator: torch.Generator) -> None:
-    first, second = torch.randn(2, 50, 3, dtype=torch.float64, generator=generator)
-    theta = angle(first, second)
-    expected = torch.stack([theta.cos(), (theta.sin().square() + 1e-8).sqrt()], dim=-1)
-    torch.testing.assert_close(cosine_and_sine(first, second), expected)
-    torch.testing.assert_close(
-        cosine_and_sine(3 * first, second, floor=0.1)[:, 1], torch.hypot(theta.sin(), torch.tensor(0.1).double())
-    )
-
-
-@pytest.mark.parametrize("factor", [2.0, -2.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_cosine_and_sine_have_gradients_for_collinear_vectors(factor: float, dtype: torch.dtype) -> None:
-    first = torch.tensor([[1.0, 0.3, -0.2]], dtype=dtype, requires_grad=True)
-    second = factor * first.detach()
-    result = cosine_and_sine(first, second)
-    torch.testing.assert_close(result.detach(), torch.tensor([[factor / 2, 1e-4]], dtype=dtype))
-    result.sum().backward()
-    assert float(first.grad.abs().max()) < 1e-2

@@ -109,11 +109,10 @@ def relax(
     as_json: Json = False,
 ) -> None:
     """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
-    from empnn.nn.cpu import keep_freed_memory
+    from empnn.nn.cpu import tuned
     from empnn.relax import load
     from empnn.relax_files import REFUSED, RelaxOptions, relax_files
 
-    keep_freed_memory()
     console = _stderr()
     options = RelaxOptions(passes=passes, batch_atoms=batch_atoms, strict=strict, keep_failed=keep_failed)
     columns = (TextColumn("relaxing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -125,7 +124,9 @@ def relax(
             if outcome.status == REFUSED:
                 console.print(outcome.line, markup=False)
 
-        result = relax_files(inputs, output, load(model, device), options, show)
+        relaxer = load(model, device)
+        with tuned(device):
+            result = relax_files(inputs, output, relaxer, options, show)
     if as_json:
         _print_json(result.as_dict())
     relaxed = len(result.outcomes) - result.skipped
@@ -150,13 +151,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train on relaxed crystals: no energies, forces or stresses needed."""
-    from empnn.nn.cpu import keep_freed_memory
     from empnn.training.config import load_config
     from empnn.training.report import Reporter
     from empnn.training.run import resume as resume_run
     from empnn.training.run import train as train_run
 
-    keep_freed_memory()
     given = list(arguments or [])
     if resume is not None:
         if given:
@@ -193,17 +192,19 @@ def evaluate(
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
     from empnn.data.writing import replacing
     from empnn.evaluate import compare, denoise, load_crystals
+    from empnn.nn.cpu import tuned
     from empnn.relax import load
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
     relaxer = load(model, device)
     crystals = load_crystals(data, split)
-    if reference is None:
-        sigma = DEFAULT_SIGMA if noise is None else noise
-        result = denoise(relaxer, crystals, sigma, seed, passes, noise_positions)
-    else:
-        result = compare(relaxer, crystals, load_crystals(reference, split), passes)
+    with tuned(device):
+        if reference is None:
+            sigma = DEFAULT_SIGMA if noise is None else noise
+            result = denoise(relaxer, crystals, sigma, seed, passes, noise_positions)
+        else:
+            result = compare(relaxer, crystals, load_crystals(reference, split), passes)
     figures = result.as_dict()
     if out is not None:
         with replacing(out) as temporary:

@@ -72,8 +72,9 @@ class CrystalBatch:
 
     def fractional(self, vectors: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
         """Cartesian vectors at the atoms (angstrom) in the basis of their cells."""
-        components: Tensor = torch.linalg.solve(self.cell.mT[self.batch], vectors)
-        return components
+        # Without the check for singular cells, which would stop all for one, and make the host wait for a GPU.
+        components: Tensor = torch.linalg.solve_ex(self.cell.mT[self.batch], vectors.unsqueeze(-1)).result
+        return components.squeeze(-1)
 
     def select(self, index: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
         """The structures at the given positions, in that order; a position may occur more than once."""

@@ -20,26 +20,14 @@ def angle(first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]) -
     return torch.atan2(sine, (first * second).sum(-1))
 
 
-def cosine_and_sine(
-    first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"], floor: float = 1e-4
-) -> Float[Tensor, "*batch 2"]:
-    """Cosine and sine of the unoriented angle between two vectors, without the angle.
-
-    The sine is sqrt(|u x u'|^2 + floor^2), u = v / r, whose gradient is finite for collinear vectors. Invariant under
-    O(3).
-    """
-    u, w = (torch.nn.functional.normalize(v, dim=-1) for v in (first, second))
-    sine = (torch.linalg.cross(u, w).square().sum(-1) + floor**2).sqrt()
-    return torch.stack([(u * w).sum(-1), sine], dim=-1)
-
-
 def lattice_parameters(cell: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 6"]:
     """(a, b, c) in angstrom and (alpha, beta, gamma) in degrees, one row per structure.
 
     Invariant under O(3) acting on the lattice; equivariant, not invariant, under SL3(Z).
     """
     lengths = torch.linalg.vector_norm(cell, dim=-1)
-    angles = angle(cell[:, [1, 0, 0]], cell[:, [2, 2, 1]])
+    a, b, c = cell.unbind(1)
+    angles = angle(torch.stack([b, a, a], dim=1), torch.stack([c, c, b], dim=1))
     return torch.cat([lengths, torch.rad2deg(angles)], dim=-1)
 
 

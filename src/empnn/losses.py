@@ -88,7 +88,7 @@ def riemann(
     even where eigenvalues are equal. Eigenvalues below 1e-12 count as that, so a flat cell is far away, not infinitely.
     This is what the paper's Riemann loss stands for; see `trace_as_printed`.
     """
-    difference = torch.linalg.solve(relaxed, predicted - relaxed)
+    difference, _ = torch.linalg.solve_ex(relaxed, predicted - relaxed)
     ratio = torch.eye(3, dtype=difference.dtype, device=difference.device) + difference
     return _squared_log_norm(ratio @ ratio.mT).mean()
 

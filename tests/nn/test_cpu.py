@@ -1,5 +1,7 @@
 """Settings of the process: they are taken back, and change no digit that float32 has."""
 
+import threading
+
 import pytest
 import torch
 
@@ -23,6 +25,31 @@ def test_the_setting_is_taken_back() -> None:
     with pytest.raises(KeyError), cpu.exact_onednn():
         raise KeyError
     assert precision() == before
+
+
+def test_the_setting_is_taken_back_when_the_last_thread_leaves() -> None:
+    before, inside, leave = precision(), threading.Barrier(2), threading.Event()
+
+    def work() -> None:
+        with cpu.exact_onednn():
+            inside.wait(10)
+            leave.wait(10)
+
+    with cpu.exact_onednn():
+        thread = threading.Thread(target=work)
+        thread.start()
+        inside.wait(10)
+        during = precision()
+    assert precision() == during
+    leave.set()
+    thread.join(10)
+    assert precision() == before
+
+
+def test_other_devices_are_left_alone() -> None:
+    before = precision()
+    with cpu.tuned("cuda"):
+        assert precision() == before
 
 
 def test_products_that_would_be_rounded_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

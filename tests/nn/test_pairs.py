@@ -12,7 +12,7 @@ from torch.nn.functional import silu
 from empnn.graph import Pairs
 from empnn.graph import pairs as pairs_module
 from empnn.graph.pairs import make_pairs
-from empnn.nn.pairs import project, sum_of_sides, sum_over_right
+from empnn.nn.pairs import angles_between, project, sum_left, sum_of_sides, sum_over_right, sum_right, take_right
 
 FEATURES, EXTRA, WEIGHTS = 4, 3, 2
 ROW_STARTS = np.array([0, 3, 3, 9, 10, 14])
@@ -62,11 +62,29 @@ def summed(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
     return rows.index_add(0, pairs.left, hidden(given, pairs))
 
 
+def cosine_and_squared_sine(first: Tensor, second: Tensor) -> Tensor:
+    u, w = (v / v.norm(dim=1, keepdim=True) for v in (first, second))
+    return torch.stack([(u * w).sum(1), torch.linalg.cross(u, w).square().sum(1)], dim=1)
+
+
 CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "sum": (lambda g, p: sum_over_right(g["table"], g["features"], g["weight"], p), summed),
     "project": (
         lambda g, p: project(g["table"], g["features"], g["weight"], g["projection"], p),
         lambda g, p: hidden(g, p) @ g["projection"].T,
+    ),
+    "left": (
+        lambda g, p: sum_left(g["features"], p),
+        lambda g, p: torch.zeros(p.n_rows, EXTRA, dtype=torch.float64).index_add(0, p.left, g["features"]),
+    ),
+    "right": (
+        lambda g, p: sum_right(g["features"], p),
+        lambda g, p: torch.zeros(p.n_rows, EXTRA, dtype=torch.float64).index_add(0, p.right, g["features"]),
+    ),
+    "take": (lambda g, p: take_right(g["table"], p), lambda g, p: g["table"][p.right]),
+    "angles": (
+        lambda g, p: angles_between(torch.nn.functional.normalize(g["table"][:, :3], dim=1), p),
+        lambda g, p: cosine_and_squared_sine(*(g["table"][side, :3] for side in (p.left, p.right))),
     ),
     "sides": (
         lambda g, p: sum_of_sides(g["table"], p),
@@ -80,7 +98,13 @@ def test_values_and_gradients_are_those_of_the_concatenation(case: str, pairs: P
     ours, literal = CASES[case]
     given = inputs(pairs)
     torch.testing.assert_close(ours(given, pairs), literal(given, pairs))
-    used = [t for n, t in given.items() if n == "table" or case == "project" or (case == "sum" and n != "projection")]
+    parts = {
+        "project": list(given),
+        "sum": ["table", "features", "weight"],
+        "left": ["features"],
+        "right": ["features"],
+    }
+    used = [given[name] for name in parts.get(case, ["table"])]
     found = torch.autograd.grad(ours(given, pairs).sin().sum(), used)
     expected = torch.autograd.grad(literal(given, pairs).sin().sum(), used)
     torch.testing.assert_close(found, expected)

@@ -44,12 +44,8 @@ class Triplets:
 
     def vectors(self, edges: Float[Tensor, "edges 3"]) -> tuple[Tensor, Tensor]:
         """Vectors of both legs, away from the common point, from the edge vectors: (triplets, 3) each."""
-        return self.legs(edges, 0, len(self))
-
-    def legs(self, edges: Float[Tensor, "edges 3"], start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """The same for the triplets from `start` to `stop` (excluded)."""
-        first = edges.index_select(0, self.first[start:stop])
-        return (-first if self.flip_first else first), edges.index_select(0, self.second[start:stop])
+        first = edges.index_select(0, self.first)
+        return (-first if self.flip_first else first), edges.index_select(0, self.second)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Triplets:
         """The same triplets on another device."""

@@ -1,19 +1,35 @@
-"""Two settings of the process that make a CPU faster without changing a digit.
+"""Two settings of the process that make a CPU faster, the results being the same to the rounding of float32.
 
-They belong to whoever owns the process: the command line, a training run, a benchmark.
+They belong to whoever owns the process: the command line, a training run, a benchmark; the library does not make them.
 """
 
 import ctypes
 import functools
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP, _LARGEST_ON_HEAP = 2**31 - 1, 32 * 2**20
 _FLOAT32_ERROR = 1e-5
+_LOCK = threading.RLock()
+_BEFORE: list[str] = []
+"""The setting before the first of those who have it changed, once for each of them."""
+
+
+@contextmanager
+def tuned(device: str = "cpu") -> Iterator[None]:
+    """Both settings, for a process that computes on this device; on others than the CPU nothing changes."""
+    if torch.device(device).type != "cpu":
+        yield
+        return
+    keep_freed_memory()
+    with exact_onednn():
+        yield
 
 
 @contextmanager
@@ -22,18 +38,24 @@ def exact_onednn() -> Iterator[None]:
 
     On CPUs that are not Intel's it is about twice as fast as the default. PyTorch hands float32 products to oneDNN only
     with the permission to round to bfloat16, which oneDNN makes use of where a CPU has units for that alone; there the
-    permission is not given.
+    permission is not given. Meanwhile `torch.get_float32_matmul_precision` raises, in all threads.
     """
     if not _onednn_is_exact():
         yield
         return
-    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
+    with _LOCK:
+        if not _BEFORE:
+            _BEFORE.append(_products().fp32_precision)
+            _products().fp32_precision = "bf16"
+        else:
+            _BEFORE.append(_BEFORE[0])
     try:
         yield
     finally:
-        products.fp32_precision = before
+        with _LOCK:
+            before = _BEFORE.pop()
+            if not _BEFORE:
+                _products().fp32_precision = before
 
 
 def keep_freed_memory() -> None:
@@ -51,16 +73,21 @@ def keep_freed_memory() -> None:
 
 @functools.cache
 def _onednn_is_exact() -> bool:
-    products = getattr(torch.backends.mkldnn, "matmul", None)
-    if products is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not hasattr(torch.backends.mkldnn, "matmul") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     generator = torch.Generator().manual_seed(0)
-    first, second = torch.randn(2, 256, 256, generator=generator)
+    first, second = torch.randn(2, 256, 256, generator=generator, dtype=torch.float32, device="cpu")
     expected = first.double() @ second.double()
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        error = (first @ second - expected).abs().max() / expected.abs().max()
-    finally:
-        products.fp32_precision = before
+    with _LOCK:
+        before = _products().fp32_precision
+        _products().fp32_precision = "bf16"
+        try:
+            error = (first @ second - expected).abs().max() / expected.abs().max()
+        finally:
+            _products().fp32_precision = before
     return bool(error < _FLOAT32_ERROR)
+
+
+def _products() -> Any:
+    """The settings of oneDNN's products of matrices."""
+    return torch.backends.mkldnn.matmul  # type: ignore[attr-defined]

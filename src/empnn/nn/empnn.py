@@ -182,7 +182,8 @@ class EMPNN(nn.Module):
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """Deformations of all structures; the graph is built from the crystals unless it is given."""
-        graph = self.rule(crystals) if graph is None else graph
+        if graph is None:
+            graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         if self.triplet_rule is not None and graph.triplets is None:
             graph = replace(graph, triplets=self.triplet_rule(graph))
         geometry = self.encoder.geometry(graph, graph.vectors)

@@ -42,7 +42,8 @@ class FeedForward(nn.Module):
 
     def forward(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """The deformation from the given cell to the predicted one, handedness kept."""
-        graph = self.rule(crystals) if graph is None else graph
+        if graph is None:
+            graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         atoms = self.encoder(crystals.numbers, self.encoder.geometry(graph, graph.vectors))
         pooled = atoms.new_zeros(len(crystals), atoms.shape[1]).index_add(0, crystals.batch, atoms)
         normalised = self.readout(pooled / crystals.sizes.unsqueeze(-1)).to(torch.float64)

@@ -3,6 +3,7 @@
 A linear map of a concatenation [h_i || h_j || f] is the sum of three: the first two are projected once per row and
 gathered here. Nothing as large as pairs x features is kept: both directions go through the pairs in chunks that stay in
 the caches, and the way back computes the hidden values again. Sums run over contiguous pairs, so nothing is scattered.
+On the way back a chunk holds whole structures: a very large one is a chunk of its own. There are no second derivatives.
 """
 
 from typing import Any
@@ -79,7 +80,7 @@ class _SumOfSides(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _bags(table.view(2 * table.shape[0], table.shape[1] // 2), pairs.sides)
+        return _bags(table.reshape(2 * table.shape[0], table.shape[1] // 2), pairs.sides)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -231,7 +232,7 @@ class _Gradients:
 def _hidden(table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, chunk: Chunk) -> Tensor:
     """a_i + b_j + W f of the pairs of a chunk, from their features."""
     _, _, p0, p1 = chunk
-    halves = table.view(2 * table.shape[0], weight.shape[0])
+    halves = table.reshape(2 * table.shape[0], weight.shape[0])
     return _bags(halves, pairs.sides[p0:p1]).addmm_(features, weight.mT)
 
 

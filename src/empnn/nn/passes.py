@@ -11,7 +11,6 @@ from empnn.checks import is_collapsed
 from empnn.crystals import CrystalBatch
 from empnn.geometry import polar_factor
 from empnn.nn import Network
-from empnn.nn.cpu import exact_onednn
 
 DEFAULT_BATCH_ATOMS = 2048
 
@@ -46,7 +45,7 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
     total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
     shift = torch.zeros_like(crystals.frac)
     steps = []
-    with torch.inference_mode(), exact_onednn():
+    with torch.inference_mode():
         for _ in range(passes):
             moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
             deformation = network(moved.to(device), network.rule(moved).to(device))

@@ -57,4 +57,4 @@ class TripletWeights(nn.Module):
 def cosines_and_squared_sines(units: Float[Tensor, "edges 3"], triplets: Triplets) -> Float[Tensor, "triplets 2"]:
     """Cosine and squared sine of the angle of each triplet, from the directions of the edges. Invariant under O(3)."""
     found = angles_between(units, triplets.pairs)
-    return found * found.new_tensor([-1.0, 1.0]) if triplets.flip_first else found
+    return torch.cat([-found[:, :1], found[:, 1:]], dim=1) if triplets.flip_first else found

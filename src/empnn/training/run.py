@@ -28,7 +28,7 @@ from empnn.data.sets import carve_development, load_split, locate
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build, moves_atoms
-from empnn.nn.cpu import exact_onednn
+from empnn.nn.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, selection_score, validate
@@ -141,7 +141,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
         torch.set_num_threads(settings.threads)
     reporter.started(folder, module, data.name, (len(data.train), len(data.select)), data.refused)
     checkpoints = Checkpoints(folder, data, reporter, state.step)
-    with _quiet_lightning(), exact_onednn():
+    with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
             _fit_interruptible(_trainer(folder, module, checkpoints), module, _loader(module, data), checkpoints)
         except KeyboardInterrupt:
