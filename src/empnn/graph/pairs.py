@@ -49,6 +49,15 @@ class Pairs:
     def __len__(self) -> int:
         return self.left.shape[0]
 
+    def window(self, chunk: Chunk) -> tuple[int, int]:
+        """Pairs from, to (excluded) around those of a chunk: always `CHUNK` of them, if there are so many and it fits.
+
+        Products of matrices whose shapes come again and again are prepared once.
+        """
+        p0, p1 = chunk[2:]
+        start = max(0, min(p0, len(self) - CHUNK))
+        return start, max(p1, min(start + CHUNK, len(self)))
+
     @property
     def n_rows(self) -> int:
         """Rows that pairs are made of."""
@@ -92,10 +101,12 @@ def _starts(side: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def _chunks(boundaries: np.ndarray, starts: np.ndarray) -> tuple[Chunk, ...]:
-    """At least one chunk; cut at some of the rows `boundaries`, so that each holds about `CHUNK` pairs."""
+    """At least one chunk; cut at some of the rows `boundaries`, so that each holds at most `CHUNK` pairs if it can."""
     pairs = starts[boundaries]
-    wanted = np.searchsorted(pairs, np.arange(0, pairs[-1], CHUNK))
-    cuts = np.unique([0, *wanted, len(boundaries) - 1])
+    cuts = [0]
+    while cuts[-1] < len(boundaries) - 1:
+        last = int(np.searchsorted(pairs, pairs[cuts[-1]] + CHUNK, side="right")) - 1
+        cuts.append(max(last, cuts[-1] + 1))
     edges = list(zip(boundaries[cuts].tolist(), pairs[cuts].tolist(), strict=True))
     if len(edges) == 1:
         return ((0, 0, 0, 0),)

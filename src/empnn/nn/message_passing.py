@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from empnn.graph import Graph
 from empnn.nn.gru import gru
+from empnn.nn.linear import linear
 from empnn.nn.pairs import sum_over_right
 from empnn.nn.rbf import GaussianBasis
 

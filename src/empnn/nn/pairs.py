@@ -96,9 +96,10 @@ class _SumOverRight(torch.autograd.Function):
         total = table.new_empty(pairs.n_rows, weight.shape[0])
         for chunk in pairs.row_chunks:
             r0, r1, p0, p1 = chunk
-            hidden = _hidden(table, features[p0:p1], weight, pairs, chunk)
+            w0, w1 = pairs.window(chunk)
+            hidden = _hidden(table, features, weight, pairs, (w0, w1))
             torch.nn.functional.silu(hidden, inplace=True)
-            total[r0:r1] = _sum_left(hidden, pairs, chunk)
+            total[r0:r1] = _sum_left(hidden[p0 - w0 : p1 - w0], pairs, chunk)
         ctx.save_for_backward(table, features, weight)
         ctx.pairs = pairs
         return total
@@ -108,17 +109,13 @@ class _SumOverRight(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         table, features, weight = ctx.saved_tensors
         pairs, (outer,) = ctx.pairs, gradients
-        grads = _Gradients(table, weight, pairs)
-        to_features = torch.empty_like(features) if ctx.needs_input_grad[1] else None
+        grads = _Gradients(table, features, weight, pairs, ctx.needs_input_grad[1])
         for chunk in pairs.structure_chunks:
-            _, _, p0, p1 = chunk
-            hidden = _hidden(table, features[p0:p1], weight, pairs, chunk)
-            above = outer.index_select(0, pairs.left[p0:p1])
-            to_hidden = torch.ops.aten.silu_backward(above, hidden)
-            grads.add(to_hidden, features[p0:p1], chunk)
-            if to_features is not None:
-                torch.mm(to_hidden, weight, out=to_features[p0:p1])
-        return grads.table, to_features, grads.weight, None
+            window = pairs.window(chunk)
+            hidden = _hidden(table, features, weight, pairs, window)
+            above = _only(outer.index_select(0, pairs.left[slice(*window)]), window, chunk)
+            grads.add(torch.ops.aten.silu_backward(above, hidden), window, chunk)
+        return grads.table, grads.features, grads.weight, None
 
 
 class _Project(torch.autograd.Function):
@@ -126,10 +123,10 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, features: Tensor, weight: Tensor, projection: Tensor, pairs: Pairs) -> Tensor:
         result = table.new_empty(len(pairs), projection.shape[0])
         for chunk in pairs.row_chunks:
-            _, _, p0, p1 = chunk
-            hidden = _hidden(table, features[p0:p1], weight, pairs, chunk)
+            window = pairs.window(chunk)
+            hidden = _hidden(table, features, weight, pairs, window)
             torch.nn.functional.silu(hidden, inplace=True)
-            torch.mm(hidden, projection.mT, out=result[p0:p1])
+            torch.mm(hidden, projection.mT, out=result[slice(*window)])
         ctx.save_for_backward(table, features, weight, projection)
         ctx.pairs = pairs
         return result
@@ -139,19 +136,15 @@ class _Project(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         table, features, weight, projection = ctx.saved_tensors
         pairs, (outer,) = ctx.pairs, gradients
-        grads = _Gradients(table, weight, pairs)
-        to_features = torch.empty_like(features) if ctx.needs_input_grad[1] else None
+        grads = _Gradients(table, features, weight, pairs, ctx.needs_input_grad[1])
         to_projection = torch.zeros_like(projection)
         for chunk in pairs.structure_chunks:
-            _, _, p0, p1 = chunk
-            hidden = _hidden(table, features[p0:p1], weight, pairs, chunk)
-            to_projection.addmm_(outer[p0:p1].mT, torch.nn.functional.silu(hidden))
-            above = outer[p0:p1] @ projection
-            to_hidden = torch.ops.aten.silu_backward(above, hidden)
-            grads.add(to_hidden, features[p0:p1], chunk)
-            if to_features is not None:
-                torch.mm(to_hidden, weight, out=to_features[p0:p1])
-        return grads.table, to_features, grads.weight, to_projection, None
+            window = pairs.window(chunk)
+            hidden = _hidden(table, features, weight, pairs, window)
+            own = _only(outer[slice(*window)].clone(), window, chunk)
+            to_projection.addmm_(own.mT, torch.nn.functional.silu(hidden))
+            grads.add(torch.ops.aten.silu_backward(own @ projection, hidden), window, chunk)
+        return grads.table, grads.features, grads.weight, to_projection, None
 
 
 class _SumLeft(torch.autograd.Function):
@@ -215,25 +208,36 @@ class _Angles(torch.autograd.Function):
 class _Gradients:
     """Gradients of what the hidden values are made of, gathered chunk by chunk."""
 
-    def __init__(self, table: Tensor, weight: Tensor, pairs: Pairs) -> None:
+    def __init__(self, table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, with_features: bool) -> None:
         self.table = torch.empty_like(table)
+        self.features = torch.empty_like(features) if with_features else None
         self.weight = torch.zeros_like(weight)
-        self._pairs = pairs
+        self._given = features, weight, pairs
 
-    def add(self, hidden: Tensor, features: Tensor, chunk: Chunk) -> None:
-        """Take in the gradient of the hidden values of a chunk that splits no structure, and their features."""
-        r0, r1, _, _ = chunk
+    def add(self, hidden: Tensor, window: tuple[int, int], chunk: Chunk) -> None:
+        """Take in the gradient of the hidden values of a window: zero outside its chunk, which splits no structure."""
+        (r0, r1, p0, p1), (w0, w1) = chunk, window
+        features, weight, pairs = self._given
         width = hidden.shape[1]
-        self.table[r0:r1, :width] = _sum_left(hidden, self._pairs, chunk)
-        self.table[r0:r1, width:] = _sum_right(hidden, self._pairs, chunk)
-        self.weight.addmm_(hidden.mT, features)
+        own = slice(p0 - w0, p1 - w0)
+        self.table[r0:r1, :width] = _sum_left(hidden[own], pairs, chunk)
+        self.table[r0:r1, width:] = _sum_right(hidden[own], pairs, chunk)
+        self.weight.addmm_(hidden.mT, features[w0:w1])
+        if self.features is not None:
+            self.features[p0:p1] = (hidden @ weight)[own]
 
 
-def _hidden(table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, chunk: Chunk) -> Tensor:
-    """a_i + b_j + W f of the pairs of a chunk, from their features."""
-    _, _, p0, p1 = chunk
+def _hidden(table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, window: tuple[int, int]) -> Tensor:
+    """a_i + b_j + W f of the pairs of a window."""
     halves = table.reshape(2 * table.shape[0], weight.shape[0])
-    return _bags(halves, pairs.sides[p0:p1]).addmm_(features, weight.mT)
+    return _bags(halves, pairs.sides[slice(*window)]).addmm_(features[slice(*window)], weight.mT)
+
+
+def _only(values: Tensor, window: tuple[int, int], chunk: Chunk) -> Tensor:
+    """Values of a window, with zeros outside its chunk."""
+    values[: chunk[2] - window[0]] = 0
+    values[chunk[3] - window[0] :] = 0
+    return values
 
 
 def _whole(pairs: Pairs) -> Chunk:
