@@ -1,4 +1,4 @@
-"""Two settings of the process that make a CPU faster, the results being the same to the rounding of float32.
+"""Settings of the process for a CPU: faster products and kept memory; results are the same to float32 rounding.
 
 They belong to whoever owns the process: the command line, a training run, a benchmark; the library does not make them.
 """
@@ -59,7 +59,7 @@ def exact_onednn() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Keep memory once it is allocated: giving it back and asking for it anew takes a tenth of a training step.
+    """Keep memory once it is allocated, instead of giving it back and asking for it anew.
 
     With the C library of GNU only; elsewhere nothing changes.
     """

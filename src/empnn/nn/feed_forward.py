@@ -8,6 +8,7 @@ from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
+from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
 
 HIDDEN_LAYERS = 4
@@ -45,8 +46,7 @@ class FeedForward(nn.Module):
         if graph is None:
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         atoms = self.encoder(crystals.numbers, self.encoder.geometry(graph, graph.vectors))
-        pooled = atoms.new_zeros(len(crystals), atoms.shape[1]).index_add(0, crystals.batch, atoms)
-        normalised = self.readout(pooled / crystals.sizes.unsqueeze(-1)).to(torch.float64)
+        normalised = self.readout(mean_per_structure(atoms, graph)).to(torch.float64)
         predicted = cell_from_parameters(normalised * self.deviation + self.mean)
         handedness = torch.linalg.det(crystals.cell).sign()[:, None, None]
         action = torch.linalg.solve(crystals.cell, predicted * handedness).mT
