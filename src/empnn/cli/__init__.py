@@ -1,0 +1,39 @@
+"""The command line, one file per command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from empnn import __version__
+from empnn.cli.evaluate import evaluate
+from empnn.cli.lists import fields, models
+from empnn.cli.relax import relax
+from empnn.cli.train import train
+
+app = typer.Typer(
+    help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of the program itself."""
+    if show:
+        typer.echo(f"empnn {__version__}")
+        raise typer.Exit
+
+
+for command in (relax, train, evaluate, models, fields):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the `empnn` command."""
+    app()

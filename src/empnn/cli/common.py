@@ -1,0 +1,69 @@
+"""What the commands share: options, errors as one line, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from empnn.errors import ConfigError, CrystalError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory.")]
+Passes = Annotated[
+    int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+
+INTERRUPTED = 130
+
+
+def reports_errors(command: Command) -> Command:
+    """Turn what a user can cause into one line on stderr and an exit status."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with warnings.catch_warnings():
+                # What libraries warn their programmers of is no concern of whoever types a command.
+                warnings.simplefilter("ignore")
+                return command(*args, **kwargs)
+        except ConfigError as error:
+            fail(f"empnn: {error}")
+        except CrystalError as error:
+            fail(str(error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            fail(f"empnn: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        except MemoryError:
+            fail("empnn: out of memory; use a smaller --batch-atoms or train.batch_size")
+        except KeyboardInterrupt:
+            fail("empnn: interrupted", INTERRUPTED)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def fail(message: str, status: int = 1) -> None:
+    """Print one line on stderr and leave."""
+    stderr().print(" ".join(message.split()), markup=False)
+    raise typer.Exit(status)
+
+
+def stderr(quiet: bool = False) -> Console:
+    """A console on stderr; without colour when it is not a terminal."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+
+
+def print_json(content: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,40 @@
+"""`empnn train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from empnn.cli.common import Json, Quiet, print_json, reports_errors
+from empnn.errors import ConfigError
+
+
+@reports_errors
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG.yaml|PRESET] [KEY=VALUE]...", help="Configuration and changes to it."),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train on relaxed crystals: no energies, forces or stresses needed."""
+    from empnn.training.config import load_config
+    from empnn.training.report import Reporter
+    from empnn.training.run import resume as resume_run
+    from empnn.training.run import train as train_run
+
+    given = list(arguments or [])
+    if resume is not None:
+        if given:
+            raise ConfigError(f"--resume goes on with the run's own configuration; leave out {' '.join(given)}")
+        folder = resume_run(resume, Reporter(quiet))
+    else:
+        base = given.pop(0) if given and "=" not in given[0] else None
+        folder = train_run(load_config(base, given), Reporter(quiet))
+    if as_json:
+        print_json({"run": str(folder), **json.loads((folder / "last" / "state.json").read_text())})
