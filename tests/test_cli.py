@@ -114,7 +114,7 @@ def test_bad_structures_do_not_hide_the_others(relax, here):
         *REFUSED,
         "empty.cif[0]: the file is empty; nothing to read",
         "nothing.cif[0]: no such file; check the path",
-        "folder[0]: it is a folder; name the files in it",
+        "folder[0]: there is no file of crystals in this folder; name a file or another folder",
         "3 relaxed, 7 skipped; wrote 3 to out.extxyz",
     ]
     sources = [a.info["empnn_source"] for a in ase.io.read("out.extxyz", ":")]
@@ -198,7 +198,10 @@ def test_formats(relax, output):
         (["-o", "./link.extxyz"], "link.extxyz is also an input; choose another output"),
         (["-o", "no/out.cif"], "no/out.cif: the folder no does not exist; create it"),
         (["-o", "folder"], "folder: it is a folder; name a file in it"),
-        (["-o", "out"], "out: the name tells no format to write; use .extxyz, .cif, .vasp, .traj, .json or .db"),
+        (
+            ["-o", "out"],
+            "out: the name tells no format to write; use .extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db",
+        ),
         (["-o", "out.vasp"], "out.vasp: this format holds one structure, the input has more; write .extxyz or .cif"),
         (["-o", "out.cif", "--device", "abacus"], "device abacus cannot be used"),
         (["-o", "out.cif", "--model", "nonsense"], "no model nonsense; packaged are: "),

@@ -9,6 +9,8 @@ from empnn.graph import knn
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
 MAX_LENGTH = 1e4
+_FEW_ATOMS = 200
+"""Up to so many atoms all pairs of a structure are looked at; beyond, its neighbours are searched."""
 USUAL_VOLUMES = (2.0, 200.0)
 
 
@@ -73,15 +75,45 @@ def _bad_cell(per_atom: float, longest: float) -> str | None:
 
 
 def _overlaps(crystals: CrystalBatch) -> list[str | None]:
+    """The closest pair of atoms of each structure, where it is too close."""
+    found: list[str | None] = [None] * len(crystals)
+    doubtful = torch.nonzero(_may_overlap(crystals)).squeeze(-1).tolist()
+    for index, reason in zip(doubtful, _closest_pairs(crystals.select(doubtful)), strict=True):
+        found[index] = reason
+    return found
+
+
+def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
+    """Which structures can have atoms that overlap (structures,); never misses one.
+
+    Where all planes of the lattice are far enough apart, two atoms can be close only through the nearest image of each
+    fractional coordinate, so that looking at pairs is enough.
+    """
+    spacing = 1 / torch.linalg.vector_norm(torch.linalg.inv_ex(crystals.cell).inverse, dim=1).amax(-1)
+    doubtful: torch.Tensor = ~(spacing > 2.1 * MIN_DISTANCE) | (crystals.sizes > _FEW_ATOMS)
+    sizes = crystals.sizes.masked_fill(doubtful, 0)[crystals.batch]
+    later = (crystals.starts[1:][crystals.batch] - torch.arange(crystals.n_atoms) - 1).masked_fill(sizes == 0, 0)
+    first = torch.repeat_interleave(torch.arange(crystals.n_atoms), later)
+    second = first + 1 + torch.arange(len(first)) - (later.cumsum(0) - later)[first]
+    between = crystals.frac[second] - crystals.frac[first]
+    structure = crystals.batch[first]
+    vectors = torch.bmm((between - between.round()).unsqueeze(1), crystals.cell[structure]).squeeze(1)
+    doubtful[structure[(vectors**2).sum(-1) < (1.01 * MIN_DISTANCE) ** 2]] = True
+    return doubtful
+
+
+def _closest_pairs(crystals: CrystalBatch) -> list[str | None]:
     """The closest pair of atoms of each structure, where it is too close.
 
     Nearest neighbours are searched, for they are cheap in a cell of any size.
     """
+    if len(crystals) == 0:
+        return []
     try:
         graph = knn(1)(crystals)
     except ValueError:
         if len(crystals) > 1:
-            return [_overlaps(crystals.select([index]))[0] for index in range(len(crystals))]
+            return [_closest_pairs(crystals.select([index]))[0] for index in range(len(crystals))]
         return ["its cell is so skewed that no compact basis is found; write it in a more compact basis"]
     found: list[str | None] = [None] * len(crystals)
     lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)

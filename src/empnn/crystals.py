@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 MAX_NUMBER = 118
+
+
+@runtime_checkable
+class Crystals(Protocol):
+    """Crystals in memory or on disk."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, index: Sequence[int] | np.ndarray) -> CrystalBatch:
+        """The structures at the given positions, in that order; a position may occur more than once."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +151,16 @@ def from_arrays(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Crys
         frac=wrap(torch.from_numpy(frac.copy())),
         numbers=torch.from_numpy(numbers.copy()),
         batch=torch.zeros(len(numbers), dtype=torch.int64),
+    )
+
+
+def from_ragged(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> CrystalBatch:
+    """Sound crystals from arrays: `cell` (structures, 3, 3), `frac` (atoms, 3), `numbers` (atoms,), `sizes`."""
+    return CrystalBatch(
+        cell=torch.from_numpy(np.ascontiguousarray(cell, dtype=np.float64)),
+        frac=wrap(torch.from_numpy(np.ascontiguousarray(frac, dtype=np.float64))),
+        numbers=torch.from_numpy(np.asarray(numbers, dtype=np.int64)),
+        batch=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
     )
 
 

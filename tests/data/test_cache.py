@@ -6,7 +6,7 @@ import cif_texts as cif
 import pytest
 import torch
 
-import empnn.data.cache as cache_module
+from empnn.data import reading
 from empnn.data.cache import load_file
 from empnn.errors import ConfigError
 
@@ -31,10 +31,10 @@ def parsed(monkeypatch):
 
     def counting(path):
         calls.append(path)
-        return read(path)
+        return entries(path)
 
-    read = cache_module.read
-    monkeypatch.setattr(cache_module, "read", counting)
+    entries = reading.entries
+    monkeypatch.setattr(reading, "entries", counting)
     return calls
 
 

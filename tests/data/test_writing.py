@@ -92,7 +92,7 @@ def test_cif_says_what_became_of_the_structure(tmp_path):
     assert "_empnn_source 'my file.cif[0]'" in text
 
 
-@pytest.mark.parametrize("name", ["a", "a.odd", "a.png.txt", "a.json.gz", "no/such/a.cif", "", "vasprun.xml"])
+@pytest.mark.parametrize("name", ["a", "a.odd", "a.png.txt", "a.db.gz", "no/such/a.cif", "", "vasprun.xml"])
 def test_names_that_cannot_be_written(tmp_path, name):
     with pytest.raises(ConfigError):
         writer(tmp_path / name)
@@ -123,7 +123,7 @@ def test_full_disk(tmp_path, monkeypatch, name):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(ase.io, "write", full)
-    monkeypatch.setattr("empnn.data.writing.text_from_atoms", full)
+    monkeypatch.setattr("empnn.data.cif.text_from_atoms", full)
     with pytest.raises(OSError, match="cannot be written") as caught:
         writer(tmp_path / name)([salt()])
     assert caught.value.filename == str(tmp_path / name)

@@ -9,7 +9,7 @@ import typer
 from empnn import __version__
 from empnn.cli.evaluate import evaluate
 from empnn.cli.lists import fields, models
-from empnn.cli.relax import relax
+from empnn.cli.relax import convert, relax
 from empnn.cli.train import train
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, train, evaluate, models, fields):
+for command in (relax, convert, train, evaluate, models, fields):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -47,13 +47,13 @@ def reports_errors(command: Command) -> Command:
             fail(f"empnn: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
         except MemoryError:
             fail("empnn: out of memory; use a smaller --batch-atoms or train.batch_size")
-        except KeyboardInterrupt:
-            fail("empnn: interrupted", INTERRUPTED)
+        except KeyboardInterrupt as error:
+            fail(f"empnn: interrupted{f'; {error}' if error.args else ''}", INTERRUPTED)
 
     return wrapper  # type: ignore[return-value]
 
 
-def fail(message: str, status: int = 1) -> None:
+def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave."""
     stderr().print(" ".join(message.split()), markup=False)
     raise typer.Exit(status)

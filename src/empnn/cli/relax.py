@@ -1,25 +1,45 @@
-"""`empnn relax`."""
+"""`empnn relax` and `empnn convert`."""
 
 from __future__ import annotations
 
+import json
+import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from empnn.cli.common import Device, Json, Model, Passes, Quiet, print_json, reports_errors, stderr
+from empnn.cli.common import Device, Json, Model, Passes, Quiet, reports_errors, stderr
+from empnn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from empnn.data.processing import Outcome, Summary, Work
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN", help="Files of crystals, folders, patterns; - for extxyz on stdin.", show_default=False
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="File to write; its name tells the format. - for extxyz on stdout.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run that was stopped had come to.")]
 
 
 @reports_errors
 def relax(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN", help="Files of crystals.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; its name tells the format.")],
+    inputs: Inputs,
+    output: Output,
     model: Model = "mp-20",
     passes: Passes = None,
     device: Device = "cpu",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")] = False,
+    resume: Resume = False,
+    strict: Strict = False,
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Write refused structures unchanged.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -27,29 +47,70 @@ def relax(
     """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
     from empnn.nn.cpu import tuned
     from empnn.relax import load
-    from empnn.relax_files import REFUSED, RelaxOptions, relax_files
+    from empnn.relax_files import Relaxing
 
+    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed)
+    with tuned(device):
+        _process("relaxed", inputs, output, work, strict, resume, quiet, as_json)
+
+
+@reports_errors
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="File, folder or pattern; - for extxyz on stdin.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; - for extxyz on stdout.")],
+    resume: Resume = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write crystals in another format, which the name of OUT tells."""
+    from empnn.data.processing import Conversion
+
+    _process("converted", [source], target, Conversion(), strict, resume, quiet, as_json)
+
+
+def _process(
+    done: str, inputs: list[Path], output: Path, work: Work, strict: bool, resume: bool, quiet: bool, as_json: bool
+) -> None:
+    from empnn.data.processing import REFUSED, process
+
+    if as_json and str(output) == "-":
+        raise ConfigError("--json and -o - exclude each other: both want stdout")
     console = stderr()
-    options = RelaxOptions(passes=passes, batch_atoms=batch_atoms, strict=strict, keep_failed=keep_failed)
-    columns = (TextColumn("relaxing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("relax", total=None)
+    columns = (TextColumn(done), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes, progress:
+        task = progress.add_task(done, total=None)
 
-        def show(outcome: Any) -> None:
+        def note(outcome: Outcome) -> None:
             progress.advance(task)
             if outcome.status == REFUSED:
                 console.print(outcome.line, markup=False)
+            if as_json:
+                outcomes.write(f"{json.dumps(vars(outcome))}\n")
 
-        relaxer = load(model, device)
-        with tuned(device):
-            result = relax_files(inputs, output, relaxer, options, show)
-    if as_json:
-        print_json(result.as_dict())
-    relaxed = len(result.outcomes) - result.skipped
-    suspect = sum(o.status == "suspect" for o in result.outcomes)
-    doubtful = f" ({suspect:,} suspect: see empnn_warnings in the output, or --json)" if suspect else ""
-    written = f"wrote {result.written:,} to {output}" if result.written else "nothing written"
+        summary = process(inputs, output, work, note, strict, resume)
+        progress.stop()
+        if as_json:
+            outcomes.seek(0)
+            _print_outcomes(done, summary, outcomes)
     if not quiet:
-        console.print(f"{relaxed:,} relaxed{doubtful}, {result.skipped:,} skipped; {written}", markup=False)
-    if result.skipped:
+        console.print(_closing_line(done, summary, output), markup=False)
+    if summary.skipped:
         raise typer.Exit(1)
+
+
+def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
+    """The JSON interface, a structure at a time: there may be millions."""
+    sys.stdout.write(f'{{"{done}": {summary.done}, "skipped": {summary.skipped}, "structures": [')
+    for index, line in enumerate(lines):
+        sys.stdout.write((",\n" if index else "\n") + line.rstrip("\n"))
+    sys.stdout.write("]}\n")
+
+
+def _closing_line(done: str, summary: Summary, output: Path) -> str:
+    doubtful = f" ({summary.suspect:,} suspect: see empnn_warnings in the output, or --json)" if summary.suspect else ""
+    resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
+    place = "stdout" if str(output) == "-" else str(output)
+    written = f"wrote {summary.written:,} to {place}" if summary.written else "nothing written"
+    return f"{summary.done:,} {done}{doubtful}, {summary.skipped:,} skipped{resumed}; {written}"

@@ -1,18 +1,33 @@
-"""CIF text to ASE `Atoms` and back, with gemmi: symmetry expanded, partial occupancy refused."""
+"""CIF text to crystals and back, with gemmi: symmetry expanded, partial occupancy refused.
+
+CIF has no place for the orientation and handedness of a cell, nor for ASE's info and arrays: what is written here keeps
+them under `_empnn_ase`, in JSON, which other programs skip.
+"""
+
+from __future__ import annotations
 
 import math
+import re
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
 
 import gemmi
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
-from ase.geometry import cellpar_to_cell
+from ase.data import atomic_numbers, chemical_symbols
+from ase.io.jsonio import decode, encode
 
+from empnn.data.records import Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
+OXIDATION_STATES = "oxi_states"
+"""The array that holds oxidation states, as pymatgen names it."""
 
 _CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -20,6 +35,31 @@ _CELL_TAGS = (
 )
 _SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
 _NO_NAME = ("", "?", ".")
+_OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
+_ASE = "_empnn_ase"
+_SAME_CELL = 1e-5
+"""How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
+
+_OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+_PLAIN_SITE_TAGS = frozenset(
+    f"_atom_site_{tag}"
+    for tag in (*_SITE_TAGS, "symmetry_multiplicity", "Wyckoff_symbol", "U_iso_or_equiv", "B_iso_or_equiv", "adp_type")
+)
+_NUMBERS = {symbol: number for symbol, number in atomic_numbers.items() if number > 0}
+_ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000000"})
+
+
+def entries(path: Path) -> Entries:
+    """The data blocks of a file that describe crystals."""
+    text = read_text(path)
+    try:
+        for block in blocks_from_text(text):
+            yield Entry(atoms_from_block, block, block.name or None, cif=block)
+    except CrystalError:
+        # A mistake in one block must not hide the others: each is parsed on its own.
+        for part in re.split(r"(?mi)^(?=data_)", text)[1:] or [text]:
+            name = part.split(maxsplit=1)[0].partition("_")[2] if part.strip() else ""
+            yield Entry(atoms_from_text, part, name or None, cif=part)
 
 
 def blocks_from_text(text: str) -> list[gemmi.cif.Block]:
@@ -35,6 +75,22 @@ def blocks_from_text(text: str) -> list[gemmi.cif.Block]:
         raise CrystalError(f"not valid CIF ({where}); correct the file") from None
     blocks = list(document)
     return [b for b in blocks if b.find_value("_cell_length_a") or b.find_loop("_atom_site_fract_x")] or blocks
+
+
+def atoms_from_text(text: Any) -> Atoms:
+    """The first crystal in a CIF.
+
+    Raises:
+        CrystalError: If there is none.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str) or not text.strip():
+        raise CrystalError("there is no CIF text; fill it in or remove the row")
+    blocks = blocks_from_text(text)
+    if not blocks:
+        raise CrystalError("the CIF has no data block; begin it with data_NAME")
+    return atoms_from_block(blocks[0])
 
 
 def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
@@ -61,32 +117,220 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     written = [np.array([site.fract.tolist()]) for site in small.sites]
     orbits = [_orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
     frac = np.concatenate(orbits)
-    numbers = np.repeat([site.element.atomic_number for site in small.sites], [len(o) for o in orbits])
-    return Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
+    site_of_atom = np.repeat(np.arange(len(orbits)), [len(orbit) for orbit in orbits])
+    sites = [small.sites[index] for index in site_of_atom.tolist()]
+    kept = _kept_beside(block, cell)
+    cell = kept.pop("cell", cell)
+    numbers = [site.element.atomic_number for site in sites]
+    atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
+    if any(site.charge for site in sites):
+        atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
+    mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
+    if kept:
+        atoms = Atoms.fromdict({**atoms.todict(), **kept})
+    for key in _OWN_INFO:
+        if value := block.find_value(f"_{key}"):
+            atoms.info[key] = gemmi.cif.as_string(value)
+    return atoms
 
 
-def text_from_atoms(atoms: Atoms, name: str) -> str:
+def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     """A CIF data block in P1; fractional coordinates as they are, not wrapped.
 
-    CIF holds lattice parameters, so the orientation and the handedness of the cell are lost.
+    `with_info` is for tables, which hold info in columns of their own.
     """
     block = gemmi.cif.Block("_".join(name.split()) or "structure")
-    for tag, value in zip(_CELL_TAGS, atoms.cell.cellpar(), strict=True):
+    parameters = atoms.cell.cellpar()
+    for tag, value in zip(_CELL_TAGS, parameters, strict=True):
         block.set_pair(tag, f"{value:.15g}")
     block.set_pair("_symmetry_space_group_name_H-M", "'P 1'")
     block.set_pair("_symmetry_Int_Tables_number", "1")
-    for key in ("empnn_status", "empnn_source", "empnn_warnings"):
-        if key in atoms.info:
-            block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
+    if with_info:
+        for key in _OWN_INFO:
+            if key in atoms.info:
+                block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
+    beside = _beside(atoms, parameters, with_info)
+    if beside:
+        block.set_pair(_ASE, gemmi.cif.quote(encode(beside)))
     block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])
     loop = block.init_loop("_atom_site_", list(_SITE_TAGS))
-    for index, (number, frac) in enumerate(
-        zip(atoms.numbers, atoms.cell.scaled_positions(atoms.positions), strict=True)
-    ):
-        symbol = chemical_symbols[number]
-        loop.add_row([symbol, f"{symbol}{index}", *(f"{x + 0.0:.15g}" for x in frac), "1"])
+    frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
+    symbols = [chemical_symbols[number] for number in atoms.numbers]
+    for index, (symbol, species, site) in enumerate(zip(symbols, _species(atoms, symbols), frac, strict=True)):
+        loop.add_row([species, f"{symbol}{index}", *map(_written, site), "1"])
     text: str = block.as_string()
     return text
+
+
+def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+    """Data blocks named by the identifiers; CIF wants the names to differ."""
+    names: set[str] = set()
+    for index, atoms in enumerate(structures):
+        name = identifier(atoms.info) or f"structure_{index}"
+        names.add(name if name not in names else (name := f"{name}_{index}"))
+        handle.write(text_from_atoms(atoms, name) + "\n")
+
+
+def cells_from_parameters(parameters: np.ndarray) -> np.ndarray:
+    """Cells (structures, 3, 3) of lattice parameters (structures, 6), in angstrom and degrees.
+
+    The orientation is ASE's: a along x, b in the xy plane. A right angle is exactly right.
+    """
+    lengths, angles = parameters[:, :3], parameters[:, 3:]
+    cosines = np.where(angles == 90, 0.0, np.cos(np.deg2rad(angles)))
+    cos_alpha, cos_beta, cos_gamma = cosines.T
+    sin_gamma = np.where(angles[:, 2] == 90, 1.0, np.sin(np.deg2rad(angles[:, 2])))
+    y_of_c = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+    cells = np.zeros((len(parameters), 3, 3))
+    cells[:, 0, 0] = 1
+    cells[:, 1, 0], cells[:, 1, 1] = cos_gamma, sin_gamma
+    cells[:, 2, 0], cells[:, 2, 1] = cos_beta, y_of_c
+    cells[:, 2, 2] = np.sqrt(np.maximum(1 - cos_beta**2 - y_of_c**2, 0))
+    scaled: np.ndarray = cells * lengths[:, :, None]
+    return scaled
+
+
+@dataclass(frozen=True)
+class PlainCrystals:
+    """Crystals of plain CIF texts, gathered without an object for each: all atoms listed in P1, neutral and ordered.
+
+    Attributes:
+        parameters: Six lattice parameters per crystal, angstrom and degrees.
+        frac: Fractional coordinates along each axis, per atom.
+        numbers: Atomic numbers, per atom.
+        sizes: Atoms per crystal.
+    """
+
+    parameters: array[float] = field(default_factory=lambda: array("d"))
+    frac: tuple[array[float], array[float], array[float]] = field(
+        default_factory=lambda: (array("d"), array("d"), array("d"))
+    )
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, content: Any) -> bool:
+        """Take up the crystal of a CIF text or block if it is plain; otherwise, or in any doubt, change nothing.
+
+        Returns:
+            Whether it was taken up.
+        """
+        if isinstance(content, gemmi.cif.Block):
+            return self._add_block(content)
+        if not isinstance(content, str):
+            return False
+        try:
+            document = gemmi.cif.read_string(content)
+        except (ValueError, RuntimeError):
+            return False
+        return len(document) == 1 and self._add_block(document[0])
+
+    def _add_block(self, block: gemmi.cif.Block) -> bool:
+        if block.find_value(_ASE):
+            return False
+        loop = block.find_loop("_atom_site_fract_x").get_loop()
+        operators = [operator for tag in _OPERATOR_TAGS for operator in block.find_values(tag)]
+        if loop is None or len(operators) != 1 or not _is_identity(operators[0]):
+            return False
+        tags, values = loop.tags, loop.values
+        if not _PLAIN_SITE_TAGS.issuperset(tags):
+            return False
+        columns = dict(zip(tags, (values[start :: len(tags)] for start in range(len(tags))), strict=True))
+        try:
+            numbers = [_NUMBERS[symbol] for symbol in columns["_atom_site_type_symbol"]]
+            frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
+        except KeyError:
+            return False
+        parameters = [gemmi.cif.as_number(block.find_value(tag) or "?") for tag in _CELL_TAGS]
+        sound = (
+            _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
+            and math.isfinite(sum(map(sum, frac)))
+            and min(parameters) > 0
+            and closes_a_cell(parameters)
+        )
+        if not sound:
+            return False
+        self.parameters.extend(parameters)
+        for axis, values_along in zip(self.frac, frac, strict=True):
+            axis.extend(values_along)
+        self.numbers.extend(numbers)
+        self.sizes.append(len(numbers))
+        return True
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Cells (structures, 3, 3), fractional coordinates (atoms, 3), numbers (atoms,) and sizes (structures,)."""
+        cells = cells_from_parameters(np.array(self.parameters).reshape(-1, 6))
+        return cells, np.array(self.frac).T, np.array(self.numbers), np.array(self.sizes)
+
+
+def closes_a_cell(parameters: Sequence[float]) -> bool:
+    """Whether six finite lattice parameters belong to three linearly independent vectors."""
+    if not (math.isfinite(sum(parameters)) and max(parameters[3:]) < 180):
+        return False
+    cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(angle)) for angle in parameters[3:])
+    return 1 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2 * cos_alpha * cos_beta * cos_gamma > 0
+
+
+def _is_identity(operator: str) -> bool:
+    return operator.strip("'\"").replace(" ", "").lower() == "x,y,z"
+
+
+def _written(coordinate: float) -> str:
+    return f"{coordinate:.15g}"
+
+
+def _species(atoms: Atoms, symbols: list[str]) -> list[str]:
+    """Symbols with whole oxidation states, and D for deuterium."""
+    heavy = is_deuterium(atoms)
+    if not heavy.any() and OXIDATION_STATES not in atoms.arrays:
+        return symbols
+    charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(len(atoms)))
+    names = ["D" if is_heavy else symbol for symbol, is_heavy in zip(symbols, heavy, strict=True)]
+    return [name + _charge_suffix(charge) for name, charge in zip(names, charges, strict=True)]
+
+
+def _charge_suffix(charge: Any) -> str:
+    if not _is_whole(charge) or charge == 0:
+        return ""
+    return f"{abs(int(charge))}{'+' if charge > 0 else '-'}"
+
+
+def _is_whole(charge: Any) -> bool:
+    return isinstance(charge, int | float | np.number) and float(charge).is_integer()
+
+
+def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, Any]:
+    """What CIF has no place for: vectors in another orientation, arrays, constraints, pbc and info."""
+    beside: dict[str, Any] = {
+        key: value for key, value in atoms.todict().items() if key not in ("numbers", "positions", "cell", "info")
+    }
+    if np.all(beside["pbc"]):
+        del beside["pbc"]
+    states = beside.get(OXIDATION_STATES)
+    if states is not None and all(map(_is_whole, states)):
+        del beside[OXIDATION_STATES]
+    if np.abs(cells_from_parameters(parameters[None])[0] - atoms.cell.array).max() > 1e-9:
+        beside["cell"] = atoms.cell.array
+    info = {key: value for key, value in atoms.info.items() if key not in _OWN_INFO} if with_info else {}
+    return {**beside, **({"info": info} if info else {})}
+
+
+def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
+    """What was kept beside the crystal; the vectors only where they still belong to the lattice parameters."""
+    text = block.find_value(_ASE)
+    if not text:
+        return {}
+    kept = decode(gemmi.cif.as_string(text))
+    if not isinstance(kept, dict):
+        raise CrystalError(f"{_ASE} holds no JSON object; remove it")
+    vectors = kept.pop("cell", None)
+    if vectors is not None:
+        vectors = np.asarray(vectors, dtype=float)
+        if (
+            vectors.shape == (3, 3)
+            and np.abs(vectors @ vectors.T - cell @ cell.T).max() < _SAME_CELL * np.abs(cell).max()
+        ):
+            kept["cell"] = vectors
+    return kept
 
 
 def _orbit(site: np.ndarray, operations: list[gemmi.Op], cell: np.ndarray) -> np.ndarray:
@@ -127,8 +371,7 @@ def _cell(block: gemmi.cif.Block) -> np.ndarray:
     for tag, text, value in zip(_CELL_TAGS, written, values, strict=True):
         if not 0 < value < np.inf:
             raise CrystalError(f"{tag} is {text}; correct the cell")
-    angles = values[3:]
-    cosines = np.cos(np.deg2rad(angles))
-    if not 1 - np.square(cosines).sum() + 2 * cosines.prod() > 0:
-        raise CrystalError(f"the cell angles {', '.join(f'{x:g}' for x in angles)} close no cell; correct them")
-    return np.asarray(cellpar_to_cell(values))
+    if not closes_a_cell(values):
+        raise CrystalError(f"the cell angles {', '.join(f'{x:g}' for x in values[3:])} close no cell; correct them")
+    cell: np.ndarray = cells_from_parameters(np.array([values]))[0]
+    return cell

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import Crystals
 from empnn.data.cache import CrystalSet, load_file
 from empnn.errors import ConfigError
 
 NAMES = ("carbon_24", "perov_5", "mp_20")
 SPLITS = ("train", "val", "test")
 
+_CHUNK = 4096
 _ENDINGS = (".csv", ".csv.gz", ".parquet", ".extxyz")
 
 
@@ -66,7 +67,7 @@ def load_split(location: str | Path, split: str) -> CrystalSet:
     return load_file(location if location.is_file() else split_file(location, split))
 
 
-def carve_development(crystals: CrystalBatch, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the remaining training structures and of a development set.
 
     Structures of one composition go to the same side, so that the development set holds unseen compositions. If
@@ -90,12 +91,14 @@ def carve_development(crystals: CrystalBatch, fraction: float, seed: int) -> tup
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _composition_groups(crystals: CrystalBatch) -> np.ndarray:
-    numbers, starts = crystals.numbers.numpy(), crystals.starts.tolist()
+def _composition_groups(crystals: Crystals) -> np.ndarray:
     keys: dict[tuple[bytes, bytes], int] = {}
-    groups = np.empty(len(crystals), dtype=np.int64)
-    for index, (start, stop) in enumerate(pairwise(starts)):
-        elements, counts = np.unique(numbers[start:stop], return_counts=True)
-        reduced = counts // np.gcd.reduce(counts)
-        groups[index] = keys.setdefault((elements.tobytes(), reduced.tobytes()), len(keys))
-    return groups
+    groups: list[int] = []
+    for chosen in np.array_split(np.arange(len(crystals)), len(crystals) // _CHUNK + 1):
+        part = crystals.select(chosen)
+        numbers = part.numbers.numpy()
+        for start, stop in pairwise(part.starts.tolist()):
+            elements, counts = np.unique(numbers[start:stop], return_counts=True)
+            reduced = counts // np.gcd.reduce(counts)
+            groups.append(keys.setdefault((elements.tobytes(), reduced.tobytes()), len(keys)))
+    return np.array(groups, dtype=np.int64)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-import ase.db
 import ase.io
-import pyarrow
-import pyarrow.parquet
 from ase import Atoms
-from ase.db.core import check
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-from empnn.data.cif import text_from_atoms
+from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
+from empnn.data.reading import read
 from empnn.errors import ConfigError
 
-_STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
+_KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
 
 
 @contextmanager
@@ -64,17 +61,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
+class Format:
+    """How crystals are written.
+
+    Attributes:
+        write: Writes structures to a new file.
+        join: Writes the structures of several files of this format, in order, to a new file; None if they must be read
+            and written again.
+        single: Whether the format holds one structure only.
+    """
+
+    write: Callable[[Path, Sequence[Atoms]], None]
+    join: Callable[[Sequence[Path], Path], None] | None = None
+    single: bool = False
+
+
+@dataclass(frozen=True)
 class Writer:
     """Writes structures to one file, in the format its name tells.
 
     Attributes:
         path: The file.
-        single: Whether the format holds one structure only.
+        format: How it is written.
     """
 
     path: Path
-    single: bool
-    _write: Callable[[Path, Sequence[Atoms]], None]
+    format: Format
 
     def check(self, count: int) -> None:
         """Refuse more structures than the format holds.
@@ -82,7 +94,7 @@ class Writer:
         Raises:
             ConfigError: If `count` is more than that.
         """
-        if self.single and count > 1:
+        if self.format.single and count > 1:
             raise ConfigError(
                 f"{self.path}: this format holds one structure, the input has more; write .extxyz or .cif"
             )
@@ -95,16 +107,48 @@ class Writer:
             OSError: If the file cannot be written.
         """
         self.check(len(structures))
+        with self._explained(), replacing(self.path) as temporary:
+            self.format.write(temporary, structures)
+
+    def part(self, path: Path, structures: Sequence[Atoms]) -> None:
+        """Write some of the structures to a file of their own.
+
+        Raises:
+            ConfigError: If the format cannot hold them.
+            OSError: If the file cannot be written.
+        """
+        with self._explained(), replacing(path) as temporary:
+            self.format.write(temporary, structures)
+
+    def join(self, parts: Sequence[Path]) -> None:
+        """Make the file of files that `part` wrote; a single one is moved.
+
+        Raises:
+            ConfigError: If the format cannot hold them.
+            OSError: If the file cannot be written.
+        """
+        with self._explained(), replacing(self.path) as temporary:
+            if len(parts) == 1 and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
+                parts[0].replace(temporary)
+            elif self.format.join is not None:
+                self.format.join(parts, temporary)
+            else:
+                self.format.write(temporary, [r.atoms for part in parts for r in read(part) if r.atoms is not None])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what a library's exception means to a user."""
         try:
-            with replacing(self.path) as temporary:
-                self._write(temporary, structures)
+            yield
+        except ConfigError:
+            raise
         except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
-            if isinstance(error, ConfigError):
-                raise
             detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
             raise ConfigError(
                 f"{self.path}: this format cannot hold the structures ({detail}); write .extxyz"
             ) from None
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(self.path)) from None
         except sqlite3.Error as error:
             raise OSError(None, f"cannot be written ({error})", str(self.path)) from None
 
@@ -122,105 +166,68 @@ def writer(path: str | Path) -> Writer:
         raise ConfigError(f"{target}: the folder {target.parent} does not exist; create it")
     if not os.access(target.parent, os.W_OK):
         raise ConfigError(f"{target}: no permission to write to the folder {target.parent}; choose another")
-    ending = "".join(target.suffixes[-2:] if target.suffix.lower() == ".gz" else target.suffixes[-1:]).lower()
-    own = _WRITERS.get(ending)
-    if own is not None:
-        return Writer(target, False, own)
+    return Writer(target, _format(target))
+
+
+def _format(target: Path) -> Format:
+    compressed = target.suffix.lower() == ".gz"
+    ending = "".join(target.suffixes[-2:] if compressed else target.suffixes[-1:]).lower()
+    if ending in FORMATS:
+        return FORMATS[ending]
     try:
-        form = ioformats[filetype(target.name, read=False)]
+        form = ioformats["vasp" if ending == ".poscar" else filetype(target.name, read=False)]
     except (UnknownFileTypeError, KeyError):
         form = None
-    if form is None or not form.can_write or target.suffix.lower() == ".gz":
-        raise ConfigError(f"{target}: the name tells no format to write; use .extxyz, .cif, .vasp, .traj, .json or .db")
+    if form is None or not form.can_write or compressed:
+        raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
     options = {"direct": True} if form.name == "vasp" else {}
 
-    def write(temporary: Path, structures: Sequence[Atoms]) -> None:
-        ase.io.write(temporary, list(structures), format=form.name, **options)
+    def write(path: Path, structures: Sequence[Atoms]) -> None:
+        ase.io.write(path, list(structures), format=form.name, **options)
 
-    return Writer(target, form.single, write)
+    return Format(write, single=form.single)
 
 
-def _open(path: Path) -> io.TextIOWrapper:
+def _open(path: Path, mode: str) -> IO[str]:
     if path.suffix.lower() == ".gz":
-        return io.TextIOWrapper(gzip.open(path, "wb"), encoding="utf-8", newline="")
-    return path.open("w", encoding="utf-8", newline="")
+        return gzip.open(path, f"{mode}t", compresslevel=6, encoding="utf-8", newline="")  # type: ignore[return-value]
+    return path.open(mode, encoding="utf-8", newline="")
 
 
-def _write_extxyz(path: Path, structures: Sequence[Atoms]) -> None:
-    """ASE's extxyz with all digits: its eight decimals are too few for the coordinates of a skewed cell."""
-    with _open(path) as handle:
-        for atoms in structures:
-            buffer = io.StringIO()
-            ase.io.write(buffer, atoms, format="extxyz")
-            count, comment, *lines = buffer.getvalue().rstrip("\n").split("\n")
-            handle.write(f"{count}\n{comment}\n")
-            for line, position in zip(lines, atoms.positions.tolist(), strict=True):
-                symbol, _, _, _, *rest = line.split(maxsplit=4)
-                handle.write(" ".join([f"{symbol:<2}", *(f"{x:22.16g}" for x in position), *rest]) + "\n")
+def _as_text(write: Callable[[IO[str], Sequence[Atoms]], None]) -> Callable[[Path, Sequence[Atoms]], None]:
+    def write_file(path: Path, structures: Sequence[Atoms]) -> None:
+        with _open(path, "w") as handle:
+            write(handle, structures)
+
+    return write_file
 
 
-def _write_cif(path: Path, structures: Sequence[Atoms]) -> None:
-    with _open(path) as handle:
-        handle.writelines(text_from_atoms(a, n) + "\n" for a, n in zip(structures, _names(structures), strict=True))
+def _concatenate(parts: Sequence[Path], target: Path) -> None:
+    """Bytes after bytes; compressed ones too, for gzip allows it."""
+    with target.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as handle:
+                shutil.copyfileobj(handle, out, 1 << 20)
 
 
-def _names(structures: Sequence[Atoms]) -> list[str]:
-    """Identifiers as names of CIF blocks, which must differ."""
-    names: dict[str, None] = {}
-    for index, atoms in enumerate(structures):
-        name = str(atoms.info.get("material_id", f"structure_{index}"))
-        names[name if name not in names else f"{name}_{index}"] = None
-    return list(names)
+def _join_csv(parts: Sequence[Path], target: Path) -> None:
+    with ExitStack() as opened, _open(target, "w") as out:
+        tables.join_csv([opened.enter_context(_open(part, "r")) for part in parts], out)
 
 
-def _rows(structures: Sequence[Atoms]) -> list[dict[str, str]]:
-    keys = ("empnn_status", "empnn_source", "empnn_warnings")
-    return [
-        {"material_id": n, "cif": text_from_atoms(a, n), **{key: str(a.info.get(key, "")) for key in keys}}
-        for a, n in zip(structures, _names(structures), strict=True)
-    ]
+_EXTXYZ = Format(_as_text(extxyz.write), _concatenate)
+_CIF = Format(_as_text(cif.write), _concatenate)
+_CSV = Format(_as_text(tables.write_csv), _join_csv)
+_JSON = Format(_as_text(pymatgen_json.write))
 
-
-def _write_csv(path: Path, structures: Sequence[Atoms]) -> None:
-    rows = _rows(structures)
-    with _open(path) as handle:
-        table = csv.DictWriter(handle, fieldnames=list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-
-
-def _write_parquet(path: Path, structures: Sequence[Atoms]) -> None:
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(_rows(structures)), path)
-
-
-def _write_database(path: Path, structures: Sequence[Atoms]) -> None:
-    """An ASE database; info goes to key-value pairs where it can, so that it can be selected by, else to data."""
-    with ase.db.connect(path, append=False, serial=True) as database:
-        for atoms in structures:
-            pairs = {key: value for key, value in atoms.info.items() if _is_pair(key, value)}
-            data = {key: value for key, value in atoms.info.items() if key not in pairs}
-            arrays = {name: array for name, array in atoms.arrays.items() if name not in _STANDARD_ARRAYS}
-            database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
-
-
-def _is_pair(key: str, value: object) -> bool:
-    try:
-        check({key: value})
-    except ValueError:
-        return False
-    return True
-
-
-_TEXT_WRITERS: dict[str, Callable[[Path, Sequence[Atoms]], None]] = {
-    ".extxyz": _write_extxyz,
-    ".xyz": _write_extxyz,
-    ".cif": _write_cif,
-    ".csv": _write_csv,
+FORMATS: dict[str, Format] = {
+    **{f"{ending}{packed}": _EXTXYZ for ending in (".extxyz", ".xyz") for packed in ("", ".gz")},
+    **{f".cif{packed}": _CIF for packed in ("", ".gz")},
+    **{f".csv{packed}": _CSV for packed in ("", ".gz")},
+    **{f".json{packed}": _JSON for packed in ("", ".gz")},
+    ".parquet": Format(tables.write_parquet, tables.join_parquet),
+    ".feather": Format(tables.write_feather, tables.join_feather),
+    ".arrow": Format(tables.write_feather, tables.join_feather),
+    ".db": Format(ase_files.write_database),
 }
-_WRITERS: dict[str, Callable[[Path, Sequence[Atoms]], None]] = {
-    **_TEXT_WRITERS,
-    **{f"{suffix}.gz": write for suffix, write in _TEXT_WRITERS.items()},
-    ".parquet": _write_parquet,
-    ".json": _write_database,
-    ".db": _write_database,
-}
+"""What is written here; every other ending is left to ASE."""

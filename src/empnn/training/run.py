@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from empnn import models
 from empnn.crystals import CrystalBatch
+from empnn.data.cache import StoredCrystals
 from empnn.data.sets import carve_development, load_split, locate
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
@@ -53,7 +54,7 @@ class RunData:
         refused: Messages about structures that could not be used.
     """
 
-    train: CrystalBatch
+    train: StoredCrystals
     select: CrystalBatch
     name: str
     refused: tuple[str, ...]
@@ -113,17 +114,17 @@ def prepare(config: Config) -> RunData:
         if location.is_file():
             raise ConfigError(f"data.select_on=val needs a data folder with a val split; {location} is one file")
         chosen = load_split(location, "val")
-        select, refused = chosen.crystals, train_set.refused + chosen.refused
-        kept = train_set.crystals
+        select, refused = chosen.stored, train_set.refused + chosen.refused
+        kept = train_set.stored
     else:
-        rest, held_out = carve_development(train_set.crystals, config.data.dev_fraction, config.train.seed)
-        select, refused = train_set.crystals.select(held_out), train_set.refused
-        kept = train_set.crystals.select(rest)
+        rest, held_out = carve_development(train_set.stored, config.data.dev_fraction, config.train.seed)
+        select, refused = train_set.stored.subset(held_out), train_set.refused
+        kept = train_set.stored.subset(rest)
     limit = min(len(select), config.train.validate_structures)
     return RunData(kept, select.select(np.arange(limit)), name, refused)
 
 
-def _digest(crystals: CrystalBatch) -> str:
+def _digest(crystals: StoredCrystals) -> str:
     return hashlib.sha256(crystals.cell.numpy().tobytes()).hexdigest()[:16]
 
 
@@ -277,7 +278,7 @@ class Checkpoints(Callback):
         return {
             "data": self.data.name,
             "structures": len(self.data.train),
-            "elements": sorted(set(self.data.train.numbers.tolist())),
+            "elements": self.data.train.elements,
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
             "selected_on": config.data.select_on,

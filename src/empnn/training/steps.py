@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, Crystals
 from empnn.graph import Graph, GraphRule
 from empnn.noise import strain_cells, without_mean
 from empnn.training.config import NoiseConfig
@@ -48,7 +48,7 @@ class DenoisingSteps(Dataset[DenoisingBatch]):
         seed: Seed of everything random.
     """
 
-    def __init__(self, crystals: CrystalBatch, rule: GraphRule, noise: NoiseConfig, batch_size: int, seed: int) -> None:
+    def __init__(self, crystals: Crystals, rule: GraphRule, noise: NoiseConfig, batch_size: int, seed: int) -> None:
         self.crystals = crystals
         self.rule = rule
         self.noise = noise

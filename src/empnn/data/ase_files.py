@@ -1,0 +1,86 @@
+"""ASE's databases, and every other format that ASE reads and writes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.db.core import check
+
+from empnn.data.records import STANDARD_ARRAYS, Entries, Entry, mark_deuterium, read_text
+
+_POSCAR_SYMBOLS = 5
+"""The line of a POSCAR that names the elements."""
+
+
+def entries(path: Path) -> Entries:
+    """Whatever ASE makes of a file."""
+    for atoms in ase.io.iread(path, do_not_split_by_at_sign=True):
+        yield Entry(_itself, atoms)
+
+
+def poscar_entries(path: Path) -> Entries:
+    """The structure of a POSCAR or CONTCAR."""
+    yield Entry(_atoms_from_poscar, read_text(path))
+
+
+def database_entries(path: Path) -> Entries:
+    """The rows of a database."""
+    with ase.db.connect(path, serial=True) as database:
+        for row in database.select():
+            yield Entry(_atoms_from_row, row)
+
+
+def write_database(path: Path, structures: Sequence[Atoms]) -> None:
+    """An ASE database; info goes to key-value pairs where it can, so that it can be selected by, else to data."""
+    with ase.db.connect(path, append=False, serial=True) as database:
+        for atoms in structures:
+            pairs = {key: value for key, value in atoms.info.items() if _is_pair(key, value)}
+            data = {key: value for key, value in atoms.info.items() if key not in pairs}
+            arrays = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
+            database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
+
+
+def _itself(atoms: Atoms) -> Atoms:
+    return atoms
+
+
+def _atoms_from_poscar(text: str) -> Atoms:
+    """ASE's reading of it, with deuterium as hydrogen of its mass."""
+    lines = text.split("\n")
+    symbols = lines[_POSCAR_SYMBOLS].split() if len(lines) > _POSCAR_SYMBOLS else []
+    if "D" not in symbols:
+        return _read_poscar(text)
+    lines[_POSCAR_SYMBOLS] = " ".join("H" if symbol == "D" else symbol for symbol in symbols)
+    counts = [int(word) for word in lines[_POSCAR_SYMBOLS + 1].split()]
+    heavy = np.repeat([symbol == "D" for symbol in symbols], counts)
+    return mark_deuterium(_read_poscar("\n".join(lines)), np.flatnonzero(heavy).tolist())
+
+
+def _read_poscar(text: str) -> Atoms:
+    return next(ase.io.iread(io.StringIO(text), format="vasp"))
+
+
+def _atoms_from_row(row: Any) -> Atoms:
+    """A database row with its key-value pairs and data as info, and the arrays that were put aside."""
+    atoms: Atoms = row.toatoms()
+    data = dict(row.data)
+    for name, array in data.pop("arrays", {}).items():
+        atoms.set_array(name, np.asarray(array))
+    atoms.info.update(row.key_value_pairs)
+    atoms.info.update(data)
+    return atoms
+
+
+def _is_pair(key: str, value: object) -> bool:
+    try:
+        check({key: value})
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""Extended XYZ, frame by frame: files and streams of any length."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import ase.io
+from ase import Atoms
+
+from empnn.data.records import Entries, Entry, is_deuterium, mark_deuterium, open_bytes
+from empnn.errors import CrystalError
+
+
+def entries(path: Path) -> Entries:
+    """The frames of a file."""
+    with open_bytes(path) as handle:
+        yield from entries_of_stream(handle)
+
+
+def entries_of_stream(handle: IO[bytes]) -> Entries:
+    """The frames of an open binary stream."""
+    text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape")
+    try:
+        for frame in _frames(map(_decoded, text)):
+            yield Entry(_atoms_from_frame, frame)
+    finally:
+        text.detach()
+
+
+def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+    """ASE's extxyz with all digits: its eight decimals are too few for the coordinates of a skewed cell."""
+    for atoms in structures:
+        buffer = io.StringIO()
+        ase.io.write(buffer, atoms, format="extxyz")
+        count, comment, *lines = buffer.getvalue().rstrip("\n").split("\n")
+        handle.write(f"{count}\n{comment}\n")
+        deuterium = is_deuterium(atoms).tolist()
+        for line, position, heavy in zip(lines, atoms.positions.tolist(), deuterium, strict=True):
+            symbol, _, _, _, *rest = line.split(maxsplit=4)
+            symbol = "D" if heavy else symbol
+            handle.write(" ".join([f"{symbol:<2}", *(f"{x:22.16g}" for x in position), *rest]) + "\n")
+
+
+def _decoded(line: str) -> str:
+    """A line without its end; Latin-1 where it is not UTF-8."""
+    if "\0" in line:
+        raise CrystalError("not a text file; check its format")
+    if not line.isascii():
+        line = line.encode("utf-8", "surrogateescape").decode("utf-8" if _is_utf8(line) else "latin-1")
+    return line.rstrip("\n")
+
+
+def _is_utf8(line: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in line)
+
+
+def _frames(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Split where a line holds nothing but a number, so that a frame cut short does not swallow the next."""
+    frame: list[str] = []
+    is_comment = False
+    for line in lines:
+        starts = not is_comment and line.strip().isdecimal()
+        if starts and frame:
+            yield frame
+            frame = []
+        if frame or line.strip():
+            frame.append(line)
+        is_comment = starts
+    if frame:
+        yield frame
+
+
+def _atoms_from_frame(frame: list[str]) -> Atoms:
+    header = frame[0].strip()
+    if not header.isdecimal():
+        raise CrystalError(f"expected a number of atoms, found {header[:40]!r}; correct the file")
+    lines = [line for line in frame[2:] if line.strip()]
+    if len(lines) != int(header):
+        raise CrystalError(f"it announces {header[:20]} atoms and has lines for {len(lines)}; complete or remove it")
+    if not lines:
+        raise CrystalError("it has no atoms; remove it or add the atoms")
+    deuterium = [index for index, line in enumerate(lines) if line.split(maxsplit=1)[0] == "D"]
+    for index in deuterium:
+        lines[index] = lines[index].replace("D", "H", 1)
+    text = io.StringIO("\n".join(frame[:2] + lines) + "\n")
+    return mark_deuterium(next(ase.io.iread(text, index=0, format="extxyz")), deuterium)

@@ -1,0 +1,160 @@
+"""Output in parts that survive a kill, joined into one file at the end.
+
+While it grows, the output lies in a hidden folder beside its place: some thousands of structures per file, each with a
+journal of what became of every input record. A part is there with its journal or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ase import Atoms
+
+from empnn.data.writing import replacing, writer
+from empnn.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two processes that write one output are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+RECORDS = 16_384
+"""Input records per part."""
+
+_SETTINGS = "settings.json"
+_JOURNAL = ".jsonl"
+
+
+class PartedOutput:
+    """One output file, written part by part.
+
+    Use as a context manager: leaving it without an error joins the parts; on an interruption or a full disk the parts
+    stay for a run that resumes; on any other error they go.
+
+    Args:
+        path: The output.
+        settings: What decides the content, in JSON types; a run resumes only what was begun with the same.
+        resume: Go on where a run that was stopped had come to; otherwise its parts are removed.
+
+    Raises:
+        ConfigError: If the output cannot be written, another process is writing it, or it was begun
+            with other settings.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
+        self._write = writer(path)
+        self._settings = settings
+        self._folder = path.parent / f".{path.name}.parts"
+        self._resume = resume
+        self._entries: list[dict[str, Any]] = []
+        self._structures: list[Atoms] = []
+        self._lock: IO[str] | None = None
+        self.written = 0
+        """Structures in the output so far."""
+
+    def __enter__(self) -> PartedOutput:
+        self._lock = self._locked()
+        try:
+            if self._resume:
+                self._check_settings()
+            else:
+                self._clear()
+            with replacing(self._folder / _SETTINGS) as temporary:
+                temporary.write_text(json.dumps(self._settings))
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        keep = isinstance(error, KeyboardInterrupt | OSError)
+        try:
+            if error is None:
+                keep = True
+                self._flush()
+                if parts := self._parts():
+                    self._write.join(parts)
+                keep = False
+            elif isinstance(error, KeyboardInterrupt):
+                self._flush()
+        finally:
+            if not keep or not self._journals():
+                shutil.rmtree(self._folder, ignore_errors=True)
+            elif isinstance(error, KeyboardInterrupt):
+                error.args = ("the same command with --resume goes on from here",)
+            if self._lock is not None:
+                self._lock.close()
+
+    def journal(self) -> Iterator[dict[str, Any]]:
+        """What earlier runs noted of each input record, in order."""
+        for path in self._journals():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                self.written += entry["written"]
+                yield entry["note"]
+
+    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
+        """Take what became of the next input record: a note, and the structure unless there is none to be written."""
+        if atoms is not None:
+            self.written += 1
+            self._write.check(self.written)
+            self._structures.append(atoms)
+        self._entries.append({"note": note, "written": atoms is not None})
+        if len(self._entries) >= RECORDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._entries:
+            return
+        number = len(self._journals())
+        if self._structures:
+            self._write.part(self._folder / f"{number:06d}-{self._write.path.name}", self._structures)
+        with replacing(self._folder / f"{number:06d}{_JOURNAL}") as temporary:
+            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self._entries), encoding="utf-8")
+        self._entries, self._structures = [], []
+
+    def _journals(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{_JOURNAL}"))
+
+    def _parts(self) -> list[Path]:
+        """The files of structures whose journal is complete."""
+        named = (self._folder / f"{path.stem}-{self._write.path.name}" for path in self._journals())
+        return [path for path in named if path.exists()]
+
+    def _locked(self) -> IO[str]:
+        try:
+            self._folder.mkdir(exist_ok=True)
+            lock = (self._folder / "lock").open("w")
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be written ({error.strerror})", str(self._write.path)) from None
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                raise ConfigError(
+                    f"{self._write.path}: another process is writing it; wait or choose another"
+                ) from None
+        return lock
+
+    def _check_settings(self) -> None:
+        begun = self._folder / _SETTINGS
+        if begun.exists() and json.loads(begun.read_text()) != json.loads(json.dumps(self._settings)):
+            raise ConfigError(
+                f"{self._write.path}: it was begun with other inputs, options or weights; "
+                "give the same, or leave out --resume to begin again"
+            )
+
+    def _clear(self) -> None:
+        for path in self._folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+
+def fingerprint(paths: Sequence[Path]) -> list[list[Any]]:
+    """What tells that input files are still the same: name, size and time of the last change."""
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.is_file()]

@@ -1,0 +1,75 @@
+"""Structures of pymatgen as JSON: one, a list of them, or rows that hold one under the key `structure`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ase import Atoms
+from monty.json import MontyEncoder
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from empnn.crystals import from_structure
+from empnn.data import ase_files
+from empnn.data.records import Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
+from empnn.errors import CrystalError
+
+
+def entries(path: Path) -> Entries:
+    """The structures of a JSON file; a database of ASE in JSON is read as what it is."""
+    content = json.loads(read_text(path))
+    if isinstance(content, dict) and "ids" in content:
+        yield from ase_files.database_entries(path)
+        return
+    for entry in content if isinstance(content, list) else [content]:
+        yield Entry(atoms_from_dict, entry, identifier(entry) if isinstance(entry, dict) else None)
+
+
+def atoms_from_dict(entry: Any) -> Atoms:
+    """The crystal of a pymatgen dictionary, or of one in JSON text, with what else stands beside it.
+
+    Raises:
+        CrystalError: If it describes no ordered structure.
+    """
+    if isinstance(entry, str | bytes):
+        entry = json.loads(entry)
+    described = entry.get("structure", entry) if isinstance(entry, dict) else None
+    if isinstance(described, str):
+        described = json.loads(described)
+    if not isinstance(described, dict) or "lattice" not in described:
+        raise CrystalError("it is no pymatgen structure; write it with Structure.to(fmt='json')")
+    if not described.get("sites"):
+        raise CrystalError("it has no atoms; remove it or add the atoms")
+    structure = Structure.from_dict(described)
+    from_structure(structure)
+    deuterium = [index for index, site in enumerate(structure) if site.specie.symbol == "D"]
+    if deuterium:
+        structure.replace_species({"D": "H"})
+    atoms: Atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    if described is not entry:
+        atoms.info.update({key: value for key, value in entry.items() if key != "structure"})
+    return mark_deuterium(atoms, deuterium)
+
+
+def dict_from_atoms(atoms: Atoms) -> dict[str, Any]:
+    """A pymatgen dictionary; info becomes properties of the structure, arrays those of its sites."""
+    structure = AseAtomsAdaptor.get_structure(_bare(atoms))
+    for index in is_deuterium(atoms).nonzero()[0].tolist():
+        structure.replace(index, "D", properties=structure[index].properties)
+    described: dict[str, Any] = json.loads(json.dumps(structure.as_dict(), cls=MontyEncoder))
+    return described
+
+
+def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+    """One dictionary, or a list where there are several."""
+    described = [dict_from_atoms(atoms) for atoms in structures]
+    json.dump(described[0] if len(described) == 1 else described, handle)
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    bare: Atoms = atoms.copy()
+    bare.calc = None
+    return bare

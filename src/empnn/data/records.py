@@ -1,0 +1,158 @@
+"""One record per structure of a file, read or refused, so that a bad one does not hide the others."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import re
+import sqlite3
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow
+from ase import Atoms
+from ase.io import ParseError
+from ase.io.formats import UnknownFileTypeError
+
+from empnn.errors import CrystalError
+
+ID_KEYS = ("material_id", "id", "name")
+STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
+DEUTERIUM_MASS = 2.014
+
+PARSE_ERRORS = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
+    *(OSError, EOFError, ImportError, StopIteration, struct.error, zlib.error, lzma.LZMAError, csv.Error),
+    *(sqlite3.Error, zipfile.BadZipFile, pyarrow.ArrowException, ParseError, UnknownFileTypeError),
+)
+"""What the parsers of ASE, pymatgen, pyarrow and gemmi are known to raise on damaged files."""
+
+_BUFFER = 1 << 20
+
+COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+_LIKE_A_SYMBOL = re.compile("[A-Z][a-z]{0,2}")
+"""What ASE, asked for the number of such an element, raises a KeyError with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One structure of a file, read or refused.
+
+    Attributes:
+        file: Name of the file as the caller gave it.
+        index: Position in the file, from 0.
+        id: Identifier in the file, where there is one.
+        atoms: The crystal, or None if it could not be read.
+        error: `what is wrong; what to do`, or None.
+    """
+
+    file: str = ""
+    index: int
+    id: str | None = None
+    atoms: Atoms | None = None
+    error: str | None = None
+
+    @property
+    def source(self) -> str:
+        """`file[index]`."""
+        return f"{self.file}[{self.index}]"
+
+    @property
+    def label(self) -> str:
+        """`file[index] (id)`, how messages name the structure."""
+        return f"{self.source} ({self.id})" if self.id else self.source
+
+
+class Entry(NamedTuple):
+    """A structure as it lies in a file, not parsed yet.
+
+    Attributes:
+        parse: What makes a crystal of the content.
+        content: What is to be parsed.
+        id: Identifier, where it stands beside the content.
+        cif: CIF text or data block with all of the crystal, for who needs no more than that.
+    """
+
+    parse: Callable[[Any], Atoms]
+    content: Any
+    id: str | None = None
+    cif: Any = None
+
+    def record(self, file: str, index: int) -> Record:
+        """The structure parsed; whatever the parser raises becomes the record's error."""
+        try:
+            atoms = self.parse(self.content)
+            return Record(file=file, index=index, id=self.id or identifier(atoms.info), atoms=atoms)
+        except CrystalError as error:
+            return Record(file=file, index=index, id=self.id, error=str(error))
+        except PARSE_ERRORS as error:
+            return Record(file=file, index=index, id=self.id, error=unreadable(error))
+
+
+Entries = Iterator[Entry]
+Reader = Callable[[Path], Entries]
+
+
+def identifier(values: dict[str, Any]) -> str | None:
+    """The identifier among named values, on one line."""
+    found = (" ".join(str(values[key]).split()) for key in ID_KEYS if values.get(key) is not None)
+    return next((name for name in found if name), None)
+
+
+def unreadable(error: BaseException) -> str:
+    """What a parser's exception means to a user."""
+    missing = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
+        return f"unknown element {missing!r}; replace it by an element"
+    detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
+    return f"cannot be read ({detail}); check that it is whole and of the format its name tells"
+
+
+def open_bytes(path: Path) -> io.BufferedReader:
+    """A file as bytes, decompressed by its suffix."""
+    compressed = COMPRESSED.get(path.suffix.lower())
+    return path.open("rb") if compressed is None else io.BufferedReader(compressed(path, "rb"), _BUFFER)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file with Unix line ends; Latin-1 if it is not UTF-8, as in many a CIF with an author's name.
+
+    Raises:
+        CrystalError: If it is no text.
+    """
+    with open_bytes(path) as handle:
+        content = handle.read()
+    if b"\0" in content:
+        raise CrystalError("not a text file; check its format")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def mark_deuterium(atoms: Atoms, sites: list[int]) -> Atoms:
+    """Say by their mass that these hydrogen atoms are deuterium."""
+    if sites:
+        masses = atoms.get_masses()
+        masses[sites] = DEUTERIUM_MASS
+        atoms.set_masses(masses)
+    return atoms
+
+
+def is_deuterium(atoms: Atoms) -> np.ndarray:
+    """Which atoms are hydrogen of the mass of deuterium."""
+    if not atoms.has("masses"):
+        return np.zeros(len(atoms), dtype=bool)
+    heavy: np.ndarray = (atoms.numbers == 1) & (np.abs(atoms.get_masses() - DEUTERIUM_MASS) < 0.1)
+    return heavy
