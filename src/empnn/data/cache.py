@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save
 from empnn import crystals
 from empnn.checks import refusals
 from empnn.crystals import CrystalBatch
+from empnn.data.folders import cache_folder
 from empnn.data.reading import Record, read
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
@@ -38,13 +38,6 @@ class CrystalSet:
     crystals: CrystalBatch
     ids: tuple[str, ...]
     refused: tuple[str, ...]
-
-
-def cache_folder() -> Path:
-    """Where parsed files are kept: `EMPNN_CACHE`, or `empnn` in the user's cache directory."""
-    if "EMPNN_CACHE" in os.environ:
-        return Path(os.environ["EMPNN_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "empnn"
 
 
 def load_file(path: str | Path) -> CrystalSet:
