@@ -180,6 +180,15 @@ def from_structure(structure: Structure) -> CrystalBatch:
     Raises:
         CrystalError: If a site is disordered or partly occupied, or its species is not an element.
     """
+    return from_arrays(structure.lattice.matrix, structure.frac_coords, numbers_of(structure))
+
+
+def numbers_of(structure: Structure) -> np.ndarray:
+    """Atomic numbers of a pymatgen `Structure` (atoms,).
+
+    Raises:
+        CrystalError: If a site is disordered or partly occupied, or its species is not an element.
+    """
     from pymatgen.core import DummySpecies
 
     for index, site in enumerate(structure):
@@ -189,8 +198,7 @@ def from_structure(structure: Structure) -> CrystalBatch:
             )
         if isinstance(site.specie, DummySpecies):
             raise CrystalError(f"site {index} ({site.species_string}) is a dummy species; replace it by an element")
-    numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
-    return from_arrays(structure.lattice.matrix, structure.frac_coords, numbers)
+    return np.array([site.specie.Z for site in structure], dtype=np.int64)
 
 
 def to_atoms(batch: CrystalBatch) -> list[Atoms]:

@@ -74,6 +74,7 @@ def test_changed_file_and_other_suffix_are_parsed_again(data, parsed, tmp_path):
 )
 def test_damaged_cache_is_rebuilt(data, parsed, cache, damage):
     first = load_file(data)
+    assert len(first.crystals) == 2
     (cached,) = cache.iterdir()
     cached.write_bytes(damage(cached.read_bytes()))
     assert same(load_file(data), first)
@@ -94,8 +95,9 @@ def test_nothing_usable(tmp_path):
         load_file(table(tmp_path / "a.csv", "x", "y"))
     with pytest.raises(ConfigError, match="no such file"):
         load_file(tmp_path / "b.csv")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match="no such file"):
-        load_file(tmp_path)
+        load_file(tmp_path / "folder")
 
 
 def test_overlaps_are_refused(tmp_path):

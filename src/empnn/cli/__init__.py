@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from empnn import __version__
+from empnn.cli import data
 from empnn.cli.evaluate import evaluate
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
@@ -32,6 +33,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 for command in (relax, convert, train, evaluate, models, fields):
     app.command()(command)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from empnn.checks import refusals
 from empnn.crystals import CrystalBatch
 from empnn.data import reading
 from empnn.data.cif import PlainCrystals
+from empnn.data.folders import cache_folder
 from empnn.data.records import Entry
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
@@ -111,13 +111,6 @@ class CrystalSet:
     def crystals(self) -> CrystalBatch:
         """The structures in memory."""
         return self.stored.select(np.arange(len(self.stored)))
-
-
-def cache_folder() -> Path:
-    """Where parsed files are kept: `EMPNN_CACHE`, or `empnn` in the user's cache directory."""
-    if "EMPNN_CACHE" in os.environ:
-        return Path(os.environ["EMPNN_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "empnn"
 
 
 def load_file(path: str | Path) -> CrystalSet:

@@ -11,8 +11,9 @@ import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import TextIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -162,7 +163,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     return text
 
 
-def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """Data blocks named by the identifiers; CIF wants the names to differ."""
     names: set[str] = set()
     for index, atoms in enumerate(structures):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOBase
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +31,7 @@ def entries_of_stream(handle: IO[bytes]) -> Entries:
         text.detach()
 
 
-def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """ASE's extxyz with all digits: its eight decimals are too few for the coordinates of a skewed cell."""
     for atoms in structures:
         buffer = io.StringIO()

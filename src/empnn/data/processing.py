@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from io import TextIOBase
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ase import Atoms
 
@@ -178,7 +179,7 @@ class _Stream:
 
     def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
         if atoms is not None:
-            extxyz.write(sys.stdout, [atoms])
+            extxyz.write(cast(TextIOBase, sys.stdout), [atoms])
             self.written += 1
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import TextIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ase import Atoms
 from monty.json import MontyEncoder
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from empnn.crystals import from_structure
+from empnn.crystals import numbers_of
 from empnn.data import ase_files
 from empnn.data.records import Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
@@ -44,7 +45,7 @@ def atoms_from_dict(entry: Any) -> Atoms:
     if not described.get("sites"):
         raise CrystalError("it has no atoms; remove it or add the atoms")
     structure = Structure.from_dict(described)
-    from_structure(structure)
+    numbers_of(structure)
     deuterium = [index for index, site in enumerate(structure) if site.specie.symbol == "D"]
     if deuterium:
         structure.replace_species({"D": "H"})
@@ -63,7 +64,7 @@ def dict_from_atoms(atoms: Atoms) -> dict[str, Any]:
     return described
 
 
-def write(handle: IO[str], structures: Sequence[Atoms]) -> None:
+def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """One dictionary, or a list where there are several."""
     described = [dict_from_atoms(atoms) for atoms in structures]
     json.dump(described[0] if len(described) == 1 else described, handle)

@@ -10,6 +10,7 @@ import numpy as np
 
 from empnn.crystals import Crystals
 from empnn.data.cache import CrystalSet, load_file
+from empnn.data.folders import data_folder
 from empnn.errors import ConfigError
 
 NAMES = ("carbon_24", "perov_5", "mp_20")
@@ -25,16 +26,20 @@ def split_file(folder: str | Path, split: str) -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    folder = Path(folder)
-    for ending in _ENDINGS:
-        candidate = folder / f"{split}{ending}"
-        if candidate.is_file():
-            return candidate
-    raise ConfigError(f"{folder}: no {split}.csv, {split}.csv.gz, {split}.parquet or {split}.extxyz in it")
+    found = _split_files(Path(folder), split)
+    if not found:
+        raise ConfigError(f"{folder}: no {split}.csv, {split}.csv.gz, {split}.parquet or {split}.extxyz in it")
+    return found[0]
+
+
+def _split_files(folder: Path, split: str) -> list[Path]:
+    return [path for path in (folder / f"{split}{ending}" for ending in _ENDINGS) if path.is_file()]
 
 
 def locate(path: str | None, name: str | None) -> Path:
-    """The folder or file that `data.path` and `data.name` (or `EMPNN_DATA`) point to.
+    """The folder or file that `data.path` and `data.name` point to.
+
+    A name is looked for under `path`, else under `EMPNN_DATA`, else where `empnn data fetch` puts it.
 
     Raises:
         ConfigError: If it cannot be found; the message says what to set.
@@ -46,14 +51,19 @@ def locate(path: str | None, name: str | None) -> Path:
         if not found.exists():
             raise ConfigError(f"data.path={path} does not exist")
         return found
-    root = path or os.environ.get("EMPNN_DATA")
-    if root is None:
-        raise ConfigError(f"data.name={name} needs data.path or the variable EMPNN_DATA: the folder that holds {name}")
-    folder = Path(root)
-    if folder.name != name or not folder.is_dir():
-        folder = folder / name
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}")
+    root = Path(path) if path else data_folder()
+    folder = root if root.name == name and root.is_dir() else root / name
+    if path or os.environ.get("EMPNN_DATA"):
+        if not folder.is_dir():
+            advice = f"; `empnn data fetch {name} --out {root}` puts it there" if name in NAMES else ""
+            raise ConfigError(
+                f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}{advice}"
+            )
+    elif not all(_split_files(folder, split) for split in SPLITS):
+        raise ConfigError(
+            f"data.name={name}: not in {folder} or incomplete; run `empnn data fetch {name}`, "
+            f"or let data.path or the variable EMPNN_DATA name the folder that holds {name}"
+        )
     return folder
 
 

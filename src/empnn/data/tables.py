@@ -10,8 +10,9 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from io import TextIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -56,7 +57,7 @@ def feather_entries(path: Path) -> Entries:
         yield from _entries(rows, file.schema.names, _value_of_arrow)
 
 
-def write_csv(handle: IO[str], structures: Sequence[Atoms]) -> None:
+def write_csv(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """Rows of CIF text with their info; what is neither text nor number as JSON."""
     rows, columns = rows_from_atoms(structures)
     table = csv.DictWriter(handle, fieldnames=columns)
@@ -92,7 +93,7 @@ def join_feather(parts: Sequence[Path], target: Path) -> None:
             writer.write_table(_with_schema(table, schema), max_chunksize=_BATCH_ROWS)
 
 
-def join_csv(parts: Sequence[IO[str]], target: IO[str]) -> None:
+def join_csv(parts: Sequence[TextIOBase], target: TextIOBase) -> None:
     """CSV files one after another; a column that one of them lacks is empty there."""
     csv.field_size_limit(2**31 - 1)
     readers = [csv.DictReader(part) for part in parts]

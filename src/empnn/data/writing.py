@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import TextIOBase
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import ase.io
 from ase import Atoms
@@ -188,13 +189,13 @@ def _format(target: Path) -> Format:
     return Format(write, single=form.single)
 
 
-def _open(path: Path, mode: str) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, f"{mode}t", compresslevel=6, encoding="utf-8", newline="")  # type: ignore[return-value]
-    return path.open(mode, encoding="utf-8", newline="")
+def _open(path: Path, mode: str) -> TextIOBase:
+    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    opened: TextIOBase = opener(path, f"{mode}t", encoding="utf-8", newline="")
+    return opened
 
 
-def _as_text(write: Callable[[IO[str], Sequence[Atoms]], None]) -> Callable[[Path, Sequence[Atoms]], None]:
+def _as_text(write: Callable[[TextIOBase, Sequence[Atoms]], None]) -> Callable[[Path, Sequence[Atoms]], None]:
     def write_file(path: Path, structures: Sequence[Atoms]) -> None:
         with _open(path, "w") as handle:
             write(handle, structures)

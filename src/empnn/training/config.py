@@ -27,7 +27,7 @@ class DataConfig:
     path: str | None = None
     """A file, a folder that holds train.csv(.gz), or the root that holds the folder `name`."""
     name: str | None = None
-    """carbon_24, perov_5 or mp_20, looked for under `path` or the variable EMPNN_DATA."""
+    """carbon_24, perov_5 or mp_20: under `path`, the variable EMPNN_DATA, or where `empnn data fetch` puts it."""
     select_on: str = "dev"
     """What selects the best weights: `dev`, carved from train, or the split `val`."""
     dev_fraction: float = 0.05
