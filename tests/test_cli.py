@@ -233,25 +233,25 @@ def fails_with(error):
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
             1,
-            "empnn: out.traj: cannot be written (No space left on device)",
+            "empnn: out.xsf: cannot be written (No space left on device)",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied"),
             1,
-            "empnn: out.traj: cannot be written (Permission denied)",
+            "empnn: out.xsf: cannot be written (Permission denied)",
         ),
         (KeyboardInterrupt(), 130, "empnn: interrupted"),
         (MemoryError(), 1, "empnn: out of memory; use a smaller --batch-atoms or train.batch_size"),
     ],
 )
 def test_failure_while_writing(relax, here, monkeypatch, error, status, line):
-    (here / "out.traj").write_text("old")
+    (here / "out.xsf").write_text("old")
     ase.io.write("in.extxyz", salt())
     monkeypatch.setattr(ase.io, "write", fails_with(error))
-    result = relax("in.extxyz", "-o", "out.traj")
+    result = relax("in.extxyz", "-o", "out.xsf")
     assert (result.exit_code, lines(result), result.stdout) == (status, [line], "")
-    assert (here / "out.traj").read_text() == "old"
-    assert files(here) == ["in.extxyz", "out.traj"]
+    assert (here / "out.xsf").read_text() == "old"
+    assert files(here) == ["in.extxyz", "out.xsf"]
 
 
 def test_interrupted_while_relaxing(relax, here, monkeypatch):

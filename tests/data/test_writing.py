@@ -115,7 +115,7 @@ def test_structures_that_the_format_cannot_hold(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("name", ["a.extxyz", "a.cif", "a.traj", "a.vasp"])
+@pytest.mark.parametrize("name", ["a.extxyz", "a.cif", "a.xsf", "a.vasp"])
 def test_full_disk(tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("old")
 

@@ -15,6 +15,7 @@ from ase.db.core import check
 
 from empnn.data.records import STANDARD_ARRAYS, Entries, Entry, mark_deuterium, read_text
 
+_ARRAYS = "empnn_arrays"
 _POSCAR_SYMBOLS = 5
 """The line of a POSCAR that names the elements."""
 
@@ -22,7 +23,7 @@ _POSCAR_SYMBOLS = 5
 def entries(path: Path) -> Entries:
     """Whatever ASE makes of a file."""
     for atoms in ase.io.iread(path, do_not_split_by_at_sign=True):
-        yield Entry(_itself, atoms)
+        yield Entry(_with_arrays, atoms)
 
 
 def poscar_entries(path: Path) -> Entries:
@@ -37,6 +38,17 @@ def database_entries(path: Path) -> Entries:
             yield Entry(_atoms_from_row, row)
 
 
+def write_trajectory(path: Path, structures: Sequence[Atoms]) -> None:
+    """An ASE trajectory; arrays that it has no place for go to info."""
+    with ase.io.Trajectory(path, "w") as trajectory:
+        for given in structures:
+            atoms = given.copy()
+            aside = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
+            if aside:
+                atoms.info[_ARRAYS] = aside
+            trajectory.write(atoms)
+
+
 def write_database(path: Path, structures: Sequence[Atoms]) -> None:
     """An ASE database; info goes to key-value pairs where it can, so that it can be selected by, else to data."""
     with ase.db.connect(path, append=False, serial=True) as database:
@@ -47,7 +59,10 @@ def write_database(path: Path, structures: Sequence[Atoms]) -> None:
             database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
 
 
-def _itself(atoms: Atoms) -> Atoms:
+def _with_arrays(atoms: Atoms) -> Atoms:
+    """The arrays that were put aside in info."""
+    for name, array in atoms.info.pop(_ARRAYS, {}).items():
+        atoms.set_array(name, np.asarray(array))
     return atoms
 
 

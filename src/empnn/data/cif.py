@@ -21,14 +21,12 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from ase.io.jsonio import decode, encode
 
-from empnn.data.records import Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
+from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
-OXIDATION_STATES = "oxi_states"
-"""The array that holds oxidation states, as pymatgen names it."""
 
 _CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),

@@ -21,7 +21,7 @@ def entries(path: Path) -> Entries:
         yield from entries_of_stream(handle)
 
 
-def entries_of_stream(handle: IO[bytes]) -> Entries:
+def entries_of_stream(handle: IO[bytes] | io.BufferedReader) -> Entries:
     """The frames of an open binary stream."""
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape")
     try:

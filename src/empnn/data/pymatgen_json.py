@@ -8,6 +8,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from monty.json import MontyEncoder
 from pymatgen.core import Structure
@@ -15,7 +16,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from empnn.crystals import numbers_of
 from empnn.data import ase_files
-from empnn.data.records import Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
+from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 
@@ -50,6 +51,9 @@ def atoms_from_dict(entry: Any) -> Atoms:
     if deuterium:
         structure.replace_species({"D": "H"})
     atoms: Atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+    if OXIDATION_STATES in atoms.arrays:
+        states = [0 if state is None else state for state in atoms.arrays[OXIDATION_STATES]]
+        atoms.arrays[OXIDATION_STATES] = np.array(states)
     if described is not entry:
         atoms.info.update({key: value for key, value in entry.items() if key != "structure"})
     return mark_deuterium(atoms, deuterium)

@@ -27,6 +27,8 @@ from empnn.errors import CrystalError
 
 ID_KEYS = ("material_id", "id", "name")
 STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
+OXIDATION_STATES = "oxi_states"
+"""The array that holds oxidation states, as pymatgen names it."""
 DEUTERIUM_MASS = 2.014
 
 PARSE_ERRORS = (
@@ -92,7 +94,7 @@ class Entry(NamedTuple):
         """The structure parsed; whatever the parser raises becomes the record's error."""
         try:
             atoms = self.parse(self.content)
-            return Record(file=file, index=index, id=self.id or identifier(atoms.info), atoms=atoms)
+            return Record(file=file, index=index, id=identifier(atoms.info) or self.id, atoms=atoms)
         except CrystalError as error:
             return Record(file=file, index=index, id=self.id, error=str(error))
         except PARSE_ERRORS as error:

@@ -59,7 +59,7 @@ def feather_entries(path: Path) -> Entries:
 
 def write_csv(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """Rows of CIF text with their info; what is neither text nor number as JSON."""
-    rows, columns = rows_from_atoms(structures)
+    rows, columns = _rows(structures, _text)
     table = csv.DictWriter(handle, fieldnames=columns)
     table.writeheader()
     table.writerows(rows)
@@ -104,11 +104,11 @@ def join_csv(parts: Sequence[TextIOBase], target: TextIOBase) -> None:
         table.writerows(reader)
 
 
-def rows_from_atoms(structures: Sequence[Atoms]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of identifier, CIF text and info, and the names of all their columns."""
+def _rows(structures: Sequence[Atoms], cell: Callable[[Any], Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of identifier, CIF text and info, each value made a cell, and the names of all their columns."""
     rows = []
     for index, atoms in enumerate(structures):
-        info = {key: _plain(value) for key, value in atoms.info.items() if key not in _CRYSTAL_COLUMNS}
+        info = {k: v if k in ID_KEYS else cell(v) for k, v in atoms.info.items() if k not in _CRYSTAL_COLUMNS}
         name = identifier(atoms.info) or f"structure_{index}"
         rows.append({"material_id": name, "cif": cif.text_from_atoms(atoms, name, with_info=False), **info})
     return rows, list(dict.fromkeys(key for row in rows for key in row))
@@ -164,8 +164,16 @@ def _plain(value: Any) -> str | int | float | bool:
         return str(value)
 
 
+def _text(value: Any) -> str:
+    """A value for a cell of text that is read as what it was: as in JSON, and text as it is where it can be."""
+    if isinstance(value, str):
+        return value if _value_of_text(value) == value else json.dumps(value)
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
 def _arrow_table(structures: Sequence[Atoms]) -> pyarrow.Table:
-    rows, columns = rows_from_atoms(structures)
+    rows, columns = _rows(structures, _plain)
     return pyarrow.table({name: _column([row.get(name) for row in rows]) for name in columns})
 
 

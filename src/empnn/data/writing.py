@@ -230,5 +230,6 @@ FORMATS: dict[str, Format] = {
     ".feather": Format(tables.write_feather, tables.join_feather),
     ".arrow": Format(tables.write_feather, tables.join_feather),
     ".db": Format(ase_files.write_database),
+    ".traj": Format(ase_files.write_trajectory),
 }
 """What is written here; every other ending is left to ASE."""

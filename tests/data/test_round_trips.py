@@ -1,0 +1,97 @@
+"""Every format into every other: what comes back is the same crystal, with what belongs to it where there is room."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.constraints import FixAtoms
+from relaxing import salt, triclinic
+
+from empnn import symmetry
+from empnn.crystals import from_atoms
+from empnn.data.processing import Conversion, process
+from empnn.data.reading import read
+from empnn.data.records import is_deuterium, mark_deuterium
+from empnn.data.writing import FORMATS, writer
+
+RICH = [".extxyz", ".cif", ".csv", ".parquet", ".feather", ".json", ".traj", ".db"]
+"""Formats of any number of structures, with info and arrays."""
+BARE = [".vasp", ".poscar"]
+"""Formats of one structure and no more than that."""
+
+
+@pytest.fixture
+def crystals(generator):
+    """A plain one, a skewed left-handed one in a general orientation, and one that carries all there is to lose."""
+    skew = symmetry.random_unimodular(1, generator, factors=6, largest=3)
+    moved = symmetry.rotate(
+        symmetry.change_basis(from_atoms(triclinic()), skew), symmetry.random_orthogonal(1, generator)
+    )
+    cell = moved.cell[0].numpy()
+    cell = cell if np.linalg.det(cell) < 0 else cell * [1, 1, -1]
+    skewed = Atoms(moved.numbers.numpy(), scaled_positions=moved.frac.numpy(), cell=cell, pbc=True)
+    full = salt("mp-3 of 3")
+    full.info.update(energy_per_atom=-3.25, count=7, checked=True, note='it\'s "quoted", 100 %', path=[1.5, 2.5])
+    full.info["nested"] = {"a": [1, 2], "b": "text"}
+    full.set_tags([3, 4])
+    full.set_initial_magnetic_moments([1.5, -0.5])
+    full.set_array("oxi_states", np.array([1, -1]))
+    full.set_array("vector", np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]]))
+    full.set_constraint(FixAtoms([1]))
+    full = full + Atoms("H", positions=[full.cell.sum(0) * 0.3])
+    return [triclinic("mp-1"), skewed, mark_deuterium(full, [2])]
+
+
+def same_crystal(found, given):
+    assert found.numbers.tolist() == given.numbers.tolist()
+    assert np.abs(found.cell.array - given.cell.array).max() < 1e-6
+    assert np.abs(found.positions - given.positions).max() < 1e-6
+    assert found.pbc.all()
+
+
+def same_belongings(found, given):
+    for key, value in given.info.items():
+        back = found.info[key]
+        assert np.array_equal(back, value) if isinstance(value, list) else back == value, (key, back)
+    for name in given.arrays:
+        assert found.arrays[name] == pytest.approx(given.arrays[name], abs=1e-6), name
+    assert is_deuterium(found).tolist() == is_deuterium(given).tolist()
+    assert [c.index.tolist() for c in found.constraints] == [c.index.tolist() for c in given.constraints]
+
+
+def convert(given, returned):
+    return process([given], returned, Conversion(), on_outcome=lambda outcome: None)
+
+
+@pytest.mark.parametrize("first", RICH)
+@pytest.mark.parametrize("second", RICH)
+def test_rich_formats(tmp_path, crystals, first, second):
+    writer(tmp_path / f"a{first}")(crystals)
+    assert convert(tmp_path / f"a{first}", tmp_path / f"b{second}").written == 3
+    found = list(read(tmp_path / f"b{second}"))
+    assert [record.error for record in found] == [None] * 3
+    assert (found[0].id, found[2].id) == ("mp-1", "mp-3 of 3")
+    for record, given in zip(found, crystals, strict=True):
+        same_crystal(record.atoms, given)
+        same_belongings(record.atoms, given)
+
+
+@pytest.mark.parametrize("first", RICH + BARE)
+@pytest.mark.parametrize("second", RICH + BARE)
+def test_crystals_alone(tmp_path, crystals, first, second):
+    if first in RICH and second in RICH:
+        pytest.skip("compared in full above")
+    for given in crystals[:2]:
+        writer(tmp_path / f"a{first}")([given])
+        convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
+        (record,) = read(tmp_path / f"b{second}")
+        same_crystal(record.atoms, given)
+
+
+@pytest.mark.parametrize("ending", sorted(set(FORMATS) - set(RICH)))
+def test_variants_of_formats(tmp_path, crystals, ending):
+    writer(tmp_path / f"a{ending}")(crystals)
+    convert(tmp_path / f"a{ending}", tmp_path / f"b{ending}")
+    for record, given in zip(read(tmp_path / f"b{ending}"), crystals, strict=True):
+        assert record.error is None
+        same_crystal(record.atoms, given)
+        same_belongings(record.atoms, given)
