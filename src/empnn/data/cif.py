@@ -44,6 +44,7 @@ _PLAIN_SITE_TAGS = frozenset(
     f"_atom_site_{tag}"
     for tag in (*_SITE_TAGS, "symmetry_multiplicity", "Wyckoff_symbol", "U_iso_or_equiv", "B_iso_or_equiv", "adp_type")
 )
+_READ_SITE_TAGS = {f"_atom_site_{tag}" for tag in ("type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")}
 _NUMBERS = {symbol: number for symbol, number in atomic_numbers.items() if number > 0}
 _ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000000"})
 
@@ -227,13 +228,12 @@ class PlainCrystals:
         if block.find_value(_ASE):
             return False
         loop = block.find_loop("_atom_site_fract_x").get_loop()
-        operators = [operator for tag in _OPERATOR_TAGS for operator in block.find_values(tag)]
-        if loop is None or len(operators) != 1 or not _is_identity(operators[0]):
+        if loop is None or not _only_identity(block):
             return False
         tags, values = loop.tags, loop.values
         if not _PLAIN_SITE_TAGS.issuperset(tags):
             return False
-        columns = dict(zip(tags, (values[start :: len(tags)] for start in range(len(tags))), strict=True))
+        columns = {tag: values[start :: len(tags)] for start, tag in enumerate(tags) if tag in _READ_SITE_TAGS}
         try:
             numbers = [_NUMBERS[symbol] for symbol in columns["_atom_site_type_symbol"]]
             frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
@@ -267,6 +267,13 @@ def closes_a_cell(parameters: Sequence[float]) -> bool:
         return False
     cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(angle)) for angle in parameters[3:])
     return 1 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2 * cos_alpha * cos_beta * cos_gamma > 0
+
+
+def _only_identity(block: gemmi.cif.Block) -> bool:
+    """Whether one symmetry operation is listed, and it is x, y, z. (Columns are slow to iterate over.)"""
+    columns = [block.find_values(tag) for tag in _OPERATOR_TAGS]
+    lengths = [len(column) for column in columns]
+    return sum(lengths) == 1 and _is_identity(columns[lengths.index(1)][0])
 
 
 def _is_identity(operator: str) -> bool:
