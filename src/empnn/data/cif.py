@@ -270,7 +270,7 @@ def closes_a_cell(parameters: Sequence[float]) -> bool:
 
 
 def _only_identity(block: gemmi.cif.Block) -> bool:
-    """Whether one symmetry operation is listed, and it is x, y, z. (Columns are slow to iterate over.)"""
+    """Whether one symmetry operation is listed, and it is x, y, z; columns are slow to iterate over."""
     columns = [block.find_values(tag) for tag in _OPERATOR_TAGS]
     lengths = [len(column) for column in columns]
     return sum(lengths) == 1 and _is_identity(columns[lengths.index(1)][0])
