@@ -21,10 +21,13 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from ase.io.jsonio import decode, encode
 
+from empnn.crystals import MAX_FRAC
 from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
+MAX_OCCUPANCY = 1.05
+"""Above 1 by more than a refinement leaves it."""
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
@@ -33,13 +36,15 @@ _CELL_TAGS = (
     *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
 )
 _SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_NO_NAME = ("", "?", ".")
+_NOT_GIVEN = (".", "?")
+_NO_NAME = ("", *_NOT_GIVEN)
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
 _ASE = "_empnn_ase"
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
 _OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+_GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 _PLAIN_SITE_TAGS = frozenset(
     f"_atom_site_{tag}"
     for tag in (*_SITE_TAGS, "symmetry_multiplicity", "Wyckoff_symbol", "U_iso_or_equiv", "B_iso_or_equiv", "adp_type")
@@ -100,18 +105,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
             the symmetry is not known.
     """
     cell = _cell(block)
-    small = gemmi.make_small_structure_from_block(block)
-    if not small.sites:
-        raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
+    small = _small_structure(block)
     for site in small.sites:
-        if not site.occ >= FULL_OCCUPANCY:
-            raise CrystalError(
-                f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
-            )
-        if site.element.atomic_number == 0:
-            raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
-        if not all(map(math.isfinite, site.fract.tolist())):
-            raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
+        _check_site(site)
     operations = _operations(small)
     written = [np.array([site.fract.tolist()]) for site in small.sites]
     orbits = [_orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
@@ -143,7 +139,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     for tag, value in zip(_CELL_TAGS, parameters, strict=True):
         block.set_pair(tag, f"{value:.15g}")
     block.set_pair("_symmetry_space_group_name_H-M", "'P 1'")
-    block.set_pair("_symmetry_Int_Tables_number", "1")
+    block.set_pair(_GROUP_NUMBERS[0], "1")
     if with_info:
         for key in _OWN_INFO:
             if key in atoms.info:
@@ -231,7 +227,9 @@ class PlainCrystals:
         if loop is None or len(operators) != 1 or not _is_identity(operators[0]):
             return False
         tags, values = loop.tags, loop.values
-        if not _PLAIN_SITE_TAGS.issuperset(tags):
+        if not values or not _PLAIN_SITE_TAGS.issuperset(tags):
+            return False
+        if any((block.find_value(tag) or "1") != "1" for tag in _GROUP_NUMBERS):
             return False
         columns = dict(zip(tags, (values[start :: len(tags)] for start in range(len(tags))), strict=True))
         try:
@@ -242,7 +240,7 @@ class PlainCrystals:
         parameters = [gemmi.cif.as_number(block.find_value(tag) or "?") for tag in _CELL_TAGS]
         sound = (
             _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
-            and math.isfinite(sum(map(sum, frac)))
+            and sum(sum(map(abs, along)) for along in frac) <= MAX_FRAC
             and min(parameters) > 0
             and closes_a_cell(parameters)
         )
@@ -330,6 +328,39 @@ def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
         ):
             kept["cell"] = vectors
     return kept
+
+
+def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
+    """The sites of a block, in each of which all three coordinates are written: gemmi takes a missing one for 0."""
+    written = block.find("_atom_site_", [f"fract_{axis}" for axis in "xyz"])
+    if len(written) == 0:
+        raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
+    try:
+        small = gemmi.make_small_structure_from_block(block)
+    except (ValueError, RuntimeError) as error:
+        raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
+    if len(small.sites) != len(written):
+        raise CrystalError("the CIF block lists some atoms without fractional coordinates; add _atom_site_fract_*")
+    for site, share in zip(small.sites, block.find_values("_atom_site_occupancy"), strict=False):
+        # What it cannot read, gemmi takes for 1, which is right for . and ? only.
+        if share not in _NOT_GIVEN and not math.isfinite(gemmi.cif.as_number(share)):
+            raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
+    return small
+
+
+def _check_site(site: gemmi.SmallStructure.Site) -> None:
+    if not site.occ >= FULL_OCCUPANCY:
+        raise CrystalError(
+            f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
+        )
+    if site.occ > MAX_OCCUPANCY:
+        raise CrystalError(f"site {site.label} has occupancy {site.occ:g}, over 1; correct it")
+    if site.element.atomic_number == 0:
+        raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
+    if not all(map(math.isfinite, site.fract.tolist())):
+        raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
+    if max(map(abs, site.fract.tolist())) > MAX_FRAC:
+        raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
 
 
 def _orbit(site: np.ndarray, operations: list[gemmi.Op], cell: np.ndarray) -> np.ndarray:

@@ -93,7 +93,9 @@ class Entry(NamedTuple):
     def record(self, file: str, index: int) -> Record:
         """The structure parsed; whatever the parser raises becomes the record's error."""
         try:
-            atoms = self.parse(self.content)
+            # Infinite numbers on the way are no cause for a warning: a crystal that holds one is refused.
+            with np.errstate(all="ignore"):
+                atoms = self.parse(self.content)
             return Record(file=file, index=index, id=identifier(atoms.info) or self.id, atoms=atoms)
         except CrystalError as error:
             return Record(file=file, index=index, id=self.id, error=str(error))
