@@ -303,6 +303,8 @@ MERGED = "images of one site within 0.3 angstrom are one atom, which the others 
 EXPLANATIONS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
     "stop_ ends a loop, as in STAR": (("cif",), lambda text: re.sub(r"(?m)^\s*stop_\s*$", "", text)),
     "an occupancy that is not given (. or ?) is 1": (("cif",), lambda text: re.sub(r"(?m)[ \t][.?][ \t]*$", " 1", text)),
+    "tags of a loop on one line": (("cif",), lambda text: re.sub(r"(?m)^([ \t]*_\S+)[ \t]+(?=_)", "\\1\n", text)),
+    "an element with a label behind _": (("cif",), lambda text: re.sub(r"(?m)^([ \t]*[A-Z][a-z]?)_\w+", r"\1", text)),
     "tags and elements in other letters": (("cif",), lambda text: _usual_letters(text)),
     "D is hydrogen": (("extxyz", "poscar"), lambda text: re.sub(r"(?m)^( *)D\b", r"\1H", text)),
 }

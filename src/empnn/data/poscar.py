@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from empnn.errors import CrystalError
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""
+_MODES = ("direct", "cartesian", "selective")
 
 
 def entries(path: Path) -> Entries:
@@ -25,6 +27,7 @@ def entries(path: Path) -> Entries:
 def _atoms_from_text(text: str) -> Atoms:
     """ASE's reading of it, with deuterium as hydrogen of its mass."""
     lines = text.split("\n")
+    _check_lattice(lines)
     symbols, counts = _header(lines)
     _check_rows(lines, _SYMBOLS + (1 if symbols is None else 2), sum(counts))
     _keep_handedness(lines)
@@ -58,6 +61,14 @@ def _header(lines: Sequence[str]) -> tuple[list[str] | None, list[int]]:
     return symbols, list(map(int, counts))
 
 
+def _check_lattice(lines: Sequence[str]) -> None:
+    for line in lines[2:_SYMBOLS]:
+        words = line.split()
+        numbers = list(itertools.takewhile(_is_number, words))
+        if len(numbers) != 3:
+            raise CrystalError(f"a lattice vector has {len(numbers)} components ({line.strip()[:60]!r}); correct it")
+
+
 def _words(lines: Sequence[str], at: int) -> list[str]:
     """The words of a line before a comment."""
     return lines[at].partition("!")[0].split() if at < len(lines) else []
@@ -75,9 +86,16 @@ def _check_rows(lines: Sequence[str], at: int, count: int) -> None:
     complete = sum(len(row) == 3 and all(map(_is_number, row)) for row in rows)
     if complete < count:
         raise CrystalError(f"it announces {count} atoms and has coordinates of {complete}; complete or remove it")
-    more = lines[at + 1 + count].split() if at + 1 + count < len(lines) else []
+    _check_rest(lines[at + 1 + count :], count)
+
+
+def _check_rest(lines: Sequence[str], count: int) -> None:
+    """Refuse more coordinates and more structures; velocities and what molecular dynamics leaves are fine."""
+    more = lines[0].split() if lines else []
     if len(more) >= 3 and all(map(_is_number, more[:3])):
         raise CrystalError(f"it announces {count} atoms and has coordinates of more; correct the numbers of atoms")
+    if any(line.strip().lower().startswith(_MODES) for line in lines[1:]):
+        raise CrystalError("it holds more than one structure, and this format holds one; split the file")
 
 
 def _keep_handedness(lines: list[str]) -> None:
