@@ -109,7 +109,8 @@ def run(options: argparse.Namespace, texts: dict[str, list[str]]) -> list[tuple[
                 reason = "slow" if worker.process.is_alive() else f"died ({worker.process.exitcode})"
                 worker.process.kill()
                 number = worker.at.value
-                results.append((number, fuzzing.case(texts, options.seed, number).kind, f"FAILURE: {reason}", "", LIMIT))
+                kind = fuzzing.case(texts, options.seed, number).kind
+                results.append((number, kind, f"FAILURE: {reason}", "", LIMIT))
                 workers.remove(worker)
                 workers.append(Worker(context, options, number + options.processes, texts))
     return sorted(results)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ def judge(case: Case, folder: Path, on_phase: Callable[[bool], None] = lambda ou
         records = list(read(path))
         accepted = [record.atoms for record in records if _accepted(record)]
         trouble = next(filter(None, (_wordless(record.error) for record in records)), "") or _fast_path(case.kind, path)
-    except Exception as error:  # noqa: BLE001 - whatever escapes is what is being looked for
+    except Exception as error:
+        # Whatever escapes is what is being looked for.
         return Verdict("FAILURE: escaped", f"{type(error).__name__}: {error}")
     finally:
         on_phase(False)
@@ -203,13 +204,16 @@ def _decoded(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_by(parser: Callable[[str], list[Reading]], text: str, pieces: Callable[[str], list[str]]) -> Iterator[Reading]:
+Parser = Callable[[str], list[Reading]]
+
+
+def _read_by(parser: Parser, text: str, pieces: Callable[[str], list[str]]) -> Iterator[Reading]:
     """What a parser makes of the text and, for it stops at the first mistake, of each of its pieces."""
     for part in [text, *pieces(text)]:
         with _quiet():
             try:
                 yield from parser(part)
-            except Exception:  # noqa: BLE001, S112 - the other parsers raise whatever they like
+            except Exception:  # noqa: S112 - the other parsers raise whatever they like
                 continue
 
 
@@ -300,16 +304,13 @@ _ATOM_ROW = re.compile(r"(?m)^[ \t]*[A-Za-z]\S*[ \t].*\d.*$")
 
 MERGED = "images of one site within 0.3 angstrom are one atom, which the others keep apart or refuse"
 
-EXPLANATIONS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
-    "stop_ ends a loop, as in STAR": (("cif",), lambda text: re.sub(r"(?m)^\s*stop_\s*$", "", text)),
-    "an occupancy that is not given (. or ?) is 1": (("cif",), lambda text: re.sub(r"(?m)[ \t][.?][ \t]*$", " 1", text)),
-    "tags of a loop on one line": (("cif",), lambda text: re.sub(r"(?m)^([ \t]*_\S+)[ \t]+(?=_)", "\\1\n", text)),
-    "an element with a label behind _": (("cif",), lambda text: re.sub(r"(?m)^([ \t]*[A-Z][a-z]?)_\w+", r"\1", text)),
-    "tags and elements in other letters": (("cif",), lambda text: _usual_letters(text)),
-    "D is hydrogen": (("extxyz", "poscar"), lambda text: re.sub(r"(?m)^( *)D\b", r"\1H", text)),
+_TAGS = {
+    tag.lower(): tag
+    for tag in (
+        *("data_", "loop_", *cif._CELL_TAGS, *cif._OPERATOR_TAGS, *cif._GROUP_NUMBERS, *cif._PLAIN_SITE_TAGS),
+        *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
+    )
 }
-"""Harmless departures from the rules that both other parsers stumble on: where the text rewritten so that they do not is
-read by them as we read it as it is, the case is explained."""
 
 
 def _usual_letters(text: str) -> str:
@@ -318,10 +319,17 @@ def _usual_letters(text: str) -> str:
     return _ATOM_ROW.sub(lambda row: re.sub(r"[A-Za-z]+", lambda word: word[0].capitalize(), row[0]), text)
 
 
-_TAGS = {
-    tag.lower(): tag
-    for tag in (
-        *("data_", "loop_", *cif._CELL_TAGS, *cif._OPERATOR_TAGS, *cif._GROUP_NUMBERS, *cif._PLAIN_SITE_TAGS),
-        *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
-    )
+def _replacing(pattern: str, new: str) -> Callable[[str], str]:
+    return partial(re.sub, pattern, new)
+
+
+EXPLANATIONS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
+    "stop_ ends a loop, as in STAR": (("cif",), _replacing(r"(?m)^\s*stop_\s*$", "")),
+    "an occupancy that is not given (. or ?) is 1": (("cif",), _replacing(r"(?m)[ \t][.?][ \t]*$", " 1")),
+    "tags of a loop on one line": (("cif",), _replacing(r"(?m)^([ \t]*_\S+)[ \t]+(?=_)", "\\1\n")),
+    "an element with a label behind _": (("cif",), _replacing(r"(?m)^([ \t]*[A-Z][a-z]?)_\w+", r"\1")),
+    "tags and elements in other letters": (("cif",), _usual_letters),
+    "D is hydrogen": (("extxyz", "poscar"), _replacing(r"(?m)^( *)D\b", r"\1H")),
 }
+"""Harmless departures from the rules that both other parsers stumble on: where they read the text,
+rewritten so that they do not, as we read it as it is, the case is explained."""

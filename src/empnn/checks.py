@@ -46,7 +46,7 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
         elements: Atomic numbers the model was trained on; empty if unknown.
         strain_limit: Largest principal Hencky strain that the model was trained to remove.
     """
-    per_atom = volume(after) / before.sizes
+    volumes = {"given": volume(before.cell) / before.sizes, "relaxed": volume(after) / before.sizes}
     stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after))
     strain = stretches.log().abs().amax(-1)
     reasons: list[list[str]] = []
@@ -55,8 +55,9 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
         unseen = set(before.numbers[start:stop].tolist()) - elements if elements else set()
         if unseen:
             found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
-        if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
-            found.append(f"relaxed volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
+        for name, per_atom in volumes.items():
+            if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
+                found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
         if strain[index] > strain_limit:
             found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
         reasons.append(found)
