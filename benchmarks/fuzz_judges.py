@@ -22,7 +22,8 @@ from scipy.optimize import linear_sum_assignment
 
 from empnn.checks import refusals
 from empnn.crystals import from_atoms
-from empnn.data import cif
+from empnn.data import cif, plain_cif
+from empnn.data.plain_cif import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
 from empnn.errors import CrystalError
@@ -110,7 +111,7 @@ def _fast_path(kind: str, path: Path) -> str:
     if kind != "cif":
         return ""
     for entry in entries(path):
-        plain = cif.PlainCrystals()
+        plain = PlainCrystals()
         if not plain.add(entry.cif):
             continue
         record = entry.record("", 0)
@@ -307,7 +308,7 @@ MERGED = "images of one site within 0.3 angstrom are one atom, which the others 
 _TAGS = {
     tag.lower(): tag
     for tag in (
-        *("data_", "loop_", *cif._CELL_TAGS, *cif._OPERATOR_TAGS, *cif._GROUP_NUMBERS, *cif._PLAIN_SITE_TAGS),
+        *("data_", "loop_", *cif.CELL_TAGS, *cif.OPERATOR_TAGS, *cif.GROUP_NUMBERS, *plain_cif.PLAIN_SITE_TAGS),
         *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
     )
 }

@@ -32,7 +32,7 @@ def notes(crystal: Atoms | Structure) -> list[str]:
 
 def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     results = getattr(atoms.calc, "results", {})
-    held = {
+    held: dict[str, list[object]] = {
         "oxidation states": [atoms.arrays.get(OXIDATION_STATES)],
         "magnetic moments": [atoms.arrays.get("initial_magmoms"), atoms.arrays.get("magmom"), results.get("magmoms")],
         "charges": [atoms.arrays.get("initial_charges"), atoms.info.get("charge")],
@@ -42,7 +42,7 @@ def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
 
 def _of_structure(structure: Structure) -> tuple[list[str], bool]:
     species = structure.species
-    held = {
+    held: dict[str, list[object]] = {
         "oxidation states": [[getattr(kind, "oxi_state", None) for kind in species]],
         "magnetic moments": [
             structure.site_properties.get("magmom"),
