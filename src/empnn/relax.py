@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from empnn import models
 from empnn.checks import doubts, refusals
@@ -160,12 +159,18 @@ class Relaxer:
             warnings = doubts(crystals, relaxed, self.elements, self.strain_limit)
             if moves_atoms(self.network.config):
                 _add_overlaps(warnings, crystals.shifted(moved.shift.nan_to_num()).with_cell(relaxed))
+            finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
+            sound = torch.where(finite[:, None, None], moved.stretches[-1], torch.eye(3, dtype=torch.float64))
+            strains = hencky_strain(sound).numpy()
+            cells = (crystals.cell @ moved.stretches).transpose(0, 1).numpy()
+            shifts = moved.shift.numpy()
             starts = crystals.starts.tolist()
             for row, i in enumerate(part):
-                position = usable[i]
-                stretches = moved.stretches[:, row]
-                shift = moved.shift[starts[row] : starts[row + 1]]
-                results[position].fill(given[position], crystals.cell[row], stretches, shift, warnings[row])
+                result, shift = results[usable[i]], shifts[starts[row] : starts[row + 1]]
+                if finite[row]:
+                    result.fill(given[usable[i]], cells[row], strains[row], shift, warnings[row])
+                else:
+                    result.status = "refused: the network turned its cell into an unusable one; check it"
         return _collect(results)
 
 
@@ -180,17 +185,14 @@ class _Result:
     trajectory: np.ndarray | None = None
     displacements: np.ndarray | None = None
 
-    def fill(self, given: Crystal, cell: Tensor, stretches: Tensor, shift: Tensor, warnings: list[str]) -> None:
-        if not bool(torch.isfinite(stretches).all()):
-            self.status = "refused: the network turned its cell into an unusable one; check it or try another model"
-            return
-        cells = (cell @ stretches).numpy()
-        strain = hencky_strain(stretches[-1])
-        self.displacements = shift.numpy() @ cells[-1]
+    def fill(
+        self, given: Crystal, cells: np.ndarray, strain: np.ndarray, shift: np.ndarray, warnings: list[str]
+    ) -> None:
+        self.displacements = shift @ cells[-1]
         farthest = np.linalg.norm(self.displacements, axis=1).max()
-        unchanged = bool(strain.abs().max() < UNCHANGED_STRAIN) and farthest < UNCHANGED_DISPLACEMENT
-        self.structure = replace_cell(given, cells[-1], shift.numpy())
-        self.strain = strain.numpy()
+        unchanged = np.abs(strain).max() < UNCHANGED_STRAIN and farthest < UNCHANGED_DISPLACEMENT
+        self.structure = replace_cell(given, cells[-1], shift)
+        self.strain = strain
         self.trajectory = cells
         doubtful = warnings + _doubtful_periodicity(given)
         self.warnings = doubtful + notes(given)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import ase.io
 from ase import Atoms
@@ -24,9 +24,9 @@ def entries(path: Path) -> Entries:
         yield from entries_of_stream(handle)
 
 
-def entries_of_stream(handle: IO[bytes] | io.BufferedReader) -> Entries:
+def entries_of_stream(handle: io.BufferedIOBase) -> Entries:
     """The frames of an open binary stream."""
-    text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape")
+    text = io.TextIOWrapper(cast(IO[bytes], handle), encoding="utf-8-sig", errors="surrogateescape")
     try:
         for frame in _frames(map(_decoded, text)):
             yield Entry(_atoms_from_frame, frame)

@@ -25,6 +25,7 @@ PLAIN_SITE_TAGS = frozenset(
     f"_atom_site_{tag}"
     for tag in (*SITE_TAGS, "symmetry_multiplicity", "Wyckoff_symbol", "U_iso_or_equiv", "B_iso_or_equiv", "adp_type")
 )
+_READ_SITE_TAGS = {f"_atom_site_{tag}" for tag in ("type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")}
 _NUMBERS = {symbol: number for symbol, number in atomic_numbers.items() if number > 0}
 _ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000000"})
 
@@ -67,15 +68,14 @@ class PlainCrystals:
         if block.find_value(OWN_TAG):
             return False
         loop = block.find_loop("_atom_site_fract_x").get_loop()
-        operators = [operator for tag in OPERATOR_TAGS for operator in block.find_values(tag)]
-        if loop is None or len(operators) != 1 or not _is_identity(operators[0]):
+        if loop is None or not _only_identity(block):
             return False
         tags, values = loop.tags, loop.values
         if not values or not PLAIN_SITE_TAGS.issuperset(tags):
             return False
         if any((block.find_value(tag) or "1") != "1" for tag in GROUP_NUMBERS):
             return False
-        columns = dict(zip(tags, (values[start :: len(tags)] for start in range(len(tags))), strict=True))
+        columns = {tag: values[start :: len(tags)] for start, tag in enumerate(tags) if tag in _READ_SITE_TAGS}
         try:
             numbers = [_NUMBERS[symbol] for symbol in columns["_atom_site_type_symbol"]]
             frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
@@ -101,6 +101,13 @@ class PlainCrystals:
         """Cells (structures, 3, 3), fractional coordinates (atoms, 3), numbers (atoms,) and sizes (structures,)."""
         cells = cells_from_parameters(np.array(self.parameters).reshape(-1, 6))
         return cells, np.array(self.frac).T, np.array(self.numbers), np.array(self.sizes)
+
+
+def _only_identity(block: gemmi.cif.Block) -> bool:
+    """Whether one symmetry operation is listed, and it is x, y, z; columns are slow to iterate over."""
+    columns = [block.find_values(tag) for tag in OPERATOR_TAGS]
+    lengths = [len(column) for column in columns]
+    return sum(lengths) == 1 and _is_identity(columns[lengths.index(1)][0])
 
 
 def _is_identity(operator: str) -> bool:

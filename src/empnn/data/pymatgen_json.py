@@ -75,6 +75,8 @@ def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
 
 
 def _bare(atoms: Atoms) -> Atoms:
+    """The atoms without a calculator, and arrays in their info as lists, which any reader of JSON understands."""
     bare: Atoms = atoms.copy()
     bare.calc = None
+    bare.info = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in bare.info.items()}
     return bare

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
+from typing import cast
 
 from ase import Atoms
 
@@ -83,7 +85,7 @@ def entries(path: Path) -> Entries:
 
 
 def _stream() -> Entries:
-    return extxyz.entries_of_stream(sys.stdin.buffer)
+    return extxyz.entries_of_stream(cast(BufferedIOBase, sys.stdin.buffer))
 
 
 def _reader(path: Path) -> Reader:
