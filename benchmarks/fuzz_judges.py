@@ -2,6 +2,7 @@
 
 import io
 import re
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ from empnn.errors import CrystalError
 
 SAME = 1e-3
 """How far coordinates (modulo 1) and, relatively, lattices may be apart."""
+
+_PARSER_SECONDS = 10
 
 Reading = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Cell, fractional coordinates and atomic numbers."""
@@ -211,18 +214,30 @@ Parser = Callable[[str], list[Reading]]
 def _read_by(parser: Parser, text: str, pieces: Callable[[str], list[str]]) -> Iterator[Reading]:
     """What a parser makes of the text and, for it stops at the first mistake, of each of its pieces."""
     for part in [text, *pieces(text)]:
-        with _quiet():
-            try:
-                yield from parser(part)
-            except Exception:  # noqa: S112 - the other parsers raise whatever they like
-                continue
+        try:
+            with _bounded():
+                found = parser(part)
+        except Exception:  # noqa: S112 - the other parsers raise whatever they like
+            continue
+        yield from found
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+def _bounded() -> Iterator[None]:
+    """Other parsers get some seconds, and their warnings are nobody's concern here."""
+    before = signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_PARSER_SECONDS)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _give_up(signum: int, frame: object) -> None:
+    raise TimeoutError("the other parser hangs")
 
 
 def _of_pymatgen(structure: Any) -> Reading:
@@ -326,6 +341,9 @@ def _replacing(pattern: str, new: str) -> Callable[[str], str]:
 
 EXPLANATIONS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
     "stop_ ends a loop, as in STAR": (("cif",), _replacing(r"(?m)^\s*stop_\s*$", "")),
+    "global_ begins a block, as in STAR": (("cif",), _replacing(r"(?m)^\s*global_\s*$", "data_global")),
+    "text before the first data block": (("cif",), _replacing(r"(?ims)\A.*?^(?=data_)", "")),
+    "empty lines between atoms": (("extxyz",), _replacing(r"\n(?:[ \t]*\n)+", "\n")),
     "an occupancy that is not given (. or ?) is 1": (("cif",), _replacing(r"(?m)[ \t][.?][ \t]*$", " 1")),
     "tags of a loop on one line": (("cif",), _replacing(r"(?m)^([ \t]*_\S+)[ \t]+(?=_)", "\\1\n")),
     "an element with a label behind _": (("cif",), _replacing(r"(?m)^([ \t]*[A-Z][a-z]?)_\w+", r"\1")),

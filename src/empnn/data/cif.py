@@ -41,6 +41,8 @@ OWN_TAG = "_empnn_ase"
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
+TWO_SIGNS = "+-"
+"""gemmi reads a number with two signs."""
 OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
 GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
@@ -244,6 +246,12 @@ def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
     return kept
 
 
+def number(text: str) -> float:
+    """A CIF number without its uncertainty; NaN where there is none."""
+    value: float = math.nan if TWO_SIGNS in text else gemmi.cif.as_number(text)
+    return value
+
+
 def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     """The sites of a block, in each of which all three coordinates are written: gemmi takes a missing one for 0."""
     written = block.find("_atom_site_", [f"fract_{axis}" for axis in "xyz"])
@@ -255,9 +263,12 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if len(small.sites) != len(written):
         raise CrystalError("the CIF block lists some atoms without fractional coordinates; add _atom_site_fract_*")
+    for site, row in zip(small.sites, written, strict=True):
+        if any(TWO_SIGNS in coordinate for coordinate in row):
+            raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
     for site, share in zip(small.sites, block.find_values("_atom_site_occupancy"), strict=False):
         # What it cannot read, gemmi takes for 1, which is right for . and ? only.
-        if share not in _NOT_GIVEN and not math.isfinite(gemmi.cif.as_number(share)):
+        if share not in _NOT_GIVEN and not math.isfinite(number(share)):
             raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
     return small
 
@@ -313,7 +324,7 @@ def _cell(block: gemmi.cif.Block) -> np.ndarray:
     written = [block.find_value(tag) for tag in CELL_TAGS]
     if not all(written):
         raise CrystalError("the CIF block has no unit cell; add _cell_length_* and _cell_angle_*")
-    values = [gemmi.cif.as_number(text) for text in written]
+    values = [number(text) for text in written]
     for tag, text, value in zip(CELL_TAGS, written, values, strict=True):
         if not 0 < value < np.inf:
             raise CrystalError(f"{tag} is {text}; correct the cell")

@@ -17,8 +17,10 @@ from empnn.data.cif import (
     OPERATOR_TAGS,
     OWN_TAG,
     SITE_TAGS,
+    TWO_SIGNS,
     cells_from_parameters,
     closes_a_cell,
+    number,
 )
 
 PLAIN_SITE_TAGS = frozenset(
@@ -71,7 +73,7 @@ class PlainCrystals:
         if loop is None or not _only_identity(block):
             return False
         tags, values = loop.tags, loop.values
-        if not values or not PLAIN_SITE_TAGS.issuperset(tags):
+        if not values or not PLAIN_SITE_TAGS.issuperset(tags) or TWO_SIGNS in " ".join(values):
             return False
         if any((block.find_value(tag) or "1") != "1" for tag in GROUP_NUMBERS):
             return False
@@ -81,7 +83,7 @@ class PlainCrystals:
             frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
         except KeyError:
             return False
-        parameters = [gemmi.cif.as_number(block.find_value(tag) or "?") for tag in CELL_TAGS]
+        parameters = [number(block.find_value(tag) or "?") for tag in CELL_TAGS]
         sound = (
             _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
             and sum(sum(map(abs, along)) for along in frac) <= MAX_FRAC
@@ -111,4 +113,5 @@ def _only_identity(block: gemmi.cif.Block) -> bool:
 
 
 def _is_identity(operator: str) -> bool:
-    return operator.strip("'\"").replace(" ", "").lower() == "x,y,z"
+    text: str = gemmi.cif.as_string(operator)
+    return text.replace(" ", "").lower() == "x,y,z"

@@ -101,7 +101,7 @@ def _check_rest(lines: Sequence[str], count: int) -> None:
 def _keep_handedness(lines: list[str]) -> None:
     """Make a volume, where it stands for the scaling factor, that factor: ASE would invert a left-handed cell."""
     try:
-        (factor,) = (float(word) for word in lines[_SCALE].split() if _is_number(word))
+        (factor,) = map(float, itertools.takewhile(_is_number, lines[_SCALE].split()))
         volume = abs(np.linalg.det([[float(word) for word in line.split()[:3]] for line in lines[2:5]]))
     except (ValueError, np.linalg.LinAlgError):
         return
