@@ -247,7 +247,7 @@ def _of_pymatgen(structure: Any) -> Reading:
 
 
 def _cif_by_pymatgen(text: str) -> list[Reading]:
-    parser = CifParser(io.StringIO(text), occupancy_tolerance=1.0)
+    parser = CifParser(io.StringIO(text), occupancy_tolerance=cif.MAX_OCCUPANCY)
     return [_of_pymatgen(s) for s in parser.parse_structures(primitive=False, check_occu=True, on_error="ignore")]
 
 

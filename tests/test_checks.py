@@ -54,7 +54,7 @@ def test_skewed_bases_under_the_same_limit_pass():
 
 
 def test_the_shortest_translation_is_found_in_any_basis(generator):
-    """A lattice with a vector of 0.2 angstrom is refused at once, however it is written; a search would take minutes."""
+    """A lattice with a vector of 0.2 angstrom is refused at once in any basis; a search would take long."""
     thin = crystal([[0.2, 0, 0], [3, 400, 0], [1, 2, 90]], [[0, 0, 0], [0.3, 0.2, 0.5]])
     moved = symmetry.change_basis(thin, symmetry.random_unimodular(1, generator, 6, 2))
     for one in (thin, moved):

@@ -18,7 +18,7 @@ from empnn.errors import CrystalError
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import Element, Species, Structure
 
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
@@ -204,6 +204,11 @@ def numbers_of(structure: Structure) -> np.ndarray:
         if isinstance(site.specie, DummySpecies):
             raise CrystalError(f"site {index} ({site.species_string}) is a dummy species; replace it by an element")
     return np.array([site.specie.Z for site in structure], dtype=np.int64)
+
+
+def is_deuterium_species(kind: Element | Species) -> bool:
+    """Whether a species of pymatgen is deuterium, whose symbol there is H."""
+    return getattr(kind, "element", kind).name == "D"
 
 
 def to_atoms(batch: CrystalBatch) -> list[Atoms]:

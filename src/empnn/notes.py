@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from empnn.crystals import is_deuterium_species
 from empnn.data.records import OXIDATION_STATES, is_deuterium
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _of_structure(structure: Structure) -> tuple[list[str], bool]:
         "charges": [structure.site_properties.get("charge"), structure._charge],
     }
     named = [name for name, values in held.items() if any(map(_says_something, values))]
-    return named, any(kind.symbol == "D" for kind in species)
+    return named, any(map(is_deuterium_species, species))
 
 
 def _says_something(values: object) -> bool:

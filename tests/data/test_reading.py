@@ -215,6 +215,14 @@ def test_pymatgen_json(tmp_path):
         assert part in message
 
 
+def test_deuterium_in_pymatgen_json(tmp_path):
+    content = structure_dict()
+    content["sites"][0]["species"] = [{"element": "D", "occu": 1}]
+    atoms = one(written(tmp_path, "a.json", json.dumps(content))).atoms
+    assert atoms.get_chemical_symbols() == ["H", "Cl"]
+    assert atoms.get_masses()[0] == pytest.approx(2.014)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
 def test_table(tmp_path, name):
     rows = {"material_id": ["one", "two", "three"], "cif": [cif.P1, "", cif.BY_SYMBOL], "extra": [1, 2, 3]}
