@@ -20,6 +20,48 @@ def test_sound_crystals_pass():
     assert refusals(CrystalBatch.cat([])) == []
 
 
+def share_of_box(cell):
+    return abs(np.linalg.det(cell)) / np.prod(np.linalg.norm(cell, axis=1))
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 4.0, 30.0])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [[1, 0, 0], [0, 1, 0], [0.6, 0.8, 9e-5]],
+        [[1, 0, 0], [0, 1, 0], [1, 1, 9e-5]],
+        [[1, 0, 0], [1, 9e-5, 0], [0, 0, 1]],
+        [[1, 0, 0], [1, 5e-3, 0], [1, 0, 5e-3]],
+        [[1, 0.2, 0.3], [0.3, 1, 0.1], [1.3, 1.2, 0.40005]],
+    ],
+)
+def test_cells_with_next_to_no_volume_are_refused(cell, scale):
+    """What |det| / (abc) < 1e-4 is meant to catch: vectors next to coplanar or collinear, at any scale."""
+    bad = np.array(cell) * scale
+    assert share_of_box(bad) < 1e-4
+    (reason,) = refusals(crystal(bad))
+    assert "flat or too small" in reason or "atom 0 and its periodic image overlap" in reason
+
+
+def test_skewed_bases_under_the_same_limit_pass():
+    """The ratio depends on the basis, so that it cannot be a reason for refusal."""
+    change = np.array([[1, 0, 0], [30, 1, 0], [-7, 40, 1]])
+    names = [name for name in ZOO if name not in ("skewed", "elongated")]
+    good = CrystalBatch.cat([ZOO[name] for name in names])
+    skewed = symmetry.change_basis(good, torch.from_numpy(change).expand(len(names), 3, 3))
+    assert max(map(share_of_box, skewed.cell.numpy())) < 1e-4
+    assert refusals(skewed) == refusals(good) == [None] * len(names)
+
+
+def test_the_shortest_translation_is_found_in_any_basis(generator):
+    """A lattice with a vector of 0.2 angstrom is refused at once in any basis; a search would take long."""
+    thin = crystal([[0.2, 0, 0], [3, 400, 0], [1, 2, 90]], [[0, 0, 0], [0.3, 0.2, 0.5]])
+    moved = symmetry.change_basis(thin, symmetry.random_unimodular(1, generator, 6, 2))
+    for one in (thin, moved):
+        (reason,) = refusals(one)
+        assert reason.startswith("atom 0 and its periodic image overlap (0.200 angstrom apart)")
+
+
 def test_strongly_skewed_cells_pass(generator):
     for factors, largest in ((4, 1), (8, 2), (10, 3)):
         unimodular = symmetry.random_unimodular(len(ALL), generator, factors, largest)
@@ -76,6 +118,10 @@ def test_doubts():
     factors = torch.tensor([1.0, 5.0, 1.01, 0.5], dtype=torch.float64)[:, None, None]
     after = batch.cell * factors
     found = doubts(batch, after, {29, 11, 17, 6}, 0.5)
+    blown = doubts(batch, batch.cell, set(), 0.5)
+    assert blown == [[], [], [], []]
+    (dense,) = doubts(batch.select([0]).with_cell(batch.cell[:1] * 0.5), batch.cell[:1], set(), 2.0)
+    assert dense == ["given volume 1.5 cubic angstrom per atom is outside 2-200"]
     assert found[0] == []
     assert any("Sr" in text and "Ti" in text and "O" in text for text in found[1])
     assert any("2-200" in text for text in found[1])

@@ -184,3 +184,8 @@ def test_conversion_does_not_share_memory_with_the_caller() -> None:
     before = crystal.cell.clone()
     atoms.set_cell(2 * atoms.cell.array)
     assert torch.equal(crystal.cell, before)
+
+
+def test_atoms_a_million_cells_away_are_refused() -> None:
+    with pytest.raises(CrystalError, match=r"atom 1 lies 1e\+16 cells from the origin; correct its position"):
+        from_arrays(np.eye(3) * 4, np.array([[0, 0, 0], [0, 1e16, 0.5]]), np.array([6, 6]))

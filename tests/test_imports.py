@@ -9,14 +9,14 @@ import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors",),
+    ("errors", "memory"),
     ("crystals",),
     ("graph", "geometry", "symmetry"),
     ("fields", "checks"),
     ("nn",),
     ("losses", "metrics", "noise", "testing"),
     ("data",),
-    ("models", "viz"),
+    ("models", "viz", "notes"),
     ("training",),
     ("relax",),
     ("relax_files", "evaluate"),

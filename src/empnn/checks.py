@@ -1,10 +1,15 @@
 """What makes a crystal unusable, and what makes a result doubtful."""
 
+import itertools
+import math
+
+import numpy as np
 import torch
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters, volume
 from empnn.graph import knn
+from empnn.graph.reduction import reduce_cells
 
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
@@ -12,6 +17,7 @@ MAX_LENGTH = 1e4
 _FEW_ATOMS = 200
 """Up to so many atoms all pairs of a structure are looked at; beyond, its neighbours are searched."""
 USUAL_VOLUMES = (2.0, 200.0)
+_VORONOI = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)])
 
 
 def refusals(crystals: CrystalBatch) -> list[str | None]:
@@ -46,7 +52,7 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
         elements: Atomic numbers the model was trained on; empty if unknown.
         strain_limit: Largest principal Hencky strain that the model was trained to remove.
     """
-    per_atom = volume(after) / before.sizes
+    volumes = {"given": volume(before.cell) / before.sizes, "relaxed": volume(after) / before.sizes}
     stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after))
     strain = stretches.log().abs().amax(-1)
     reasons: list[list[str]] = []
@@ -55,8 +61,9 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
         unseen = set(before.numbers[start:stop].tolist()) - elements if elements else set()
         if unseen:
             found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
-        if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
-            found.append(f"relaxed volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
+        for name, per_atom in volumes.items():
+            if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
+                found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
         if strain[index] > strain_limit:
             found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
         reasons.append(found)
@@ -78,6 +85,11 @@ def _overlaps(crystals: CrystalBatch) -> list[str | None]:
     """The closest pair of atoms of each structure, where it is too close."""
     found: list[str | None] = [None] * len(crystals)
     doubtful = torch.nonzero(_may_overlap(crystals)).squeeze(-1).tolist()
+    shortest = _shortest_translations(crystals.cell[doubtful])
+    for index, length in zip(doubtful, shortest, strict=True):
+        # A search among the neighbours of such a lattice could take minutes.
+        found[index] = _overlap(0, 0, length) if length <= MIN_DISTANCE else None
+    doubtful = [index for index, length in zip(doubtful, shortest, strict=True) if length > MIN_DISTANCE]
     for index, reason in zip(doubtful, _closest_pairs(crystals.select(doubtful)), strict=True):
         found[index] = reason
     return found
@@ -100,6 +112,20 @@ def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
     vectors = torch.bmm((between - between.round()).unsqueeze(1), crystals.cell[structure]).squeeze(1)
     doubtful[structure[(vectors**2).sum(-1) < (1.01 * MIN_DISTANCE) ** 2]] = True
     return doubtful
+
+
+def _shortest_translations(cell: torch.Tensor) -> list[float]:
+    """Length of the shortest vector of each lattice, in angstrom; infinite where no compact basis is found."""
+    lengths: list[float] = []
+    for one in cell.numpy():
+        try:
+            reduced, _ = reduce_cells(one[None])
+        except ValueError:
+            lengths.append(math.inf)
+            continue
+        # The shortest vector of a lattice is among the seven Voronoi vectors of a basis reduced by Selling.
+        lengths.append(float(np.linalg.norm(_VORONOI @ reduced[0], axis=1).min()))
+    return lengths
 
 
 def _closest_pairs(crystals: CrystalBatch) -> list[str | None]:

@@ -18,9 +18,11 @@ from empnn.errors import CrystalError
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import Element, Species, Structure
 
 MAX_NUMBER = 118
+MAX_FRAC = 1e6
+"""Fractional coordinates beyond it are a mistake, and too coarse in float64 for what is left of them within a cell."""
 
 
 @runtime_checkable
@@ -140,6 +142,9 @@ def from_arrays(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Crys
     if not np.isfinite(frac).all():
         row = int(np.argmin(np.isfinite(frac).all(axis=1)))
         raise CrystalError(f"atom {row} has NaN or infinite coordinates; correct its position")
+    far = np.abs(frac).max(axis=1)
+    if far.max() > MAX_FRAC:
+        raise CrystalError(f"atom {far.argmax()} lies {far.max():.3g} cells from the origin; correct its position")
     unknown = np.flatnonzero((numbers < 1) | (numbers > MAX_NUMBER))
     if len(unknown):
         raise CrystalError(
@@ -199,6 +204,11 @@ def numbers_of(structure: Structure) -> np.ndarray:
         if isinstance(site.specie, DummySpecies):
             raise CrystalError(f"site {index} ({site.species_string}) is a dummy species; replace it by an element")
     return np.array([site.specie.Z for site in structure], dtype=np.int64)
+
+
+def is_deuterium_species(kind: Element | Species) -> bool:
+    """Whether a species of pymatgen is deuterium, whose symbol there is H."""
+    return getattr(kind, "element", kind).name == "D"
 
 
 def to_atoms(batch: CrystalBatch) -> list[Atoms]:

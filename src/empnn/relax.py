@@ -16,8 +16,10 @@ from empnn.checks import doubts, refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
+from empnn.memory import memory_refusal
 from empnn.nn import Network, moves_atoms
 from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
+from empnn.notes import notes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -43,8 +45,9 @@ class Relaxation:
         displacements: How far each atom moves within the cell, Cartesian in the frame of the relaxed cell, angstrom,
             (atoms, 3); zero for models that relax the cell only, None where refused.
         status: `relaxed`, `unchanged` (no strain over 1e-4, no displacement over 0.001 angstrom),
-            `suspect` (see `warnings`) or `refused: why`.
-        warnings: Reasons to look twice, in words.
+            `suspect` (there are doubts, see `warnings`) or `refused: why`.
+        warnings: Reasons to look twice (doubts), then what is special about the crystal as given (notes: a left-handed
+            cell, charges and moments that the network does not see, deuterium), in words.
         trajectory: The cell after each layer and pass, (structures, steps, 3, 3), angstrom, without stray rotation.
     """
 
@@ -191,14 +194,18 @@ class _Result:
         self.structure = replace_cell(given, cells[-1], shift)
         self.strain = strain
         self.trajectory = cells
-        self.warnings = warnings + _doubtful_periodicity(given)
-        self.status = "suspect" if self.warnings else "unchanged" if unchanged else "relaxed"
+        doubtful = warnings + _doubtful_periodicity(given)
+        self.warnings = doubtful + notes(given)
+        self.status = "suspect" if doubtful else "unchanged" if unchanged else "relaxed"
 
 
 def _converted(crystal: Crystal | None) -> CrystalBatch:
     if crystal is None:
         raise CrystalError("there is no structure (None); leave it out or see why it is missing")
-    return to_batch(crystal)
+    batch = to_batch(crystal)
+    if too_large := memory_refusal(batch.n_atoms):
+        raise CrystalError(too_large)
+    return batch
 
 
 def _doubtful_periodicity(crystal: Crystal) -> list[str]:

@@ -54,7 +54,10 @@ class Relaxing(Work):
         self._repeats(outcome.id)
 
     def _repeats(self, identifier: str | None) -> list[str]:
-        """A warning if the identifier has been seen before. Digests are kept, not names: there may be millions."""
+        """A note, no reason for doubt, if the identifier has been seen before.
+
+        Digests are kept, not names: there may be millions.
+        """
         if identifier is None:
             return []
         digest = hash(identifier)

@@ -93,6 +93,14 @@ def test_damaged_cif_block_does_not_hide_the_others(tmp_path, damage):
     ("text", "message"),
     [
         (cif.BY_SYMBOL.replace("0.5 1.", "0.5 0.5"), "site Cl1 has partial occupancy 0.5"),
+        (cif.BY_SYMBOL.replace("0.5 1.", "0.5 NaN"), "site Cl1 has occupancy 'NaN', which is no number"),
+        (cif.BY_SYMBOL.replace("0.5 1.", "0.5 5"), "site Cl1 has occupancy 5, over 1"),
+        (cif.P1.replace("_atom_site_fract_y", "_atom_site_fract_q"), "no atoms with fractional coordinates"),
+        (cif.P1.replace("0.01000000", "+-0.01"), "site Cs0 has no numeric coordinates"),
+        (cif.with_value(cif.P1, "_cell_length_a", "+-4"), "_cell_length_a is +-4"),
+        (cif.P1.replace("0.01000000", "1e308"), "over a million cells from the origin"),
+        (cif.BY_OPERATORS.replace(" 'x, y, z'\n", ""), "symmetry operators lack x,y,z"),
+        (cif.with_value(cif.P1, "_symmetry_Int_Tables_number", "0.1"), "not an integer"),
         (cif.BY_SYMBOL.replace("Na1 Na+", "X1 Qq"), "site X1 has unknown element 'Qq'"),
         (cif.BY_SYMBOL.replace("0.5 0.5 0.5", "0.5 ? 0.5"), "site Cl1 has no numeric coordinates"),
         (cif.with_value(cif.BY_SYMBOL, "_symmetry_space_group_name_H-M", "'P 7 banana'"), "unknown space group"),
@@ -207,6 +215,14 @@ def test_pymatgen_json(tmp_path):
         assert part in message
 
 
+def test_deuterium_in_pymatgen_json(tmp_path):
+    content = structure_dict()
+    content["sites"][0]["species"] = [{"element": "D", "occu": 1}]
+    atoms = one(written(tmp_path, "a.json", json.dumps(content))).atoms
+    assert atoms.get_chemical_symbols() == ["H", "Cl"]
+    assert atoms.get_masses()[0] == pytest.approx(2.014)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
 def test_table(tmp_path, name):
     rows = {"material_id": ["one", "two", "three"], "cif": [cif.P1, "", cif.BY_SYMBOL], "extra": [1, 2, 3]}
@@ -279,3 +295,27 @@ def test_an_unknown_element_is_called_that(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     (record,) = read(tmp_path / name)
     assert record.error == "unknown element 'Xx'; replace it by an element"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Properties=species:S:1:pxs:R:3\nNa 0 0 0\n", "its Properties lack species (or Z) or pos"),
+        ("Properties=species:S:1:pos:R:3\nNa 0 0 0 0.5\n", "atom 0 has 5 columns where Properties announces 4"),
+        ("Properties=species:S:1:pos:R\nNa 0 0 0\n", "are not NAME:TYPE:COLUMNS"),
+    ],
+)
+def test_columns_of_extxyz_that_are_not_those_announced(tmp_path, text, message):
+    assert message in refusal(written(tmp_path, "a.extxyz", f'1\nLattice="3 0 0 0 3 0 0 0 3" {text}'))
+
+
+def test_more_columns_of_xyz_are_fine_where_none_are_announced(tmp_path):
+    text = '1\nLattice="3 0 0 0 3 0 0 0 3"\nNa 0 0.5 0 0.1 0.2 0.3\n'
+    assert one(written(tmp_path, "a.xyz", text)).atoms.positions.tolist() == [[0, 0.5, 0]]
+
+
+def test_control_characters_do_not_reach_the_terminal(tmp_path):
+    text = cif.BY_OPERATORS.replace("'y, x, -z'", "'y, x\x0e, -z'")
+    record = one(written(tmp_path, "a.csv", f'material_id,cif\n"\x1b[2Jx","{text.replace(chr(34), chr(34) * 2)}"\n'))
+    assert record.label.endswith("[0] (?[2Jx)")
+    assert record.error.isprintable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,15 @@ import numpy as np
 from ase import Atoms
 from ase.db.core import check
 
-from empnn.data.records import STANDARD_ARRAYS, Entries, Entry, mark_deuterium, read_text
+from empnn.data.records import STANDARD_ARRAYS, Entries, Entry
 
 _ARRAYS = "empnn_arrays"
-_POSCAR_SYMBOLS = 5
-"""The line of a POSCAR that names the elements."""
 
 
 def entries(path: Path) -> Entries:
     """Whatever ASE makes of a file."""
     for atoms in ase.io.iread(path, do_not_split_by_at_sign=True):
         yield Entry(_with_arrays, atoms)
-
-
-def poscar_entries(path: Path) -> Entries:
-    """The structure of a POSCAR or CONTCAR."""
-    yield Entry(_atoms_from_poscar, read_text(path))
 
 
 def database_entries(path: Path) -> Entries:
@@ -64,22 +56,6 @@ def _with_arrays(atoms: Atoms) -> Atoms:
     for name, array in atoms.info.pop(_ARRAYS, {}).items():
         atoms.set_array(name, np.asarray(array))
     return atoms
-
-
-def _atoms_from_poscar(text: str) -> Atoms:
-    """ASE's reading of it, with deuterium as hydrogen of its mass."""
-    lines = text.split("\n")
-    symbols = lines[_POSCAR_SYMBOLS].split() if len(lines) > _POSCAR_SYMBOLS else []
-    if "D" not in symbols:
-        return _read_poscar(text)
-    lines[_POSCAR_SYMBOLS] = " ".join("H" if symbol == "D" else symbol for symbol in symbols)
-    counts = [int(word) for word in lines[_POSCAR_SYMBOLS + 1].split()]
-    heavy = np.repeat([symbol == "D" for symbol in symbols], counts)
-    return mark_deuterium(_read_poscar("\n".join(lines)), np.flatnonzero(heavy).tolist())
-
-
-def _read_poscar(text: str) -> Atoms:
-    return next(ase.io.iread(io.StringIO(text), format="vasp"))
 
 
 def _atoms_from_row(row: Any) -> Atoms:

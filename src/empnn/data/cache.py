@@ -22,8 +22,8 @@ from empnn import crystals
 from empnn.checks import refusals
 from empnn.crystals import CrystalBatch
 from empnn.data import reading
-from empnn.data.cif import PlainCrystals
 from empnn.data.folders import cache_folder
+from empnn.data.plain_cif import PlainCrystals
 from empnn.data.records import Entry
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError

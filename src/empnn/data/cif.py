@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
@@ -18,35 +16,35 @@ from typing import Any
 import gemmi
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
+from empnn.crystals import MAX_FRAC
 from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
+MAX_OCCUPANCY = 1.05
+"""Above 1 by more than a refinement leaves it."""
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
-_CELL_TAGS = (
+CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
     *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
 )
-_SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_NO_NAME = ("", "?", ".")
+SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
+_NOT_GIVEN = (".", "?")
+_NO_NAME = ("", *_NOT_GIVEN)
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
-_ASE = "_empnn_ase"
+OWN_TAG = "_empnn_ase"
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
-_OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-_PLAIN_SITE_TAGS = frozenset(
-    f"_atom_site_{tag}"
-    for tag in (*_SITE_TAGS, "symmetry_multiplicity", "Wyckoff_symbol", "U_iso_or_equiv", "B_iso_or_equiv", "adp_type")
-)
-_READ_SITE_TAGS = {f"_atom_site_{tag}" for tag in ("type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")}
-_NUMBERS = {symbol: number for symbol, number in atomic_numbers.items() if number > 0}
-_ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000000"})
+TWO_SIGNS = "+-"
+"""gemmi reads a number with two signs."""
+OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
 
 def entries(path: Path) -> Entries:
@@ -101,18 +99,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
             the symmetry is not known.
     """
     cell = _cell(block)
-    small = gemmi.make_small_structure_from_block(block)
-    if not small.sites:
-        raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
+    small = _small_structure(block)
     for site in small.sites:
-        if not site.occ >= FULL_OCCUPANCY:
-            raise CrystalError(
-                f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
-            )
-        if site.element.atomic_number == 0:
-            raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
-        if not all(map(math.isfinite, site.fract.tolist())):
-            raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
+        _check_site(site)
     operations = _operations(small)
     written = [np.array([site.fract.tolist()]) for site in small.sites]
     orbits = [_orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
@@ -141,19 +130,19 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     """
     block = gemmi.cif.Block("_".join(name.split()) or "structure")
     parameters = atoms.cell.cellpar()
-    for tag, value in zip(_CELL_TAGS, parameters, strict=True):
+    for tag, value in zip(CELL_TAGS, parameters, strict=True):
         block.set_pair(tag, f"{value:.15g}")
     block.set_pair("_symmetry_space_group_name_H-M", "'P 1'")
-    block.set_pair("_symmetry_Int_Tables_number", "1")
+    block.set_pair(GROUP_NUMBERS[0], "1")
     if with_info:
         for key in _OWN_INFO:
             if key in atoms.info:
                 block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
     beside = _beside(atoms, parameters, with_info)
     if beside:
-        block.set_pair(_ASE, gemmi.cif.quote(encode(beside)))
+        block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
     block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])
-    loop = block.init_loop("_atom_site_", list(_SITE_TAGS))
+    loop = block.init_loop("_atom_site_", list(SITE_TAGS))
     frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
     symbols = [chemical_symbols[number] for number in atoms.numbers]
     for index, (symbol, species, site) in enumerate(zip(symbols, _species(atoms, symbols), frac, strict=True)):
@@ -190,94 +179,12 @@ def cells_from_parameters(parameters: np.ndarray) -> np.ndarray:
     return scaled
 
 
-@dataclass(frozen=True)
-class PlainCrystals:
-    """Crystals of plain CIF texts, gathered without an object for each: all atoms listed in P1, neutral and ordered.
-
-    Attributes:
-        parameters: Six lattice parameters per crystal, angstrom and degrees.
-        frac: Fractional coordinates along each axis, per atom.
-        numbers: Atomic numbers, per atom.
-        sizes: Atoms per crystal.
-    """
-
-    parameters: array[float] = field(default_factory=lambda: array("d"))
-    frac: tuple[array[float], array[float], array[float]] = field(
-        default_factory=lambda: (array("d"), array("d"), array("d"))
-    )
-    numbers: array[int] = field(default_factory=lambda: array("q"))
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-
-    def add(self, content: Any) -> bool:
-        """Take up the crystal of a CIF text or block if it is plain; otherwise, or in any doubt, change nothing.
-
-        Returns:
-            Whether it was taken up.
-        """
-        if isinstance(content, gemmi.cif.Block):
-            return self._add_block(content)
-        if not isinstance(content, str):
-            return False
-        try:
-            document = gemmi.cif.read_string(content)
-        except (ValueError, RuntimeError):
-            return False
-        return len(document) == 1 and self._add_block(document[0])
-
-    def _add_block(self, block: gemmi.cif.Block) -> bool:
-        if block.find_value(_ASE):
-            return False
-        loop = block.find_loop("_atom_site_fract_x").get_loop()
-        if loop is None or not _only_identity(block):
-            return False
-        tags, values = loop.tags, loop.values
-        if not _PLAIN_SITE_TAGS.issuperset(tags):
-            return False
-        columns = {tag: values[start :: len(tags)] for start, tag in enumerate(tags) if tag in _READ_SITE_TAGS}
-        try:
-            numbers = [_NUMBERS[symbol] for symbol in columns["_atom_site_type_symbol"]]
-            frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
-        except KeyError:
-            return False
-        parameters = [gemmi.cif.as_number(block.find_value(tag) or "?") for tag in _CELL_TAGS]
-        sound = (
-            _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
-            and math.isfinite(sum(map(sum, frac)))
-            and min(parameters) > 0
-            and closes_a_cell(parameters)
-        )
-        if not sound:
-            return False
-        self.parameters.extend(parameters)
-        for axis, values_along in zip(self.frac, frac, strict=True):
-            axis.extend(values_along)
-        self.numbers.extend(numbers)
-        self.sizes.append(len(numbers))
-        return True
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Cells (structures, 3, 3), fractional coordinates (atoms, 3), numbers (atoms,) and sizes (structures,)."""
-        cells = cells_from_parameters(np.array(self.parameters).reshape(-1, 6))
-        return cells, np.array(self.frac).T, np.array(self.numbers), np.array(self.sizes)
-
-
 def closes_a_cell(parameters: Sequence[float]) -> bool:
     """Whether six finite lattice parameters belong to three linearly independent vectors."""
     if not (math.isfinite(sum(parameters)) and max(parameters[3:]) < 180):
         return False
     cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(angle)) for angle in parameters[3:])
     return 1 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2 * cos_alpha * cos_beta * cos_gamma > 0
-
-
-def _only_identity(block: gemmi.cif.Block) -> bool:
-    """Whether one symmetry operation is listed, and it is x, y, z; columns are slow to iterate over."""
-    columns = [block.find_values(tag) for tag in _OPERATOR_TAGS]
-    lengths = [len(column) for column in columns]
-    return sum(lengths) == 1 and _is_identity(columns[lengths.index(1)][0])
-
-
-def _is_identity(operator: str) -> bool:
-    return operator.strip("'\"").replace(" ", "").lower() == "x,y,z"
 
 
 def _written(coordinate: float) -> str:
@@ -322,12 +229,12 @@ def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, 
 
 def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
     """What was kept beside the crystal; the vectors only where they still belong to the lattice parameters."""
-    text = block.find_value(_ASE)
+    text = block.find_value(OWN_TAG)
     if not text:
         return {}
     kept = decode(gemmi.cif.as_string(text))
     if not isinstance(kept, dict):
-        raise CrystalError(f"{_ASE} holds no JSON object; remove it")
+        raise CrystalError(f"{OWN_TAG} holds no JSON object; remove it")
     vectors = kept.pop("cell", None)
     if vectors is not None:
         vectors = np.asarray(vectors, dtype=float)
@@ -337,6 +244,48 @@ def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
         ):
             kept["cell"] = vectors
     return kept
+
+
+def number(text: str) -> float:
+    """A CIF number without its uncertainty; NaN where there is none."""
+    value: float = math.nan if TWO_SIGNS in text else gemmi.cif.as_number(text)
+    return value
+
+
+def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
+    """The sites of a block, in each of which all three coordinates are written: gemmi takes a missing one for 0."""
+    written = block.find("_atom_site_", [f"fract_{axis}" for axis in "xyz"])
+    if len(written) == 0:
+        raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
+    try:
+        small = gemmi.make_small_structure_from_block(block)
+    except (ValueError, RuntimeError) as error:
+        raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
+    if len(small.sites) != len(written):
+        raise CrystalError("the CIF block lists some atoms without fractional coordinates; add _atom_site_fract_*")
+    for site, row in zip(small.sites, written, strict=True):
+        if any(TWO_SIGNS in coordinate for coordinate in row):
+            raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
+    for site, share in zip(small.sites, block.find_values("_atom_site_occupancy"), strict=False):
+        # What it cannot read, gemmi takes for 1, which is right for . and ? only.
+        if share not in _NOT_GIVEN and not math.isfinite(number(share)):
+            raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
+    return small
+
+
+def _check_site(site: gemmi.SmallStructure.Site) -> None:
+    if not site.occ >= FULL_OCCUPANCY:
+        raise CrystalError(
+            f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
+        )
+    if site.occ > MAX_OCCUPANCY:
+        raise CrystalError(f"site {site.label} has occupancy {site.occ:g}, over 1; correct it")
+    if site.element.atomic_number == 0:
+        raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
+    if not all(map(math.isfinite, site.fract.tolist())):
+        raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
+    if max(map(abs, site.fract.tolist())) > MAX_FRAC:
+        raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
 
 
 def _orbit(site: np.ndarray, operations: list[gemmi.Op], cell: np.ndarray) -> np.ndarray:
@@ -359,6 +308,8 @@ def _operations(small: gemmi.SmallStructure) -> list[gemmi.Op]:
         listed = [gemmi.Op(triplet) for triplet in small.symops]
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a symmetry operator cannot be read ({error}); correct it") from None
+    if listed and not any(operation == gemmi.Op() for operation in listed):
+        raise CrystalError("its symmetry operators lack x,y,z, so some are missing; complete their list")
     if listed:
         return listed
     group = small.spacegroup
@@ -370,11 +321,11 @@ def _operations(small: gemmi.SmallStructure) -> list[gemmi.Op]:
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:
-    written = [block.find_value(tag) for tag in _CELL_TAGS]
+    written = [block.find_value(tag) for tag in CELL_TAGS]
     if not all(written):
         raise CrystalError("the CIF block has no unit cell; add _cell_length_* and _cell_angle_*")
-    values = [gemmi.cif.as_number(text) for text in written]
-    for tag, text, value in zip(_CELL_TAGS, written, values, strict=True):
+    values = [number(text) for text in written]
+    for tag, text, value in zip(CELL_TAGS, written, values, strict=True):
         if not 0 < value < np.inf:
             raise CrystalError(f"{tag} is {text}; correct the cell")
     if not closes_a_cell(values):

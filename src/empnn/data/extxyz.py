@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOBase
 from pathlib import Path
@@ -13,6 +14,8 @@ from ase import Atoms
 
 from empnn.data.records import Entries, Entry, is_deuterium, mark_deuterium, open_bytes
 from empnn.errors import CrystalError
+
+_PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
 
 
 def entries(path: Path) -> Entries:
@@ -83,8 +86,31 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
         raise CrystalError(f"it announces {header[:20]} atoms and has lines for {len(lines)}; complete or remove it")
     if not lines:
         raise CrystalError("it has no atoms; remove it or add the atoms")
-    deuterium = [index for index, line in enumerate(lines) if line.split(maxsplit=1)[0] == "D"]
+    rows = [line.split() for line in lines]
+    _check_columns(frame[1], rows)
+    deuterium = [index for index, row in enumerate(rows) if row[0] == "D"]
     for index in deuterium:
         lines[index] = lines[index].replace("D", "H", 1)
     text = io.StringIO("\n".join(frame[:2] + lines) + "\n")
     return mark_deuterium(next(ase.io.iread(text, index=0, format="extxyz")), deuterium)
+
+
+def _check_columns(comment: str, rows: list[list[str]]) -> None:
+    """Refuse what ASE would read as atoms at the origin, or other columns than those announced.
+
+    Rows that hold more than the species and positions of plain XYZ are fine where nothing is announced.
+    """
+    announced = _PROPERTIES.search(comment)
+    if announced is None:
+        return
+    names = announced[1].split(":")
+    if "pos" not in names or not {"species", "Z"}.intersection(names):
+        raise CrystalError("its Properties lack species (or Z) or pos; correct the second line")
+    widths = names[2::3]
+    if len(names) % 3 or not all(map(str.isdecimal, widths)):
+        raise CrystalError(f"its Properties {announced[1][:80]!r} are not NAME:TYPE:COLUMNS; correct the second line")
+    width = sum(map(int, widths))
+    wrong = next((index for index, row in enumerate(rows) if len(row) != width), None)
+    if wrong is not None:
+        found = len(rows[wrong])
+        raise CrystalError(f"atom {wrong} has {found} columns where Properties announces {width}; correct either")

@@ -14,7 +14,7 @@ from monty.json import MontyEncoder
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from empnn.crystals import numbers_of
+from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data import ase_files
 from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
 from empnn.errors import CrystalError
@@ -47,7 +47,7 @@ def atoms_from_dict(entry: Any) -> Atoms:
         raise CrystalError("it has no atoms; remove it or add the atoms")
     structure = Structure.from_dict(described)
     numbers_of(structure)
-    deuterium = [index for index, site in enumerate(structure) if site.specie.symbol == "D"]
+    deuterium = [index for index, site in enumerate(structure) if is_deuterium_species(site.specie)]
     if deuterium:
         structure.replace_species({"D": "H"})
     atoms: Atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)

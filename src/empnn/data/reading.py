@@ -11,7 +11,7 @@ from typing import cast
 
 from ase import Atoms
 
-from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
+from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, unreadable
 from empnn.errors import CrystalError
 
@@ -28,8 +28,8 @@ _READERS: dict[str, Reader] = {
     ".xyz": extxyz.entries,
     ".json": pymatgen_json.entries,
     ".db": ase_files.database_entries,
-    ".vasp": ase_files.poscar_entries,
-    ".poscar": ase_files.poscar_entries,
+    ".vasp": poscar.entries,
+    ".poscar": poscar.entries,
 }
 _OTHERS_IN_FOLDERS = (".traj", ".xsf", ".res", ".gen", ".cell")
 _POSCAR_NAMES = ("POSCAR", "CONTCAR")
@@ -100,7 +100,7 @@ def _reader(path: Path) -> Reader:
         raise CrystalError("no such file; check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise CrystalError("the file is empty; nothing to read")
-    return _READERS.get(_ending(path), ase_files.poscar_entries if _is_poscar(path) else ase_files.entries)
+    return _READERS.get(_ending(path), poscar.entries if _is_poscar(path) else ase_files.entries)
 
 
 def _ending(path: Path) -> str:

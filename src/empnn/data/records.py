@@ -93,10 +93,12 @@ class Entry(NamedTuple):
     def record(self, file: str, index: int) -> Record:
         """The structure parsed; whatever the parser raises becomes the record's error."""
         try:
-            atoms = self.parse(self.content)
+            # Infinite numbers on the way are no cause for a warning: a crystal that holds one is refused.
+            with np.errstate(all="ignore"):
+                atoms = self.parse(self.content)
             return Record(file=file, index=index, id=identifier(atoms.info) or self.id, atoms=atoms)
         except CrystalError as error:
-            return Record(file=file, index=index, id=self.id, error=str(error))
+            return Record(file=file, index=index, id=self.id, error=printable(str(error)))
         except PARSE_ERRORS as error:
             return Record(file=file, index=index, id=self.id, error=unreadable(error))
 
@@ -107,8 +109,13 @@ Reader = Callable[[Path], Entries]
 
 def identifier(values: dict[str, Any]) -> str | None:
     """The identifier among named values, on one line."""
-    found = (" ".join(str(values[key]).split()) for key in ID_KEYS if values.get(key) is not None)
+    found = (printable(" ".join(str(values[key]).split())) for key in ID_KEYS if values.get(key) is not None)
     return next((name for name in found if name), None)
+
+
+def printable(text: str) -> str:
+    """The text with control characters, which could do anything to a terminal, made visible as question marks."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def unreadable(error: BaseException) -> str:
@@ -116,7 +123,7 @@ def unreadable(error: BaseException) -> str:
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
         return f"unknown element {missing!r}; replace it by an element"
-    detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
+    detail = printable(" ".join(f"{type(error).__name__} {error}".split())[:160])
     return f"cannot be read ({detail}); check that it is whole and of the format its name tells"
 
 
