@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from empnn.crystals import Crystals, to_structures
+from empnn.crystals import CrystalBatch, Crystals, to_structures, wrap
 from empnn.data import crew
 from empnn.data.groups import composition_groups
 from empnn.data.matching import Tolerances, first_matches, reduce_all
+from empnn.graph.reduction import reduce_cells
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -20,6 +23,8 @@ ALONE = 256
 """Up to so many structures no further process is started."""
 
 _CHUNK = 64
+_SKEWED = 4.0
+"""A cell is strongly skewed if its longest vector is so many times as long as that of a compact cell."""
 
 
 def duplicate_groups(
@@ -58,7 +63,18 @@ def duplicate_groups(
 
 def _structures(crystals: Crystals) -> Iterator[tuple[list[Structure]]]:
     for start in range(0, len(crystals), _CHUNK):
-        yield (to_structures(crystals.select(np.arange(start, min(start + _CHUNK, len(crystals))))),)
+        yield (to_structures(_compact(crystals.select(np.arange(start, min(start + _CHUNK, len(crystals)))))),)
+
+
+def _compact(batch: CrystalBatch) -> CrystalBatch:
+    """The same crystals, those of strongly skewed cells in compact ones: pymatgen takes minutes to reduce them."""
+    cell = batch.cell.numpy()
+    compact, change = reduce_cells(cell)
+    skewed = np.linalg.norm(cell, axis=2).max(1) > _SKEWED * np.linalg.norm(compact, axis=2).max(1)
+    change[~skewed] = np.eye(3, dtype=change.dtype)
+    inverse = np.rint(np.linalg.inv(change))
+    frac = np.einsum("ni,nij->nj", batch.frac.numpy(), inverse[batch.batch.numpy()])
+    return replace(batch, cell=torch.from_numpy(change @ cell), frac=wrap(torch.from_numpy(frac)))
 
 
 def _classes(compositions: np.ndarray, cells: Sequence[Structure | None]) -> list[np.ndarray]:
