@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from empnn.crystals import CrystalBatch
-from empnn.data.cache import load_file
-from empnn.data.sets import load_split
+from empnn.data.sets import load_split, resolve
 from empnn.errors import ConfigError
 from empnn.metrics import DenoisingMetrics, denoising_metrics
 from empnn.nn import moves_atoms
@@ -97,13 +96,13 @@ def compare(relaxer: Relaxer, candidates: CrystalBatch, truth: CrystalBatch, pas
     return _score(relaxer, candidates, truth, None, None, passes)
 
 
-def load_crystals(data: Path, split: str) -> CrystalBatch:
-    """Crystals of a file, or of a split in a data folder; all must be usable.
+def load_crystals(data: str | Path, split: str) -> CrystalBatch:
+    """Crystals of a file, or of a split in a data folder or named set; all must be usable.
 
     Raises:
         ConfigError: If something is missing or refused.
     """
-    loaded = load_split(data, split) if data.is_dir() else load_file(data)
+    loaded = load_split(resolve(data), split)
     if loaded.refused:
         more = f" (and {len(loaded.refused) - 1} more)" if len(loaded.refused) > 1 else ""
         raise ConfigError(f"{loaded.refused[0]}{more}; a benchmark needs all structures")

@@ -1,6 +1,9 @@
 """Files are parsed once; the cache is never trusted blindly and never needed."""
 
 import csv
+import subprocess
+import sys
+import time
 
 import cif_texts as cif
 import pytest
@@ -104,3 +107,41 @@ def test_overlaps_are_refused(tmp_path):
     path = table(tmp_path / "a.csv", cif.P1, cif.P1.replace("0.99000000  0.01", "0.50000000  0.50"))
     path = table(path, cif.P1, cif.with_value(cif.P1, "_cell_length_a", "0.2"))
     assert "overlap" in load_file(path).refused[0] or "volume" in load_file(path).refused[0]
+
+
+LOADING = """
+import sys, time
+from pathlib import Path
+from empnn.data.cache import load_file
+Path(sys.argv[2]).touch()
+while not Path("go").exists():
+    time.sleep(0.001)
+for _ in range(5):
+    loaded = load_file(sys.argv[1])
+    print(len(loaded.ids), len(loaded.refused), float(loaded.crystals.frac.sum()))
+    for cached in Path("cache").iterdir():
+        if cached.suffix == ".safetensors" and not cached.name.startswith(".") and sys.argv[3] == "damage":
+            Path("damaged").write_bytes(cached.read_bytes()[:-3])
+            Path("damaged").replace(cached)
+"""
+
+
+def test_processes_that_start_together(tmp_path, monkeypatch):
+    """One of them also puts a damaged cache in place again and again while the other reads it."""
+    monkeypatch.chdir(tmp_path)
+    texts = [cif.with_value(cif.P1, "_cell_length_a", str(4 + i / 1000)) for i in range(300)]
+    path = table(tmp_path / "train.csv", *texts, "nonsense")
+    running = [
+        subprocess.Popen([sys.executable, "-c", LOADING, path, ready, what], stdout=subprocess.PIPE, text=True)
+        for ready, what in (("first", "read"), ("second", "damage"))
+    ]
+    while not all((tmp_path / ready).exists() for ready in ("first", "second")):
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    outputs = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    expected = load_file(path)
+    line = f"300 1 {float(expected.crystals.frac.sum())}\n"
+    assert outputs == [5 * line, 5 * line]
+    assert len(list((tmp_path / "cache").iterdir())) == 1

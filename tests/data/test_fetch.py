@@ -19,7 +19,7 @@ import empnn.data.download as download_module
 from empnn.cli import app
 from empnn.data import fetch as fetch_module
 from empnn.data.fetch import SOURCES, Source, blob_id, fetch
-from empnn.data.sets import NAMES, SPLITS, locate
+from empnn.data.sets import BENCHMARKS, SPLITS, locate
 from empnn.errors import ConfigError
 
 NAME = "carbon_24"
@@ -137,7 +137,7 @@ def part(folder, content):
 
 
 def test_the_table_has_the_names_and_splits_of_the_sets():
-    assert tuple(SOURCES) == NAMES
+    assert tuple(SOURCES) == BENCHMARKS
     blobs = [blob for source in SOURCES.values() for blob in source.blobs.values()]
     assert all(tuple(source.blobs) == SPLITS for source in SOURCES.values())
     assert len({blob for blob in blobs if len(blob) == 40 and int(blob, 16)}) == 9

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from empnn.crystals import CrystalBatch, from_arrays
-from empnn.data.sets import carve_development, load_split, locate, split_file
+from empnn.data.sets import (
+    carve_development,
+    is_data_folder,
+    load_split,
+    locate,
+    locate_all,
+    parts_of,
+    resolve,
+    split_file,
+)
 from empnn.errors import ConfigError
 
 
@@ -40,6 +49,55 @@ def test_locate(tmp_path, monkeypatch):
 def test_a_file_is_its_own_split(tmp_path):
     (tmp_path / "train.csv").write_text(f'cif\n"{cif.P1}"\n')
     assert load_split(tmp_path, "train").ids == load_split(tmp_path / "train.csv", "val").ids == ("0",)
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """A data folder, a folder of CIFs and a table, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    for name in ("set/train.csv", "set/val.csv", "a,b.csv", "c.csv"):
+        (tmp_path / name).write_text(f'material_id,cif\n{name},"{cif.P1}"\n')
+    (tmp_path / "cifs").mkdir()
+    (tmp_path / "cifs/x.cif").write_text(cif.P1)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", [["set", "c.csv", "cifs"], "set,c.csv, cifs", ["set", "c.*", "cifs/*.cif"]])
+def test_several_places(places, path):
+    located = locate_all(path, None)
+    assert load_split(located, "train").ids == ("set/train.csv", "c.csv", "CsZrNO2")
+    assert load_split(located[:1], "val").ids == ("set/val.csv",)
+    assert [is_data_folder(place) for place in located] == [True, False, False]
+
+
+def test_a_comma_in_a_name_is_no_list(places):
+    assert locate_all("a,b.csv", None) == [locate("a,b.csv", None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "message"),
+    [
+        (["set", "nowhere"], None, "data.path=nowhere does not exist"),
+        (["set", "c.csv"], "mp_20", "data.name=mp_20 needs one data.path"),
+        ([], None, "an empty list"),
+        (["set", "mp_20"], None, "run `empnn data fetch mp_20`"),
+        (None, None, "no data"),
+    ],
+)
+def test_lists_that_are_none(places, monkeypatch, path, name, message):
+    monkeypatch.delenv("EMPNN_DATA", raising=False)
+    with pytest.raises(ConfigError, match=message):
+        locate_all(path, name)
+
+
+def test_a_path_that_exists_wins_over_the_name_of_a_set(places):
+    packaged = locate(None, "sample")
+    assert resolve("sample") == locate_all(["sample"], None)[0] == packaged
+    (places / "sample").mkdir()
+    assert str(resolve("sample")) == "sample"
+    assert [part.name for part in parts_of("set")] == ["train.csv", "val.csv"]
+    assert parts_of("c.csv") == [resolve("c.csv")]
 
 
 def test_development_set_holds_unseen_compositions():

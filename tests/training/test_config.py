@@ -34,6 +34,25 @@ def test_shorthands_in_files(tmp_path: Path) -> None:
     assert (config.data.name, config.loss.name) == ("perov_5", "param_mse")
 
 
+def test_lists_of_data(tmp_path: Path) -> None:
+    assert load_config(None, ["data.path=[a.cif,b.extxyz]"]).data.path == ["a.cif", "b.extxyz"]
+    assert load_config(None, ["data=[a.cif,sample]"]).data.path == ["a.cif", "sample"]
+    assert load_config(None, ["data=a.cif,b.extxyz"]).data.path == "a.cif,b.extxyz"
+    assert load_config(None, ["data=sample"]).data.name == "sample"
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: [a.cif, b.extxyz]\n")
+    config = load_config(file)
+    assert config.data.path == ["a.cif", "b.extxyz"]
+    save_config(config, file)
+    assert load_config(file) == config
+
+
+@pytest.mark.parametrize("path", ["7", "[a.cif,7]", "{a: b}"])
+def test_paths_that_are_none(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path"):
+        load_config(None, [f"data.path={path}"])
+
+
 def test_paper_preset_follows_appendix_c() -> None:
     config = load_config("paper")
     assert (config.model.features, config.model.message_layers, config.model.action_layers) == (128, 6, 4)

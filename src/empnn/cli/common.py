@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from empnn.errors import ConfigError, CrystalError
 
@@ -23,6 +25,18 @@ Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+
+DataInputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN",
+        help="Files of crystals, folders, patterns, data folders (all splits), or sample and other names of sets.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that compare structures; as many as there are cores by default.")
+]
 
 INTERRUPTED = 130
 
@@ -62,6 +76,17 @@ def fail(message: str, status: int = 1) -> NoReturn:
 def stderr(quiet: bool = False) -> Console:
     """A console on stderr; without colour when it is not a terminal."""
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+
+
+@contextmanager
+def counted(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal, for as long as something is done; advanced by what is yielded."""
+    console = stderr()
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    hidden = quiet or total is None or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def print_json(content: object) -> None:

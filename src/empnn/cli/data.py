@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from empnn.cli.data_dedupe import dedupe
 from empnn.cli.data_fetch import fetch
+from empnn.cli.data_split import split
+from empnn.cli.data_stats import stats
 
 app = typer.Typer(help="Data sets.", no_args_is_help=True, rich_markup_mode=None)
 
-for command in (fetch,):
+for command in (stats, split, dedupe, fetch):
     app.command()(command)

@@ -18,7 +18,9 @@ DEFAULT_SIGMA = 0.1
 
 @reports_errors
 def evaluate(
-    data: Annotated[Path, typer.Option(help="A file of relaxed crystals, or a data folder (with --split).")],
+    data: Annotated[
+        str, typer.Option(help="A file of relaxed crystals, or (with --split) a data folder or the name of a set.")
+    ],
     model: Model = "mp-20",
     split: Annotated[str, typer.Option(help="Split of a data folder.")] = "val",
     noise: Annotated[float | None, typer.Option(help="Deviation of the strain noise; 0.1 by default.")] = None,

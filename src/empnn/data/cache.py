@@ -290,11 +290,12 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
                     checksum, read = zlib.crc32(block, checksum), read + len(block)
                 if read != end - begin or str(checksum) != header["__metadata__"][f"crc32_{name}"]:
                     return None
-        arrays: dict[str, np.ndarray] = {}
-        for name, (_, dtype, item) in _LAYOUT.items():
-            shape = (header[name]["shape"][0], *item)
-            offset = 8 + length + header[name]["data_offsets"][0]
-            arrays[name] = np.memmap(path, dtype, "r", offset, shape) if shape[0] else np.empty(shape, dtype)
+            # Mapped from the open file: another process may put a new one in its place.
+            arrays: dict[str, np.ndarray] = {}
+            for name, (_, dtype, item) in _LAYOUT.items():
+                shape = (header[name]["shape"][0], *item)
+                offset = 8 + length + header[name]["data_offsets"][0]
+                arrays[name] = np.memmap(file, dtype, "r", offset, shape) if shape[0] else np.empty(shape, dtype)
         return arrays
     except (OSError, KeyError, TypeError, ValueError, OverflowError, MemoryError):
         return None

@@ -1,23 +1,29 @@
-"""Benchmark data sets in folders, and the development set carved from their training split."""
+"""Data sets by name, in folders, files or lists of them, and the development set carved from a training split."""
 
 from __future__ import annotations
 
 import os
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from empnn.crystals import Crystals
-from empnn.data.cache import CrystalSet, load_file
+from empnn.data.cache import CrystalSet, load_files
 from empnn.data.folders import data_folder
+from empnn.data.groups import composition_groups
+from empnn.data.reading import files_of
 from empnn.errors import ConfigError
 
-NAMES = ("carbon_24", "perov_5", "mp_20")
+BENCHMARKS = ("carbon_24", "perov_5", "mp_20")
+"""Sets that `empnn data fetch` downloads."""
+SAMPLE = "sample"
+"""The set that comes with the package: 200 crystals of the train split of each benchmark set."""
+NAMES = (*BENCHMARKS, SAMPLE)
 SPLITS = ("train", "val", "test")
 
-_CHUNK = 4096
 _ENDINGS = (".csv", ".csv.gz", ".parquet", ".extxyz")
+_SAMPLE_FOLDER = Path(__file__).parent / "sample_set"
 
 
 def split_file(folder: str | Path, split: str) -> Path:
@@ -39,7 +45,8 @@ def _split_files(folder: Path, split: str) -> list[Path]:
 def locate(path: str | None, name: str | None) -> Path:
     """The folder or file that `data.path` and `data.name` point to.
 
-    A name is looked for under `path`, else under `EMPNN_DATA`, else where `empnn data fetch` puts it.
+    A name is looked for under `path`, else under `EMPNN_DATA`, else where `empnn data fetch` puts it; without a path
+    `sample` is what comes with the package.
 
     Raises:
         ConfigError: If it cannot be found; the message says what to set.
@@ -48,14 +55,16 @@ def locate(path: str | None, name: str | None) -> Path:
         raise ConfigError("no data: give data=NAME or data.path=FOLDER_OR_FILE")
     if name is None:
         found = Path(str(path))
-        if not found.exists():
+        if not found.exists() and files_of(found) == [found]:
             raise ConfigError(f"data.path={path} does not exist")
         return found
+    if path is None and name == SAMPLE:
+        return _SAMPLE_FOLDER
     root = Path(path) if path else data_folder()
     folder = root if root.name == name and root.is_dir() else root / name
     if path or os.environ.get("EMPNN_DATA"):
         if not folder.is_dir():
-            advice = f"; `empnn data fetch {name} --out {root}` puts it there" if name in NAMES else ""
+            advice = f"; `empnn data fetch {name} --out {root}` puts it there" if name in BENCHMARKS else ""
             raise ConfigError(
                 f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}{advice}"
             )
@@ -67,14 +76,69 @@ def locate(path: str | None, name: str | None) -> Path:
     return folder
 
 
-def load_split(location: str | Path, split: str) -> CrystalSet:
-    """A split of a data folder; a single file is its own (training) split.
+def locate_all(path: str | Sequence[str] | None, name: str | None) -> list[Path]:
+    """The folders, files and patterns that `data.path` and `data.name` point to, if there may be several.
+
+    A path may be a list, also written with commas, of folders, files, patterns and names of sets.
+
+    Raises:
+        ConfigError: If one cannot be found, or a list is given together with a name.
+    """
+    if isinstance(path, str):
+        path = [path] if "," not in path or Path(path).exists() else path.split(",")
+    if path is None or (len(path) == 1 and (name is not None or path[0] not in NAMES)):
+        return [locate(path[0] if path else None, name)]
+    if name is not None:
+        raise ConfigError(
+            f"data.name={name} needs one data.path, the folder that holds {name}; put the name in the list"
+        )
+    if not path:
+        raise ConfigError("data.path is an empty list; name folders or files")
+    found = [resolve(item.strip()) for item in path]
+    return [place if place.exists() else locate(str(place), None) for place in found]
+
+
+def resolve(name: str | Path) -> Path:
+    """The path that a word stands for: an existing file or folder of that name, else the set of that name.
+
+    Raises:
+        ConfigError: If it is the name of a set that is not there.
+    """
+    path = Path(name)
+    return locate(None, str(name)) if str(name) in NAMES and not path.exists() else path
+
+
+def is_data_folder(path: Path) -> bool:
+    """Whether a folder holds splits."""
+    return any(_split_files(path, split) for split in SPLITS)
+
+
+def parts_of(name: str | Path) -> list[Path]:
+    """The splits of a data folder or named set that are there, or the path itself where it is something else.
+
+    Raises:
+        ConfigError: If it is the name of a set that is not there.
+    """
+    path = resolve(name)
+    splits = [files[0] for split in SPLITS if (files := _split_files(path, split))]
+    return splits or [path]
+
+
+def load_split(location: str | Path | Sequence[Path], split: str) -> CrystalSet:
+    """A split of a data folder, or of several one after the other.
+
+    A file, pattern, or folder without splits is its own (training) split.
 
     Raises:
         ConfigError: If the split does not exist or holds no usable crystal.
     """
-    location = Path(location)
-    return load_file(location if location.is_file() else split_file(location, split))
+    places = [Path(location)] if isinstance(location, str | Path) else location
+    return load_files([_split_of(place, split) for place in places])
+
+
+def _split_of(place: Path, split: str) -> Path:
+    plain = not place.is_dir() or (not is_data_folder(place) and files_of(place) != [place])
+    return place if plain else split_file(place, split)
 
 
 def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +151,7 @@ def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[n
     Raises:
         ConfigError: If a side would be empty.
     """
-    groups = _composition_groups(crystals)
+    groups = composition_groups(crystals)
     if groups.max(initial=0) == 0:
         groups = np.arange(len(crystals))
     order = np.random.default_rng([seed, len(crystals)]).permutation(groups.max(initial=-1) + 1)
@@ -99,16 +163,3 @@ def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[n
     if held_out.all() or not held_out.any():
         raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def _composition_groups(crystals: Crystals) -> np.ndarray:
-    keys: dict[tuple[bytes, bytes], int] = {}
-    groups: list[int] = []
-    for chosen in np.array_split(np.arange(len(crystals)), len(crystals) // _CHUNK + 1):
-        part = crystals.select(chosen)
-        numbers = part.numbers.numpy()
-        for start, stop in pairwise(part.starts.tolist()):
-            elements, counts = np.unique(numbers[start:stop], return_counts=True)
-            reduced = counts // np.gcd.reduce(counts)
-            groups.append(keys.setdefault((elements.tobytes(), reduced.tobytes()), len(keys)))
-    return np.array(groups, dtype=np.int64)

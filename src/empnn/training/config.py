@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -24,10 +24,12 @@ from empnn.nn import ModelConfig, moves_atoms
 class DataConfig:
     """Which crystals to train on."""
 
-    path: str | None = None
-    """A file, a folder that holds train.csv(.gz), or the root that holds the folder `name`."""
+    path: Any = None
+    """A file, pattern or folder of crystals, a folder that holds train.csv(.gz), or a list of these and of names of
+    sets (`[a.cif,runs/*.extxyz]`); or the root that holds the folder `name`."""
     name: str | None = None
-    """carbon_24, perov_5 or mp_20: under `path`, the variable EMPNN_DATA, or where `empnn data fetch` puts it."""
+    """carbon_24, perov_5 or mp_20: under `path`, the variable EMPNN_DATA, or where `empnn data fetch` puts it; or
+    sample, 600 crystals that come with the package."""
     select_on: str = "dev"
     """What selects the best weights: `dev`, carved from train, or the split `val`."""
     dev_fraction: float = 0.05
@@ -204,14 +206,14 @@ def _base(base: str | Path | None) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{base}: expected a mapping of sections ({', '.join(_keys(Config))})")
     for name, section in (("data", _data_key), ("loss", lambda _: "loss.name")):
-        if isinstance(loaded.get(name), str):
+        if isinstance(loaded.get(name), str | ListConfig):
             key = section(loaded[name]).partition(".")[2]
             loaded[name] = {key: loaded[name]}
     _reject_unknown(OmegaConf.to_container(loaded), Config, "")
     return loaded
 
 
-def _data_key(value: str) -> str:
+def _data_key(value: str | ListConfig) -> str:
     return "data.name" if value in NAMES else "data.path"
 
 
@@ -292,6 +294,11 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
     if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
         raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")
+    path = config.data.path
+    if not (
+        path is None or isinstance(path, str) or (isinstance(path, list) and all(isinstance(p, str) for p in path))
+    ):
+        raise ConfigError(f"data.path={path}: must be a file, a folder, or a list of them")
     moves_atoms(config.model)
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from empnn import models
 from empnn.crystals import CrystalBatch
 from empnn.data.cache import StoredCrystals
-from empnn.data.sets import carve_development, load_split, locate
+from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build, moves_atoms
@@ -107,13 +107,14 @@ def prepare(config: Config) -> RunData:
     Raises:
         ConfigError: If they cannot be found or used.
     """
-    location = locate(config.data.path, config.data.name)
-    train_set = load_split(location, "train")
-    name = config.data.name or location.name
+    places = locate_all(config.data.path, config.data.name)
+    train_set = load_split(places, "train")
+    name = config.data.name or " + ".join(place.name for place in places)
     if config.data.select_on == "val":
-        if location.is_file():
-            raise ConfigError(f"data.select_on=val needs a data folder with a val split; {location} is one file")
-        chosen = load_split(location, "val")
+        for place in places:
+            if not is_data_folder(place):
+                raise ConfigError(f"data.select_on=val needs a data folder with a val split; {place} is none")
+        chosen = load_split(places, "val")
         select, refused = chosen.stored, train_set.refused + chosen.refused
         kept = train_set.stored
     else:
@@ -129,7 +130,8 @@ def _digest(crystals: StoredCrystals) -> str:
 
 
 def _default_folder(config: Config) -> str:
-    data = config.data.name or Path(config.data.path or "data").name.partition(".")[0]
+    first = config.data.path[0] if isinstance(config.data.path, list) else config.data.path
+    data = config.data.name or Path(first or "data").name.partition(".")[0]
     return f"runs/{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
