@@ -23,7 +23,7 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
 from empnn.data.cache import CrystalSet, load_file
-from empnn.data.sets import NAMES, locate, split_file
+from empnn.data.sets import BENCHMARKS, locate, split_file
 from empnn.geometry import lattice_parameters
 
 PYMATGEN_SAMPLE = 300
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--parity", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
-    files = [split_file(locate(None, name), split) for name in NAMES for split in ("train", "val")]
+    files = [split_file(locate(None, name), split) for name in BENCHMARKS for split in ("train", "val")]
     result = speed(files, options.repeats)
     if options.parity:
         result["parity"] = parity(files)

@@ -26,7 +26,7 @@ from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.cache import load_files
 from empnn.data.parts import RECORDS
 from empnn.data.reading import read
-from empnn.data.sets import NAMES, locate, split_file
+from empnn.data.sets import BENCHMARKS, locate, split_file
 from empnn.data.writing import writer
 from empnn.noise import with_fixed_noise
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 def make(path: Path, n: int) -> None:
     """Write n strained crystals, a part at a time."""
-    real = load_files([split_file(locate(None, name), split) for name in NAMES for split in ("train", "val")])
+    real = load_files([split_file(locate(None, name), split) for name in BENCHMARKS for split in ("train", "val")])
     order = np.random.default_rng(0).permutation(len(real.ids))
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         parts = []

@@ -87,6 +87,15 @@ def test_crystals_alone(tmp_path, crystals, first, second):
         same_crystal(record.atoms, given)
 
 
+@pytest.mark.parametrize("first", RICH)
+@pytest.mark.parametrize("second", RICH)
+def test_identifiers_of_digits_beside_others(tmp_path, first, second):
+    names = ["0012", "mp-1", "7", "T"]
+    writer(tmp_path / f"a{first}")([salt(name) for name in names])
+    convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
+    assert [record.id for record in read(tmp_path / f"b{second}")] == names
+
+
 @pytest.mark.parametrize("ending", sorted(set(FORMATS) - set(RICH)))
 def test_variants_of_formats(tmp_path, crystals, ending):
     writer(tmp_path / f"a{ending}")(crystals)

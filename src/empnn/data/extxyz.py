@@ -12,10 +12,12 @@ from typing import IO, cast
 import ase.io
 from ase import Atoms
 
-from empnn.data.records import Entries, Entry, is_deuterium, mark_deuterium, open_bytes
+from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, mark_deuterium, open_bytes
 from empnn.errors import CrystalError
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
+_IDENTIFIERS = {key: re.compile(rf"""(?:^|\s){key}=("[^"]*"|\S+)""") for key in ID_KEYS}
+"""Identifiers as they are written, for ASE makes numbers of digits: 0012 is not 12."""
 
 
 def entries(path: Path) -> Entries:
@@ -92,7 +94,12 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
     for index in deuterium:
         lines[index] = lines[index].replace("D", "H", 1)
     text = io.StringIO("\n".join(frame[:2] + lines) + "\n")
-    return mark_deuterium(next(ase.io.iread(text, index=0, format="extxyz")), deuterium)
+    atoms = next(ase.io.iread(text, index=0, format="extxyz"))
+    for key in ID_KEYS:
+        written = _IDENTIFIERS[key].search(frame[1])
+        if written is not None and not isinstance(atoms.info.get(key, ""), str):
+            atoms.info[key] = written[1].strip('"')
+    return mark_deuterium(atoms, deuterium)
 
 
 def _check_columns(comment: str, rows: list[list[str]]) -> None:

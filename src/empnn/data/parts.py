@@ -25,6 +25,7 @@ except ImportError:  # Windows, where two processes that write one output are no
 RECORDS = 16_384
 """Input records per part."""
 
+_GO_ON = "the same command with --resume goes on from here"
 _SETTINGS = "settings.json"
 _JOURNAL = ".jsonl"
 
@@ -85,7 +86,9 @@ class PartedOutput:
             if not keep or not self._journals():
                 shutil.rmtree(self._folder, ignore_errors=True)
             elif isinstance(error, KeyboardInterrupt):
-                error.args = ("the same command with --resume goes on from here",)
+                error.args = (_GO_ON,)
+            elif isinstance(error, OSError):
+                error.strerror = f"{error.strerror}; once that is mended, {_GO_ON}"
             if self._lock is not None:
                 self._lock.close()
 

@@ -108,7 +108,7 @@ def _rows(structures: Sequence[Atoms], cell: Callable[[Any], Any]) -> tuple[list
     """Rows of identifier, CIF text and info, each value made a cell, and the names of all their columns."""
     rows = []
     for index, atoms in enumerate(structures):
-        info = {k: v if k in ID_KEYS else cell(v) for k, v in atoms.info.items() if k not in _CRYSTAL_COLUMNS}
+        info = {k: str(v) if k in ID_KEYS else cell(v) for k, v in atoms.info.items() if k not in _CRYSTAL_COLUMNS}
         name = identifier(atoms.info) or f"structure_{index}"
         rows.append({"material_id": name, "cif": cif.text_from_atoms(atoms, name, with_info=False), **info})
     return rows, list(dict.fromkeys(key for row in rows for key in row))
