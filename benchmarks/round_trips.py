@@ -31,7 +31,7 @@ SINGLE = (".vasp",)
 SOME = 10
 """Crystals that go one by one through formats of a single structure."""
 TOLERANCE = 1e-6
-START, END = "<!-- round trips -->", "<!-- /round trips -->"
+START, END = "<!-- round-trips -->", "<!-- /round-trips -->"
 
 
 def main() -> None:
