@@ -63,7 +63,7 @@ def crystals(n: int) -> list[Atoms]:
     mirror[::2, 2, 2] = -1
     found = to_atoms(symmetry.rotate(batch, mirror))
     for position, atoms in zip(chosen.tolist(), found, strict=True):
-        atoms.info.update(material_id=loaded.ids[position], energy=-1.5, note='it\'s "quoted", 100 %', tags=[1, 2])
+        atoms.info.update(material_id=loaded.ids[position], gap=1.5, note='it\'s "quoted", 100 %', tags=[1, 2])
     return found
 
 

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from relaxing import salt, triclinic
 
@@ -12,7 +13,7 @@ from empnn import symmetry
 from empnn.crystals import from_atoms
 from empnn.data.processing import Conversion, process
 from empnn.data.reading import read
-from empnn.data.records import is_deuterium, mark_deuterium
+from empnn.data.records import is_deuterium, mark_deuterium, with_results_kept
 from empnn.data.writing import FORMATS, writer
 
 RICH = [".extxyz", ".cif", ".csv", ".parquet", ".feather", ".json", ".traj", ".db"]
@@ -85,6 +86,19 @@ def test_crystals_alone(tmp_path, crystals, first, second):
         convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
         (record,) = read(tmp_path / f"b{second}")
         same_crystal(record.atoms, given)
+
+
+@pytest.mark.parametrize("first", [".extxyz", ".traj"])
+@pytest.mark.parametrize("second", RICH)
+def test_energies_and_forces_are_kept(tmp_path, first, second):
+    given = salt("a")
+    given.calc = SinglePointCalculator(given, energy=-3.5, forces=np.array([[0.0, 0.1, 0.2], [0.0, -0.1, -0.2]]))
+    writer(tmp_path / f"a{first}")([given])
+    convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
+    (record,) = read(tmp_path / f"b{second}")
+    found = with_results_kept(record.atoms)
+    assert found.info["energy"] == -3.5
+    assert found.arrays["forces"] == pytest.approx(given.get_forces())
 
 
 @pytest.mark.parametrize("first", RICH)

@@ -35,6 +35,7 @@ def write_trajectory(path: Path, structures: Sequence[Atoms]) -> None:
     with ase.io.Trajectory(path, "w") as trajectory:
         for given in structures:
             atoms = given.copy()
+            atoms.calc = given.calc
             aside = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
             if aside:
                 atoms.info[_ARRAYS] = aside

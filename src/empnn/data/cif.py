@@ -20,7 +20,16 @@ from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
 from empnn.crystals import MAX_FRAC
-from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
+from empnn.data.records import (
+    OXIDATION_STATES,
+    Entries,
+    Entry,
+    identifier,
+    is_deuterium,
+    mark_deuterium,
+    read_text,
+    with_results_kept,
+)
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
@@ -154,7 +163,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
 def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """Data blocks named by the identifiers; CIF wants the names to differ."""
     names: set[str] = set()
-    for index, atoms in enumerate(structures):
+    for index, atoms in enumerate(map(with_results_kept, structures)):
         name = identifier(atoms.info) or f"structure_{index}"
         names.add(name if name not in names else (name := f"{name}_{index}"))
         handle.write(text_from_atoms(atoms, name) + "\n")

@@ -16,7 +16,16 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data import ase_files
-from empnn.data.records import OXIDATION_STATES, Entries, Entry, identifier, is_deuterium, mark_deuterium, read_text
+from empnn.data.records import (
+    OXIDATION_STATES,
+    Entries,
+    Entry,
+    identifier,
+    is_deuterium,
+    mark_deuterium,
+    read_text,
+    with_results_kept,
+)
 from empnn.errors import CrystalError
 
 
@@ -76,7 +85,7 @@ def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
 
 def _bare(atoms: Atoms) -> Atoms:
     """The atoms without a calculator, and arrays in their info as lists, which any reader of JSON understands."""
-    bare: Atoms = atoms.copy()
+    bare: Atoms = with_results_kept(atoms).copy()
     bare.calc = None
     bare.info = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in bare.info.items()}
     return bare

@@ -30,6 +30,7 @@ STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial
 OXIDATION_STATES = "oxi_states"
 """The array that holds oxidation states, as pymatgen names it."""
 DEUTERIUM_MASS = 2.014
+_RESULTS_PER_ATOM = ("energies", "forces", "stresses", "magmoms", "charges")
 
 PARSE_ERRORS = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
@@ -148,6 +149,23 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def with_results_kept(atoms: Atoms) -> Atoms:
+    """The atoms with energy, forces and the like, which ASE keeps apart in a calculator, as info and arrays.
+
+    For formats that know no calculator.
+    """
+    results = getattr(atoms.calc, "results", None)
+    if not results:
+        return atoms
+    kept: Atoms = atoms.copy()
+    for name, value in results.items():
+        if name in _RESULTS_PER_ATOM:
+            kept.set_array(name, np.asarray(value))
+        else:
+            kept.info.setdefault(name, value)
+    return kept
 
 
 def mark_deuterium(atoms: Atoms, sites: list[int]) -> Atoms:

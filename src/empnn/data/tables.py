@@ -21,7 +21,7 @@ import pyarrow.parquet
 from ase import Atoms
 
 from empnn.data import cif, pymatgen_json
-from empnn.data.records import ID_KEYS, Entries, Entry, identifier, open_bytes
+from empnn.data.records import ID_KEYS, Entries, Entry, identifier, open_bytes, with_results_kept
 from empnn.errors import CrystalError
 
 _CRYSTAL_COLUMNS: dict[str, Callable[[Any], Atoms]] = {
@@ -107,7 +107,7 @@ def join_csv(parts: Sequence[TextIOBase], target: TextIOBase) -> None:
 def _rows(structures: Sequence[Atoms], cell: Callable[[Any], Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of identifier, CIF text and info, each value made a cell, and the names of all their columns."""
     rows = []
-    for index, atoms in enumerate(structures):
+    for index, atoms in enumerate(map(with_results_kept, structures)):
         info = {k: str(v) if k in ID_KEYS else cell(v) for k, v in atoms.info.items() if k not in _CRYSTAL_COLUMNS}
         name = identifier(atoms.info) or f"structure_{index}"
         rows.append({"material_id": name, "cif": cif.text_from_atoms(atoms, name, with_info=False), **info})
