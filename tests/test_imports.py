@@ -16,7 +16,7 @@ FLOORS = (
     ("nn",),
     ("losses", "metrics", "noise", "testing"),
     ("data",),
-    ("models", "viz"),
+    ("models", "viz", "energy"),
     ("training",),
     ("relax",),
     ("relax_files", "evaluate"),
