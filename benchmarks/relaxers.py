@@ -58,7 +58,7 @@ def by_oracle(chosen: Triple, oracle: str, options: argparse.Namespace) -> dict[
         chosen,
         oracle,
         relaxed_batch(chosen.states["noisy"], found),
-        sum(result.seconds for result in results),
+        float(sum(result.seconds for result in results)),
         converged=sum(result.converged for result in results),
         failed=len(found) - len(results),
         steps=float(np.median([result.steps for result in results])) if results else None,

@@ -186,7 +186,7 @@ def _score_oracle(
         metrics=denoising_metrics(before, after, truth),
         sigma=sigma,
         seed=seed,
-        seconds=sum(result.seconds for result in results),
+        seconds=float(sum(result.seconds for result in results)),
         relaxer=job.choice.name,
         converged=sum(result.converged for result in results),
         failed=len(judged) - len(results),

@@ -155,11 +155,9 @@ def _by_oracle(
 
 def _evaluation_table(figures: dict[str, Any]) -> Table:
     noise = "" if figures["sigma"] is None else f", sigma {figures['sigma']:g}, seed {figures['seed']}"
-    oracle = ""
-    if "converged" in figures:
-        oracle = f", {figures['relaxer']}: {figures['converged']:,} converged, {figures['failed']:,} failed"
-    title = f"{figures['n']:,} structures{noise}, {figures['seconds']:.1f} s{oracle}"
-    table = Table(title=title, title_justify="left")
+    title = f"{figures['n']:,} structures{noise}, {figures['seconds']:.1f} s"
+    counts = f"{figures['converged']:,} converged, {figures['failed']:,} failed" if "converged" in figures else None
+    table = Table(title=title, title_justify="left", caption=counts, caption_justify="left")
     table.add_column("mean absolute error")
     for column in ("do nothing", "relaxed", "improvement", "removed"):
         table.add_column(column, justify="right")

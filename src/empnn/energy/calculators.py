@@ -82,8 +82,8 @@ class ImportedOracle(CalculatorOracle):
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         module, _, attribute = path.partition(":")
         try:
-            make = getattr(importlib.import_module(module), attribute)
-            self._calculator = make(**options)
+            self._make = getattr(importlib.import_module(module), attribute)
+            self._calculator = self._make(**options)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             detail = f"{type(error).__name__}: {error}"
             raise ConfigError(
@@ -98,6 +98,14 @@ class ImportedOracle(CalculatorOracle):
     def calculator(self, atoms: Atoms) -> Any:
         """The calculator, the same for all."""
         return self._calculator
+
+    def compute(self, request: Request) -> Result:
+        """As for all calculators; one that failed is made anew, for what it kept of its failure may spoil the next."""
+        try:
+            return super().compute(request)
+        except Exception:
+            self._calculator = self._make(**self.settings)
+            raise
 
 
 def _fractional(atoms: Atoms) -> np.ndarray:

@@ -47,16 +47,20 @@ class Gpaw(CalculatorOracle):
 
     def __init__(
         self,
-        cutoff: float = CUTOFF,
+        cutoff: float | int = CUTOFF,
         kpoints: tuple[int, int, int] | list[int] = KPOINTS,
-        kpoint_density: float | None = None,
+        kpoint_density: float | int | None = None,
     ) -> None:
         check_mesh(cutoff, kpoints, kpoint_density)
         self.version = f"{need('gpaw', 'dft')} (gpaw-data {need('gpaw_data', 'dft', 'gpaw-data')})"
         if find_spec("_gpaw") is None:
             raise ConfigError("gpaw is installed without its C module; run scripts/install_gpaw.sh")
-        mesh = {"kpoints": list(kpoints)} if kpoint_density is None else {"kpoint_density": kpoint_density}
-        self.settings: dict[str, Any] = {"cutoff": cutoff, **mesh, "smearing": SMEARING, "energy": ENERGY_TOLERANCE}
+        self.settings: dict[str, Any] = {
+            "cutoff": float(cutoff),
+            **mesh_settings(kpoints, kpoint_density),
+            "smearing": SMEARING,
+            "energy": ENERGY_TOLERANCE,
+        }
 
     @cached_property
     def elements(self) -> frozenset[int]:
@@ -92,7 +96,14 @@ def mesh_of(atoms: Atoms, settings: dict[str, Any]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def check_mesh(cutoff: float, kpoints: tuple[int, int, int] | list[int], kpoint_density: float | None) -> None:
+def mesh_settings(kpoints: tuple[int, int, int] | list[int], kpoint_density: float | int | None) -> dict[str, Any]:
+    """What `mesh_of` takes, in JSON types; a density goes before a mesh."""
+    return {"kpoints": list(kpoints)} if kpoint_density is None else {"kpoint_density": float(kpoint_density)}
+
+
+def check_mesh(
+    cutoff: float | int, kpoints: tuple[int, int, int] | list[int], kpoint_density: float | int | None
+) -> None:
     """Refuse settings that mean nothing.
 
     Raises:

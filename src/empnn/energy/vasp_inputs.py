@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from ase.io.vasp import write_vasp
 
 from empnn.data.writing import replacing
-from empnn.energy.gpaw import CUTOFF, KPOINTS, SMEARING, check_mesh, mesh_of
+from empnn.energy.gpaw import CUTOFF, KPOINTS, SMEARING, check_mesh, mesh_of, mesh_settings
 from empnn.energy.oracle import Relaxation, Request, Result, Written, right_handed
 from empnn.energy.vasp_runs import finished_run, read_run
 from empnn.errors import ConfigError, CrystalError
@@ -47,9 +47,9 @@ class VaspInputs:
     def __init__(
         self,
         folder: str | Path | None = None,
-        cutoff: float = CUTOFF,
+        cutoff: float | int = CUTOFF,
         kpoints: tuple[int, int, int] | list[int] = KPOINTS,
-        kpoint_density: float | None = None,
+        kpoint_density: float | int | None = None,
     ) -> None:
         if folder is None:
             raise ConfigError("--oracle vasp-inputs writes a folder per structure; give the folder for them with -o")
@@ -57,8 +57,7 @@ class VaspInputs:
             raise ConfigError(f"{folder} is a file; --oracle vasp-inputs needs a folder for -o")
         check_mesh(cutoff, kpoints, kpoint_density)
         self.folder = Path(folder)
-        mesh = {"kpoints": list(kpoints)} if kpoint_density is None else {"kpoint_density": kpoint_density}
-        self.settings: dict[str, Any] = {"cutoff": cutoff, **mesh}
+        self.settings: dict[str, Any] = {"cutoff": float(cutoff), **mesh_settings(kpoints, kpoint_density)}
 
     @property
     def elements(self) -> frozenset[int]:
@@ -90,7 +89,7 @@ class VaspInputs:
     def inputs(self, atoms: Atoms, relaxation: Relaxation) -> dict[str, str]:
         """The text of each file; the atoms are grouped by element already."""
         poscar = io.StringIO()
-        write_vasp(poscar, atoms, direct=True, label=str(atoms.symbols))
+        write_vasp(poscar, atoms, direct=True)
         mesh = mesh_of(atoms, self.settings)
         species = list(dict.fromkeys(atoms.get_chemical_symbols()))
         return {

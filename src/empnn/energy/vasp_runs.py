@@ -82,7 +82,7 @@ def _integer(text: str, name: str, default: int) -> int:
 
 
 def _xml_seconds(text: str) -> float:
-    return sum(float(wall) for wall in re.findall(r'<time name="totalsc">\s*[\d.]+\s+([\d.]+)', text))
+    return float(sum(map(float, re.findall(r'<time name="totalsc">\s*[\d.]+\s+([\d.]+)', text))))
 
 
 def _outcar_seconds(text: str) -> float:
