@@ -19,12 +19,17 @@ from empnn.energy.run import Job, judge
 from empnn.energy.workers import Choice
 
 DIAMOND = from_arrays(3.567 / 2 * (1 - np.eye(3)), np.array([[0.0] * 3, [0.25] * 3]), np.array([6, 6]))
+SRTIO3 = from_arrays(
+    3.945 * np.eye(3),
+    np.array([[0.0] * 3, [0.5] * 3, [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]),
+    np.array([38, 22, 8, 8, 8]),
+)
 DENSITY = 2.0
 
 
 def crystals(options: argparse.Namespace) -> dict[str, CrystalBatch]:
-    """Diamond, and the first small crystals of each set."""
-    found = {"diamond": DIAMOND}
+    """Diamond, strontium titanate, and the first small crystals of each set."""
+    found = {"diamond": DIAMOND, "SrTiO3": SRTIO3}
     for data in options.sets:
         chosen = triple(data, options.limit, True)
         for place, index in enumerate(chosen.indices):

@@ -48,6 +48,7 @@ def test_a_damaged_entry_is_computed_again(tmp_path):
     path.write_text(path.read_text()[:50])
     second = judge(given, job(store=tmp_path / "store"))
     assert second[0].status == "computed"
+    assert second[0].message == "its stored result was damaged; computed again"
     assert second[0].result.energy == first[0].result.energy
     assert judge(given, job(store=tmp_path / "store"))[0].status == "cached"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ class _Run:
         self._on_judged = on_judged
         self._judged: list[Judged | None] = [None] * len(records)
         self._keys: dict[int, str] = {}
+        self._damaged: set[int] = set()
 
     @property
     def done(self) -> int:
@@ -149,7 +150,10 @@ class _Run:
                 continue
             if self._store is not None:
                 self._keys[position] = key_of(request.atoms, self._oracle, request.relaxation)
+                damaged = len(self._store.damaged)
                 known = self._store.get(self._keys[position])
+                if len(self._store.damaged) > damaged:
+                    self._damaged.add(position)
                 if known is not None:
                     self._settle(position, self._found(record, known, stored=True))
                     continue
@@ -162,7 +166,10 @@ class _Run:
             return
         if self._store is not None:
             self._store.put(self._keys[position], self._oracle, self._job.relaxation, answer.result)
-        self._settle(position, self._found(record, answer.result, stored=False))
+        judged = self._found(record, answer.result, stored=False)
+        if position in self._damaged and judged.message is None:
+            judged = replace(judged, message="its stored result was damaged; computed again")
+        self._settle(position, judged)
 
     def _found(self, record: Record, result: Result, stored: bool) -> Judged:
         if not result.converged:
