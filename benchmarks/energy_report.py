@@ -20,6 +20,11 @@ ROOT = Path(__file__).parent.parent
 COLOURS = {"empnn": "C3", "ff": "C1", "chgnet": "C0", "sevennet": "C2", "gpaw": "C4"}
 SETS = ("carbon_24", "perov_5", "mp_20")
 STATES = ("noisy", "denoised")
+PICTURE = """
+
+![Error of the lengths against seconds per crystal, a panel per set](images/accuracy_time.png)
+
+*Dashed: doing nothing. Hollow marks and dotted lines: the small crystals.*"""
 
 
 def load(results: Path, name: str) -> list[dict[str, Any]]:
@@ -66,7 +71,7 @@ def relaxers(rows: list[dict[str, Any]]) -> str:
         crystals = [r["data"], f"{r['n']} {r['crystals']}", r["relaxer"]]
         return [*crystals, errors, improvement, removed, f"{r['seconds_per_crystal']:.2g}", converged]
 
-    return table(head, [line(r) for r in rows])
+    return table(head, [line(r) for r in rows]) + (PICTURE if rows else "")
 
 
 def steps(rows: list[dict[str, Any]]) -> str:

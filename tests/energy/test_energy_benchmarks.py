@@ -74,6 +74,7 @@ def test_tables_and_plot(tmp_path):
     assert "| mp_20 | 2 first | sevennet | -0.1234 | 100 % | 0.2000 | 0.600 |  |" in text
     assert "| mp_20 | 4 first | chgnet | 0.100 Å / 1.00° | 0.300 / 4.00 | 0.750 / 0.800 | 4 | 3 of 4 |" in text
     assert "| C2 | 7x7x7 | 500 | kpoints 7x7x7 | -9.0830 | 0.4 | 0.41 |" in text
+    assert "](images/accuracy_time.png)" in text
     assert text.endswith("End.\n")
     fill(page, tmp_path)
     assert page.read_text() == text
