@@ -2,7 +2,7 @@
 
 k-points at a cutoff of 500 eV, by density (per inverse angstrom, the mesh beside it) and the paper's 7x7x7; cutoffs at
 a density of 2. `energy_error` is to the finest of the same crystal and kind, eV/atom.
-Usage: python benchmarks/convergence.py [--densities 1.5 2 3 4] [--cutoffs 400 500 600 800] [--limit 1]
+Usage: python benchmarks/convergence.py [--densities 1.5 2 2.5 3 4] [--cutoffs 400 500 600 800] [--limit 1]
 """
 
 import argparse
@@ -63,7 +63,7 @@ def measure(name: str, crystal: CrystalBatch, options: argparse.Namespace) -> li
 def main() -> None:
     """Measure, and write the result file after every crystal."""
     made = parser(__doc__, 1, ["gpaw"])
-    made.add_argument("--densities", type=float, nargs="+", default=[1.5, 2.0, 3.0, 4.0])
+    made.add_argument("--densities", type=float, nargs="+", default=[1.5, 2.0, 2.5, 3.0, 4.0])
     made.add_argument("--cutoffs", type=float, nargs="+", default=[400.0, 500.0, 600.0, 800.0])
     options = made.parse_args()
     for name, crystal in crystals(options).items():

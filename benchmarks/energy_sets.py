@@ -5,6 +5,7 @@ subset sees the same ones. Results of oracles are kept in a store: a script that
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 from bench import RESULTS, machine
 
 import empnn
@@ -30,11 +32,13 @@ from empnn.noise import with_fixed_noise
 MODELS = {"carbon_24": "carbon-24", "perov_5": "perov-5", "mp_20": "mp-20"}
 SIGMA, SEED = 0.1, 0
 SMALL_ATOMS = (2, 8)
-SMALL_VOLUME = 100.0
+SMALL_VOLUME = 75.0
 """Largest volume of a small crystal, cubic angstrom: the number of plane waves grows with it."""
+SMALL_ELECTRONS = 32
+"""Most valence electrons of a small crystal, as GPAW counts them."""
 COSTLY = {43, *range(57, 72), *range(84, 119)}
 """Not for DFT: elements without a data set, and lanthanides, whose f shells converge badly."""
-KPOINT_DENSITY = 3.0
+KPOINT_DENSITY = 2.5
 """k-points per inverse angstrom, see benchmarks/convergence.py."""
 
 
@@ -82,12 +86,20 @@ def triple(data: str, limit: int, small: bool) -> Triple:
 
 
 def small_ones(crystals: CrystalBatch) -> list[int]:
-    """Places of the crystals with few atoms, a small cell and no element that is costly or missing in GPAW."""
-    costly = np.isin(crystals.numbers.numpy(), list(COSTLY))
-    has_costly = np.bincount(crystals.batch.numpy(), costly, len(crystals)) > 0
-    sizes = crystals.sizes.numpy()
+    """Places of the crystals with few atoms and electrons, a small cell and no element that is costly or missing."""
+    numbers, batch, sizes = crystals.numbers.numpy(), crystals.batch.numpy(), crystals.sizes.numpy()
+    costly = np.bincount(batch, np.isin(numbers, list(COSTLY)), len(crystals)) > 0
     fits = (sizes >= SMALL_ATOMS[0]) & (sizes <= SMALL_ATOMS[1]) & (volume(crystals.cell).numpy() <= SMALL_VOLUME)
-    return [int(index) for index in np.flatnonzero(fits & ~has_costly)]
+    electrons = np.bincount(batch, [0 if z in COSTLY else valence(int(z)) for z in numbers], len(crystals))
+    return [int(index) for index in np.flatnonzero(fits & ~costly & (electrons <= SMALL_ELECTRONS))]
+
+
+@functools.cache
+def valence(number: int) -> int:
+    """Valence electrons of GPAW's data set for an element."""
+    from gpaw.setup_data import SetupData
+
+    return int(SetupData(chemical_symbols[number], "PBE").Nv)
 
 
 def judged(
