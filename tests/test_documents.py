@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import ase.io
+import energy_report
 import pytest
 
 import empnn
@@ -48,6 +49,13 @@ def test_the_figures_are_those_of_the_result_file() -> None:
     assert denoising.markdown(rows) in README
 
 
+def test_the_tables_of_energies_are_those_of_the_result_files() -> None:
+    page = (ROOT / "docs/energies.md").read_text()
+    for marker, (name, make) in energy_report.BLOCKS.items():
+        table = make(energy_report.load(ROOT / "benchmarks/results", name))
+        assert f"<!-- {marker} -->\n{table}\n<!-- /{marker} -->" in page
+
+
 def test_linked_files_exist() -> None:
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
@@ -55,9 +63,9 @@ def test_linked_files_exist() -> None:
 
 
 def test_mentioned_make_targets_exist() -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for document in (README, (ROOT / "CONTRIBUTING.md").read_text()):
-        assert set(re.findall(r"`?make ([a-z]+)", document)) <= set(targets)
+        assert set(re.findall(r"`?make ([a-z-]+)", document)) <= set(targets)
 
 
 PROMISED = {"mp-20": (0.66, 0.69), "carbon-24": (0.74, 0.73), "perov-5": (0.85, 0.93)}

@@ -17,6 +17,7 @@ from empnn.relax import Relaxer
 KEYS = (
     *("n", "sigma", "seed", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
     *("lengths_improvement", "angles_improvement", "lengths_removed", "angles_removed", "seconds"),
+    "seconds_per_crystal",
 )
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("nn",),
     ("losses", "metrics", "noise", "testing"),
     ("data",),
-    ("models", "viz", "notes"),
+    ("models", "viz", "notes", "energy"),
     ("training",),
     ("relax",),
     ("relax_files", "evaluate"),

@@ -1,15 +1,21 @@
-"""Scoring a model: the denoising benchmark of the paper, or candidates against their relaxed cells."""
+"""Scoring a relaxer: the denoising benchmark of the paper, or candidates against their relaxed cells.
+
+A relaxer is a model, or an energy oracle that relaxes the cell at fixed fractional coordinates.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, resolve
+from empnn.energy.run import Job, Judged, judge_batch
 from empnn.errors import ConfigError
 from empnn.metrics import DenoisingMetrics, denoising_metrics
 from empnn.nn import moves_atoms
@@ -43,7 +49,30 @@ class Evaluation:
         figures = self.metrics.as_dict()
         n = figures.pop("n")
         noise = {} if self.positions_sigma is None else {"positions_sigma": self.positions_sigma}
-        return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, "seconds": self.seconds}
+        seconds = {"seconds": self.seconds, "seconds_per_crystal": self.seconds / self.metrics.n}
+        return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, **seconds}
+
+
+@dataclass(frozen=True)
+class OracleEvaluation(Evaluation):
+    """What an energy oracle removes of a deformation. `seconds` is what the relaxations took, whenever they were made.
+
+    Attributes:
+        relaxer: Name of the oracle.
+        converged: How many relaxations converged.
+        failed: How many crystals it could not relax; they count as they were given.
+        steps: Mean number of steps of the others.
+    """
+
+    relaxer: str = ""
+    converged: int = 0
+    failed: int = 0
+    steps: float = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON interface of `empnn evaluate --relaxer`."""
+        names = ("relaxer", "converged", "failed", "steps")
+        return {**super().as_dict(), **{name: getattr(self, name) for name in names}}
 
 
 def denoise(
@@ -69,8 +98,7 @@ def denoise(
         ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this model, or the model
             makes a cell unusable.
     """
-    if not 0 <= sigma <= MAX_SIGMA:
-        raise ConfigError(f"--noise {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
+    _check_sigma(sigma)
     moves = moves_atoms(relaxer.network.config)
     positions = (DEFAULT_POSITIONS if moves else 0.0) if positions is None else positions
     if not 0 <= positions <= MAX_SIGMA:
@@ -88,12 +116,32 @@ def compare(relaxer: Relaxer, candidates: CrystalBatch, truth: CrystalBatch, pas
     Raises:
         ConfigError: If the two sets do not correspond, structure by structure.
     """
-    if len(candidates) != len(truth):
-        raise ConfigError(f"{len(candidates)} structures, but {len(truth)} references; give one for each, in order")
-    same = (candidates.sizes == truth.sizes).all() and torch.equal(candidates.numbers, truth.numbers)
-    if not same:
-        raise ConfigError("structures and references differ in their atoms; give the same ones, in the same order")
+    _check_pairs(candidates, truth)
     return _score(relaxer, candidates, truth, None, None, passes)
+
+
+def denoise_by_oracle(
+    job: Job, crystals: CrystalBatch, sigma: float, seed: int = 0, on_judged: Callable[[Judged], None] | None = None
+) -> OracleEvaluation:
+    """The benchmark of `denoise`, with the same noise, relaxed by an energy oracle.
+
+    Raises:
+        ConfigError: If sigma is not between 0 and 1 or the oracle is not there.
+    """
+    _check_sigma(sigma)
+    return _score_oracle(job, with_fixed_noise(crystals, sigma, seed), crystals, sigma, seed, on_judged)
+
+
+def compare_by_oracle(
+    job: Job, candidates: CrystalBatch, truth: CrystalBatch, on_judged: Callable[[Judged], None] | None = None
+) -> OracleEvaluation:
+    """Relax candidates by an energy oracle and compare as `compare` does.
+
+    Raises:
+        ConfigError: If the two sets do not correspond, or the oracle is not there.
+    """
+    _check_pairs(candidates, truth)
+    return _score_oracle(job, candidates, truth, None, None, on_judged)
 
 
 def load_crystals(data: str | Path, split: str) -> CrystalBatch:
@@ -107,6 +155,51 @@ def load_crystals(data: str | Path, split: str) -> CrystalBatch:
         more = f" (and {len(loaded.refused) - 1} more)" if len(loaded.refused) > 1 else ""
         raise ConfigError(f"{loaded.refused[0]}{more}; a benchmark needs all structures")
     return loaded.crystals
+
+
+def _check_sigma(sigma: float) -> None:
+    if not 0 <= sigma <= MAX_SIGMA:
+        raise ConfigError(f"--noise {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
+
+
+def _check_pairs(candidates: CrystalBatch, truth: CrystalBatch) -> None:
+    if len(candidates) != len(truth):
+        raise ConfigError(f"{len(candidates)} structures, but {len(truth)} references; give one for each, in order")
+    same = (candidates.sizes == truth.sizes).all() and torch.equal(candidates.numbers, truth.numbers)
+    if not same:
+        raise ConfigError("structures and references differ in their atoms; give the same ones, in the same order")
+
+
+def _score_oracle(
+    job: Job,
+    before: CrystalBatch,
+    truth: CrystalBatch,
+    sigma: float | None,
+    seed: int | None,
+    on_judged: Callable[[Judged], None] | None,
+) -> OracleEvaluation:
+    judged = judge_batch(before, job, on_judged)
+    after = relaxed_batch(before, judged)
+    results = [one.result for one in judged if one.result is not None]
+    return OracleEvaluation(
+        metrics=denoising_metrics(before, after, truth),
+        sigma=sigma,
+        seed=seed,
+        seconds=float(sum(result.seconds for result in results)),
+        relaxer=job.choice.name,
+        converged=sum(result.converged for result in results),
+        failed=len(judged) - len(results),
+        steps=float(np.mean([result.steps for result in results])) if results else 0.0,
+    )
+
+
+def relaxed_batch(before: CrystalBatch, judged: list[Judged]) -> CrystalBatch:
+    """The crystals in the cells an oracle relaxed them to; those it could not relax are as they were."""
+    cells = [
+        cell if one.result is None else np.array(one.result.cell)
+        for cell, one in zip(before.cell.numpy(), judged, strict=True)
+    ]
+    return before.with_cell(torch.from_numpy(np.array(cells).reshape(-1, 3, 3)))
 
 
 def _score(

@@ -8,6 +8,7 @@ import typer
 
 from empnn import __version__
 from empnn.cli import data
+from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
@@ -31,7 +32,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, convert, train, evaluate, models, fields):
+for command in (relax, convert, train, evaluate, energy, models, fields):
     app.command()(command)
 app.add_typer(data.app, name="data")
 

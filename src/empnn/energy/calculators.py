@@ -1,0 +1,130 @@
+"""Oracles that are ASE calculators: what all of them share, and any calculator by its import path."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from importlib.metadata import PackageNotFoundError, packages_distributions
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import PropertyNotImplementedError
+
+from empnn.energy.oracle import Request, Result, right_handed
+from empnn.energy.relaxation import relax
+from empnn.errors import ConfigError, CrystalError
+
+
+class CalculatorOracle:
+    """Energies, forces and stresses of an ASE calculator; subclasses say which."""
+
+    name: str
+    version: str
+    functional: str
+    licence: str
+    settings: dict[str, Any]
+    default_mode = "none"
+    keeps_results = True
+
+    @property
+    def elements(self) -> frozenset[int] | None:
+        """Atomic numbers that it knows, or None if it cannot tell."""
+        return None
+
+    def calculator(self, atoms: Atoms) -> Any:
+        """The calculator for a crystal; the same one again where it need not be made anew."""
+        raise NotImplementedError
+
+    def compute(self, request: Request) -> Result:
+        """The energy of a crystal, relaxed first if that was asked for.
+
+        Raises:
+            CrystalError: If the energy is not finite or the cell collapses while it relaxes.
+        """
+        started = time.perf_counter()
+        atoms, sign = right_handed(request.atoms)
+        before = _fractional(atoms)
+        atoms.calc = self.calculator(atoms)
+        steps, converged = relax(atoms, request.relaxation)
+        energy = float(atoms.get_potential_energy())
+        if not np.isfinite(energy):
+            raise CrystalError(f"{self.name} finds no finite energy; check the structure or choose another oracle")
+        moved = request.relaxation.mode == "all"
+        return Result(
+            energy=energy,
+            n_atoms=len(atoms),
+            cell=(sign * atoms.cell.array).tolist(),
+            shift=(sign * (_fractional(atoms) - before)).tolist() if moved else None,
+            forces=_listed(atoms, "get_forces"),
+            stress=_listed(atoms, "get_stress"),
+            steps=steps,
+            converged=converged,
+            seconds=time.perf_counter() - started,
+        )
+
+
+class ImportedOracle(CalculatorOracle):
+    """Any ASE calculator, by import path.
+
+    Args:
+        path: `module:Class`, or any callable that returns a calculator.
+        options: Keyword arguments for it.
+
+    Raises:
+        ConfigError: If it cannot be imported or made.
+    """
+
+    functional = "unknown"
+    licence = "unknown"
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        module, _, attribute = path.partition(":")
+        try:
+            self._make = getattr(importlib.import_module(module), attribute)
+            self._calculator = self._make(**options)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"--oracle {path} cannot be used ({detail}); give module:Class of an ASE calculator"
+            ) from None
+        if not hasattr(self._calculator, "get_potential_energy"):
+            raise ConfigError(f"--oracle {path} makes no ASE calculator; give module:Class of one")
+        self.name = path
+        self.version = _version_of(module)
+        self.settings = dict(options)
+
+    def calculator(self, atoms: Atoms) -> Any:
+        """The calculator, the same for all."""
+        return self._calculator
+
+    def compute(self, request: Request) -> Result:
+        """As for all calculators; one that failed is made anew, for what it kept of its failure may spoil the next."""
+        try:
+            return super().compute(request)
+        except Exception:
+            self._calculator = self._make(**self.settings)
+            raise
+
+
+def _fractional(atoms: Atoms) -> np.ndarray:
+    frac: np.ndarray = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
+    return frac
+
+
+def _listed(atoms: Atoms, property_of: str) -> list[Any] | None:
+    """Forces or stress in JSON types, or None where the calculator has none."""
+    try:
+        values: list[Any] = np.asarray(getattr(atoms, property_of)(), dtype=np.float64).tolist()
+    except (PropertyNotImplementedError, NotImplementedError):
+        return None
+    return values
+
+
+def _version_of(module: str) -> str:
+    package = module.partition(".")[0]
+    try:
+        return installed_version(packages_distributions().get(package, [package])[0])
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,73 @@
+"""What a denoised cell gains in energy: equation 13 of the paper, the share that ends lower, and what is recovered."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+_NOTHING = 1e-6
+"""Strain energies in eV/atom below this are rounding; no fraction of them can be recovered."""
+
+
+@dataclass(frozen=True)
+class EnergyMetrics:
+    """Energies of noisy (E~), denoised (E') and original (E) crystals, compared.
+
+    Attributes:
+        n: Number of crystals.
+        energy: Equation 13, the mean of E' - E~, eV/atom: lower is better.
+        percent_lower: Percentage of the crystals with E' < E~.
+        strain_energy: Mean of E~ - E, eV/atom, or None without originals.
+        recovered: Fraction of the strain energy that is gone, (mean E~ - mean E') / (mean E~ - mean E), or None.
+        recovered_median: Median over the crystals of their own (E~ - E') / (E~ - E), or None. One that the noise put
+            below its original, by the judgement of the oracle, does not count.
+        below_original: How many originals lie more than 1 meV/atom above E'; the oracle has its own minimum.
+    """
+
+    n: int
+    energy: float
+    percent_lower: float
+    strain_energy: float | None = None
+    recovered: float | None = None
+    recovered_median: float | None = None
+    below_original: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures by name."""
+        return asdict(self)
+
+
+def energy_metrics(
+    noisy: Float64[np.ndarray, " n"],
+    denoised: Float64[np.ndarray, " n"],
+    original: Float64[np.ndarray, " n"] | None = None,
+) -> EnergyMetrics:
+    """Compare energies per atom (eV) of the same crystals, noisy, denoised and, where known, as they were.
+
+    Raises:
+        ValueError: If there is none, their numbers differ or an energy is not finite.
+    """
+    given = [values for values in (noisy, denoised, original) if values is not None]
+    if len(noisy) == 0 or len({len(values) for values in given}) > 1:
+        raise ValueError(f"one energy per crystal is needed; there are {', '.join(str(len(v)) for v in given)}")
+    if not all(np.isfinite(values).all() for values in given):
+        raise ValueError("an energy is not finite; leave the crystal out of all three")
+    change = denoised - noisy
+    metrics = EnergyMetrics(len(noisy), float(change.mean()), float(100 * (change < 0).mean()))
+    if original is None:
+        return metrics
+    strain = noisy - original
+    sound = strain > _NOTHING
+    total = float(strain.mean())
+    return EnergyMetrics(
+        n=metrics.n,
+        energy=metrics.energy,
+        percent_lower=metrics.percent_lower,
+        strain_energy=total,
+        recovered=-metrics.energy / total if total > _NOTHING else None,
+        recovered_median=float(np.median(-change[sound] / strain[sound])) if sound.any() else None,
+        below_original=int((denoised < original - 1e-3).sum()),
+    )

@@ -1,0 +1,207 @@
+"""Energies of many crystals: stored results first, the rest computed, a word on each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.units import GPa
+
+from empnn.checks import refusals
+from empnn.crystals import CrystalBatch, from_atoms, to_atoms
+from empnn.data.folders import cache_folder
+from empnn.data.records import Record
+from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
+from empnn.energy.store import Store, key_of
+from empnn.energy.workers import COMPUTED, FAILED, REFUSED, WRITTEN, Answer, Choice, answers
+from empnn.errors import CrystalError
+
+CACHED, NOT_CONVERGED = "cached", "not-converged"
+STATUSES = (COMPUTED, CACHED, NOT_CONVERGED, WRITTEN, REFUSED, FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What became of one crystal.
+
+    Attributes:
+        record: The crystal as it was read.
+        status: One of `STATUSES`.
+        result: What the oracle found, where it found something.
+        message: Why it did not, or what to do: `what; what to do`.
+        stored: Whether an earlier run had computed it.
+    """
+
+    record: Record
+    status: str
+    result: Result | None = None
+    message: str | None = None
+    stored: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no energy and none to be expected."""
+        return self.status in (REFUSED, FAILED)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON interface of `empnn energy`: eV, eV/angstrom, GPa, angstrom; null where there is no figure."""
+        result = self.result
+        figures = {
+            "energy_per_atom": None if result is None else result.energy_per_atom,
+            "energy": None if result is None else result.energy,
+            "n_atoms": None if self.record.atoms is None else len(self.record.atoms),
+            "max_force": None if result is None else result.max_force,
+            "stress": None if result is None or result.stress is None else [s / GPa for s in result.stress],
+            "steps": None if result is None else result.steps,
+            "converged": None if result is None else result.converged,
+            "seconds": None if result is None else result.seconds,
+            "cell": None if result is None else result.cell,
+        }
+        names = {"file": self.record.file, "index": self.record.index, "id": self.record.id}
+        return {**names, "status": self.status, **figures, "stored": self.stored, "message": self.message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is computed, how, and where it is kept.
+
+    Attributes:
+        choice: The oracle.
+        relaxation: What is relaxed first.
+        workers: Number of processes.
+        store: Folder of results; `energies` in the cache folder if None.
+    """
+
+    choice: Choice
+    relaxation: Relaxation
+    workers: int = 1
+    store: Path | None = None
+
+    def open_store(self) -> Store:
+        """The store of results."""
+        return Store(cache_folder() / "energies" if self.store is None else self.store)
+
+
+def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None] | None = None) -> list[Judged]:
+    """Energies of crystals, in their order.
+
+    Each result is stored as soon as it is there: a run that was interrupted goes on when it is started again. An entry
+    of the store that was damaged is computed again.
+
+    Args:
+        records: The crystals.
+        job: What to do.
+        on_judged: Called for each, in the order in which they end.
+
+    Raises:
+        ConfigError: If there is no such oracle.
+        KeyboardInterrupt: On Ctrl-C, with a word on how to go on.
+        OSError: If a result cannot be stored.
+    """
+    run = _Run(records, job, on_judged or _ignore)
+    try:
+        return run()
+    except KeyboardInterrupt as error:
+        error.args = (f"{run.done} of {len(records)} done and kept; the same command goes on from here",)
+        raise
+
+
+def judge_batch(crystals: CrystalBatch, job: Job, on_judged: Callable[[Judged], None] | None = None) -> list[Judged]:
+    """Energies of crystals in memory; see `judge`."""
+    return judge([Record(index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(crystals))], job, on_judged)
+
+
+class _Run:
+    def __init__(self, records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None]) -> None:
+        self._records = records
+        self._job = job
+        self._oracle = job.choice.load()
+        self._store = job.open_store() if self._oracle.keeps_results else None
+        self._on_judged = on_judged
+        self._judged: list[Judged | None] = [None] * len(records)
+        self._keys: dict[int, str] = {}
+        self._damaged: set[int] = set()
+
+    @property
+    def done(self) -> int:
+        return sum(judged is not None for judged in self._judged)
+
+    def __call__(self) -> list[Judged]:
+        # Closing the generator ends its processes, however this ends.
+        with closing(answers(self._job.choice, self._requests(), self._job.workers)) as found:
+            for position, answer in found:
+                self._keep(position, answer)
+        return [judged for judged in self._judged if judged is not None]
+
+    def _requests(self) -> Iterator[tuple[int, Request]]:
+        """What is left to be computed; what is known or refused is settled on the way."""
+        for position, record in enumerate(self._records):
+            try:
+                request = Request(
+                    atoms=_sound(record, self._oracle), relaxation=self._job.relaxation, label=_label(position, record)
+                )
+            except CrystalError as error:
+                self._settle(position, Judged(record=record, status=REFUSED, message=str(error)))
+                continue
+            if self._store is not None:
+                self._keys[position] = key_of(request.atoms, self._oracle, request.relaxation)
+                damaged = len(self._store.damaged)
+                known = self._store.get(self._keys[position])
+                if len(self._store.damaged) > damaged:
+                    self._damaged.add(position)
+                if known is not None:
+                    self._settle(position, self._found(record, known, stored=True))
+                    continue
+            yield position, request
+
+    def _keep(self, position: int, answer: Answer) -> None:
+        record = self._records[position]
+        if answer.result is None:
+            self._settle(position, Judged(record=record, status=answer.status, message=answer.message))
+            return
+        if self._store is not None:
+            self._store.put(self._keys[position], self._oracle, self._job.relaxation, answer.result)
+        judged = self._found(record, answer.result, stored=False)
+        if position in self._damaged and judged.message is None:
+            judged = replace(judged, message="its stored result was damaged; computed again")
+        self._settle(position, judged)
+
+    def _found(self, record: Record, result: Result, stored: bool) -> Judged:
+        if not result.converged:
+            message = f"not converged after {result.steps} steps; give more --steps, a larger --fmax or a better start"
+            return Judged(record=record, status=NOT_CONVERGED, result=result, message=message, stored=stored)
+        return Judged(record=record, status=CACHED if stored else COMPUTED, result=result, stored=stored)
+
+    def _settle(self, position: int, judged: Judged) -> None:
+        self._judged[position] = judged
+        self._on_judged(judged)
+
+
+def _sound(record: Record, oracle: EnergyOracle) -> Any:
+    """The atoms of a record.
+
+    Raises:
+        CrystalError: If it could not be read, is unusable or holds elements the oracle does not cover.
+    """
+    if record.atoms is None:
+        raise CrystalError(str(record.error))
+    reason = refusals(from_atoms(record.atoms))[0]
+    if reason is not None:
+        raise CrystalError(reason)
+    check_covered(np.asarray(record.atoms.numbers), oracle)
+    return record.atoms
+
+
+def _label(position: int, record: Record) -> str:
+    """A name for a folder: where the crystal stands, and what it is called."""
+    name = re.sub(r"[^\w.-]+", "_", record.id or Path(record.file).stem)[:60].strip("._")
+    return f"{position:06d}-{name}" if name else f"{position:06d}"
+
+
+def _ignore(judged: Judged) -> None:
+    """Nobody is told."""

@@ -1,0 +1,181 @@
+"""Processes that compute energies, one crystal at a time each, and share nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import signal
+import warnings
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
+
+from empnn.energy.oracle import EnergyOracle, Request, Result, Written
+from empnn.energy.registry import load_oracle
+from empnn.errors import CrystalError
+
+COMPUTED, WRITTEN, REFUSED, FAILED = "computed", "written", "refused", "failed"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which oracle, in what can be sent to another process.
+
+    Attributes:
+        name: As `empnn energy --oracle` takes it.
+        options: As `--option` takes them.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+    def load(self) -> EnergyOracle:
+        """The oracle.
+
+        Raises:
+            ConfigError: If there is none, or it is not installed.
+        """
+        return load_oracle(self.name, self.options)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: a result, or why there is none."""
+
+    status: str
+    result: Result | None = None
+    message: str | None = None
+
+
+def answers(
+    choice: Choice, requests: Iterator[tuple[int, Request]], workers: int
+) -> Generator[tuple[int, Answer], None, None]:
+    """Compute requests, in the order in which they end.
+
+    One worker is this process; more are processes of their own. Each has one thread: crystals are small, and threads
+    that wait for each other cost more than they bring. A process that dies (of lack of memory, say) costs the crystal
+    it was at, and is replaced.
+
+    Args:
+        choice: The oracle.
+        requests: Numbered requests; taken one by one as there is somebody to compute them.
+        workers: Number of processes.
+    """
+    if workers == 1:
+        with _one_thread():
+            oracle = choice.load()
+            for position, request in requests:
+                yield position, answer(oracle, request)
+        return
+    with contextlib.ExitStack() as stack:
+        crew: list[_Worker] = []
+        for position, request in requests:
+            if len(crew) < workers:
+                crew.append(stack.enter_context(_Worker(choice)))
+                worker = crew[-1]
+            else:
+                worker = _first_done(crew)
+                yield worker.position, worker.answer()
+            worker.begin(position, request)
+        while busy := [worker for worker in crew if worker.busy]:
+            worker = _first_done(busy)
+            yield worker.position, worker.answer()
+
+
+def answer(oracle: EnergyOracle, request: Request) -> Answer:
+    """Compute one request; whatever goes wrong concerns this crystal only."""
+    try:
+        # Calculators print and warn as they please; stdout belongs to the caller.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Answer(COMPUTED, oracle.compute(request))
+    except Written as written:
+        return Answer(WRITTEN, message=str(written))
+    except CrystalError as error:
+        return Answer(FAILED, message=str(error))
+    except Exception as error:  # a calculator of anybody's may raise anything
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Answer(FAILED, message=f"{oracle.name} fails on it ({detail}); check it or choose another oracle")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Worker:
+    """A process and the end of the pipe to it."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self.position = -1
+        self.busy = False
+        self._process: BaseProcess | None = None
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def begin(self, position: int, request: Request) -> None:
+        """Hand over a request."""
+        if self._process is None:
+            # Spawned, for a copy of a process with threads may hang.
+            context = multiprocessing.get_context("spawn")
+            self.connection, end = context.Pipe()
+            self._process = context.Process(target=_serve, args=(end, self._choice), daemon=True)
+            self._process.start()
+            end.close()
+        self.position, self.busy = position, True
+        self.connection.send(request)
+
+    def answer(self) -> Answer:
+        """What became of the request."""
+        self.busy = False
+        try:
+            return cast(Answer, self.connection.recv())
+        except (EOFError, OSError):
+            code = self._stop()
+            return Answer(
+                FAILED, message=f"the process that computed it died (status {code}; out of memory?); try --workers 1"
+            )
+
+    def _stop(self) -> int | None:
+        if self._process is None:
+            return None
+        self._process.join(timeout=0 if self.busy else 1)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join()
+        self.connection.close()
+        code, self._process = self._process.exitcode, None
+        return code
+
+
+def _first_done(crew: list[_Worker]) -> _Worker:
+    ready = wait([worker.connection for worker in crew])
+    return next(worker for worker in crew if worker.connection in ready)
+
+
+def _serve(connection: Connection, choice: Choice) -> None:
+    """What a process does: answer until nobody asks any more."""
+    import torch
+
+    # Ctrl-C goes to all processes of a terminal; the one that asks ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    oracle = choice.load()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            connection.send(answer(oracle, connection.recv()))

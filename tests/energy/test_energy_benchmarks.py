@@ -1,0 +1,90 @@
+"""What the benchmarks of energies make of results: choice of crystals, summaries, tables and the plot."""
+
+import json
+
+import numpy as np
+import pytest
+from energy_report import BLOCKS, draw, fill, load
+from energy_sets import merge, small_ones
+from steps_saved import summary
+
+from empnn.crystals import CrystalBatch, from_arrays
+
+
+def crystal(numbers, a):
+    frac = np.linspace(0, 0.9, len(numbers))[:, None] * np.ones(3)
+    return from_arrays(a * np.eye(3), frac, np.array(numbers))
+
+
+def test_small_crystals(monkeypatch):
+    monkeypatch.setattr("energy_sets.valence", lambda number: number % 18)
+    given = [[11, 17], [11], [43, 17], [1] * 9, [58, 8], [84, 8], [4] * 8, [8] * 5, [11, 17]]
+    batch = CrystalBatch.cat([crystal(numbers, 4.0 if i < 8 else 5.0) for i, numbers in enumerate(given)])
+    assert small_ones(batch) == [0, 6]
+
+
+def start(steps, energy, status="converged"):
+    return {"status": status, "steps": steps, "seconds": 2.0 * steps, "energy_per_atom": energy}
+
+
+def test_steps_saved_by_hand():
+    crystals = [
+        {"index": 0, "noisy": start(10, -1.0), "denoised": start(4, -1.0005)},
+        {"index": 1, "noisy": start(20, -1.0), "denoised": start(4, -1.1)},
+        {"index": 2, "noisy": start(12, -1.0), "denoised": start(6, -0.9)},
+        {"index": 3, "noisy": start(200, -1.0, "not-converged"), "denoised": start(6, -1.0)},
+        {"index": 4, "noisy": {"status": "failed", "message": "no"}, "denoised": start(6, -1.0)},
+    ]
+    figures = summary(crystals)
+    assert [figures[f"converged_from_{start}"] for start in ("both", "noisy", "denoised")] == [3, 3, 5]
+    assert (figures["steps_from_noisy"], figures["steps_from_denoised"], figures["steps_saved"]) == (12, 4, 6)
+    assert (figures["seconds_from_noisy"], figures["seconds_saved"]) == (24.0, 12.0)
+    assert (figures["same_energy"], figures["lower_from_denoised"], figures["lower_from_noisy"]) == (1, 1, 1)
+    assert figures["largest_difference"] == pytest.approx(0.1)
+    assert summary(crystals[3:])["steps_from_noisy"] is None
+
+
+def rows():
+    denoising = {"lengths_mae": 0.1, "angles_mae": 1.0, "lengths_improvement": 0.3, "angles_improvement": 4.0}
+    removed = {"lengths_removed": 0.75, "angles_removed": 0.8, "seconds_per_crystal": 0.01, "n": 4}
+    named = {"data": "mp_20", "crystals": "first"}
+    gains = {"n": 2, "energy": -0.1234, "percent_lower": 100.0, "strain_energy": 0.2, "recovered": 0.6}
+    return {
+        "energies": [{**named, "oracle": "sevennet", **gains, "recovered_median": None}],
+        "relaxers": [
+            {**named, "relaxer": "empnn", **denoising, **removed},
+            {**named, "relaxer": "chgnet", **denoising, **removed, "converged": 3, "seconds_per_crystal": 4.0},
+            {**named, "relaxer": "nothing", **denoising, **removed, "seconds_per_crystal": 0.0},
+        ],
+        "steps_saved": [{**named, "oracle": "chgnet", "n": 1, **summary([])}],
+        "convergence": [
+            {"crystal": "C2", "kpoints": [7, 7, 7], "cutoff": 500.0, "kind": "kpoints", "value": "7x7x7"}
+            | {"energy_per_atom": -9.083, "energy_error": 0.0004, "pressure_gpa": 0.41},
+        ],
+    }
+
+
+def test_tables_and_plot(tmp_path):
+    for name, content in rows().items():
+        merge(tmp_path / f"{name}.json", "what it is", content, ("data",) if name != "convergence" else ("crystal",))
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(f"Before.\n<!-- {marker} -->\nold\n<!-- /{marker} -->" for marker in BLOCKS) + "\nEnd.\n")
+    fill(page, tmp_path)
+    text = page.read_text()
+    assert "old" not in text
+    assert "| mp_20 | 2 first | sevennet | -0.1234 | 100 % | 0.2000 | 0.600 |  |" in text
+    assert "| mp_20 | 4 first | chgnet | 0.100 Å / 1.00° | 0.300 / 4.00 | 0.750 / 0.800 | 4 | 3 of 4 |" in text
+    assert "| C2 | 7x7x7 | 500 | kpoints 7x7x7 | -9.0830 | 0.4 | 0.41 |" in text
+    assert "](images/accuracy_time.png)" in text
+    assert text.endswith("End.\n")
+    fill(page, tmp_path)
+    assert page.read_text() == text
+    draw(load(tmp_path, "relaxers"), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_rows_of_other_runs_stay(tmp_path):
+    path = tmp_path / "result.json"
+    merge(path, "what", [{"data": "a", "n": 1}, {"data": "b", "n": 1}], ("data",))
+    merge(path, "what", [{"data": "b", "n": 2}], ("data",))
+    assert json.loads(path.read_text())["rows"] == [{"data": "a", "n": 1}, {"data": "b", "n": 2}]
