@@ -1,13 +1,13 @@
 """What the speed benchmarks share: data, the paper's network, alternating runs, results as files, and their table.
 
-Usage: python benchmarks/bench.py   writes the table of docs/performance.md from benchmarks/results
+Usage: python benchmarks/bench.py   writes the tables of docs/performance.md and docs/data.md from benchmarks/results
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -86,18 +86,28 @@ def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dic
 
 
 START, END = "<!-- bench -->", "<!-- /bench -->"
-NAMES = ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline")
+PAGES = {
+    "performance.md": ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline"),
+    "data.md": ("reading", "stream", "stream_train"),
+}
+"""Pages of docs and the results whose rows stand in their tables."""
 
 
 def main() -> None:
-    """Write the table."""
+    """Write the tables."""
+    for page, names in PAGES.items():
+        write_table(Path(__file__).parent.parent / "docs" / page, names)
+
+
+def write_table(page: Path, names: Sequence[str]) -> None:
+    """Put the rows of some results into a page."""
+    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in names]
     lines = ["| what | ours | yardstick | ratio |", "|---|---|---|---|"]
-    for name in NAMES:
-        result = json.loads((RESULTS / f"{name}.json").read_text())
-        lines += [f"| {r['what']} | {r['ours']} | {r['yardstick']} | {r['ratio']} |" for r in result["rows"]]
-    where = machine()
+    lines += [
+        f"| {r['what']} | {r['ours']} | {r['yardstick']} | {r['ratio']} |" for each in results for r in each["rows"]
+    ]
+    where = results[0]["machine"]
     lines += ["", f"{where['cpu']}, {where['threads']} threads, torch {where['torch']}, Python {where['python']}."]
-    page = Path(__file__).parent.parent / "docs" / "performance.md"
     before, _, rest = page.read_text().partition(START)
     _, _, after = rest.partition(END)
     with replacing(page) as temporary:

@@ -2,9 +2,9 @@
 
 The crystals are those of the three benchmark sets, each strained anew as often as it takes. The process is killed
 without warning when a share of the parts is written, and goes on with --resume; then the output is checked record by
-record. With --train a few steps of training on the same file are measured too: memory must not depend on its size.
+record. With --train a few steps of training on the same file are measured instead: memory must not depend on its size.
 
-Usage: python benchmarks/stream.py [--n 1000000] [--format parquet] [--train] [--folder DIR]
+Usage: python benchmarks/stream.py [--n 1000000] [--format extxyz] [--train] [--folder DIR]
        (EMPNN_DATA names the data folder; needs about 4 GB of disk for a million)
 """
 
@@ -39,26 +39,53 @@ COMPARED = 2000
 
 
 def main() -> None:
-    """Make the file, relax it with a kill in the middle, check and write the figures."""
+    """Make the file, then relax it or train on it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=1_000_000)
-    parser.add_argument("--format", choices=("parquet", "extxyz", "csv"), default="parquet")
-    parser.add_argument("--train", action="store_true", help="Also train some steps on the file.")
+    parser.add_argument("--format", choices=("parquet", "extxyz", "csv"), default="extxyz")
+    parser.add_argument("--train", action="store_true", help="Train some steps on the file instead.")
     parser.add_argument("--folder", type=Path, help="Where the files go; they stay there.")
+    parser.add_argument("--out", default="stream", help="Name of the result file of relaxing.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        source, target = folder / f"strained.{options.format}", folder / f"relaxed.{options.format}"
+        source, target = (folder / f"{name}.{options.format}" for name in ("strained", "relaxed"))
         if not source.exists():
             make(source, options.n)
-        result = relax_with_a_kill(source, target, options.n)
-        result |= {"bytes_in": source.stat().st_size, **check(source, target, options.n)}
         if options.train:
-            result["train_peak_mib"] = train_peaks(source, folder, options.n)
+            train(source, options.n)
+        else:
+            relax(source, target, options)
+
+
+def relax(source: Path, target: Path, options: argparse.Namespace) -> None:
+    """Relax with a kill in the middle, check and keep the figures."""
+    n = options.n
+    result = relax_with_a_kill(source, target, n)
+    result |= {"bytes_in": source.stat().st_size, **check(source, target, n)}
     rate, peak = result["per_second"], max(result["peak_mib"])
-    what = f"{options.n:,} strained crystals through empnn relax, {options.format} in and out, killed and resumed"
+    what = f"{n:,} strained crystals through empnn relax, {source.suffix[1:]} in and out, killed and resumed"
     result["rows"] = [row(what, f"{rate:,.0f}/s", f"peak {peak:,.0f} MiB")]
-    write("stream", __doc__.partition("\n")[0], result)
+    write(options.out, str(__doc__).partition("\n")[0], result)
+
+
+def train(source: Path, n: int) -> None:
+    """Train some steps on the whole file and on its head, and keep the peak memory of both."""
+    size = min(10_000, n)
+    peaks = {}
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        few = Path(folder) / f"few{source.suffix}"
+        writer(few)([r.atoms for r, _ in zip(read(source), range(size), strict=False) if r.atoms is not None])
+        for path, count in ((few, size), (source, n)):
+            peaks[count] = finish("train", f"data={path}", *TRAINING, f"train.out={folder}/{count}", "--quiet")
+    rows = [
+        row(f"training on {n:,} crystals in one file", f"peak {peaks[n]:,.0f} MiB", f"{size:,}: {peaks[size]:,.0f}")
+    ]
+    write(
+        "stream_train",
+        "Peak memory of training on a large file and on its head, first reading included",
+        {"peak_mib": peaks, "rows": rows},
+    )
 
 
 def make(path: Path, n: int) -> None:
@@ -129,18 +156,6 @@ def check(source: Path, target: Path, n: int) -> dict[str, Any]:
         cells = zip((r.atoms.cell.array for r in read(again) if r.atoms is not None), head, strict=True)
         largest = max(float(np.abs(cell - atoms.cell.array).max()) for cell, atoms in cells)
     return {"statuses": statuses, "largest_difference_to_a_run_not_killed": largest}
-
-
-def train_peaks(source: Path, folder: Path, n: int) -> dict[str, float]:
-    """Peak memory of training on the whole file and on its head."""
-    few = folder / f"few{source.suffix}"
-    size = min(10_000, n)
-    writer(few)([r.atoms for r, _ in zip(read(source), range(size), strict=False) if r.atoms is not None])
-    peaks = {}
-    for path, count in ((few, size), (source, n)):
-        with tempfile.TemporaryDirectory(dir=folder) as run:
-            peaks[f"{count}"] = finish("train", f"data={path}", *TRAINING, f"train.out={run}/run", "--quiet")
-    return peaks
 
 
 def launch(*arguments: str) -> subprocess.Popen[bytes]:
