@@ -130,10 +130,13 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 continue
             colour = COLOURS.get(r["relaxer"], "C7")
             face = "none" if small else colour
-            panel.plot(r["seconds_per_crystal"], r["lengths_mae"], "o", color=colour, markerfacecolor=face)
+            label = r["relaxer"] + (", small" if small else "")
             place = (r["seconds_per_crystal"], r["lengths_mae"])
-            panel.annotate(r["relaxer"], place, xytext=(4, 4), textcoords="offset points", fontsize=8)
+            panel.plot(*place, "o", color=colour, markerfacecolor=face, label=label)
         panel.set(xscale="log", yscale="log", title=data, xlabel="seconds per crystal")
+        panel.margins(0.08)
+        if panel.get_legend_handles_labels()[1]:
+            panel.legend(fontsize=7, loc="best")
     panels[0].set_ylabel("mean error of the lengths, Å")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -136,6 +136,10 @@ def test_runs_that_cannot_be_used():
     other = _copied("vasprun_pstress.xml", "vasprun.xml")
     with pytest.raises(CrystalError, match="other atoms"):
         read_run(other, bulk("Cu"))
+    strained = DIAMOND.copy()
+    strained.set_cell(strained.cell.array * [1.05, 1, 1], scale_atoms=True)
+    with pytest.raises(CrystalError, match="another structure"):
+        read_run(other, strained)
 
 
 def test_a_folder_of_another_run_is_left_alone(tmp_path):

@@ -96,6 +96,8 @@ def _only_for_empnn(relaxer: str, model: object, passes: object, device: object,
     for name, value in given.items():
         if value is not None:
             raise ConfigError(f"{name} belongs to --relaxer empnn; leave it out for {relaxer}")
+    if relaxer.partition(":")[0] == "vasp-inputs":
+        raise ConfigError("--relaxer vasp-inputs: it writes files and relaxes nothing; see `empnn energy`")
 
 
 def _only_for_oracles(option: list[str] | None, workers: int, store: Path | None) -> None:

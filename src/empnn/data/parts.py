@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows, where two processes that write one output are not kept apart
     fcntl = None  # type: ignore[assignment]
 
-RECORDS = 16_384
+RECORDS = 4_096
 """Input records per part."""
 
 _GO_ON = "the same command with --resume goes on from here"

@@ -16,6 +16,8 @@ from empnn.energy.oracle import Request, Result, right_handed
 from empnn.energy.relaxation import relax
 from empnn.errors import ConfigError, CrystalError
 
+_UNKNOWN = "unknown"
+
 
 class CalculatorOracle:
     """Energies, forces and stresses of an ASE calculator; subclasses say which."""
@@ -51,14 +53,17 @@ class CalculatorOracle:
         energy = float(atoms.get_potential_energy())
         if not np.isfinite(energy):
             raise CrystalError(f"{self.name} finds no finite energy; check the structure or choose another oracle")
+        forces, stress = _listed(atoms, "get_forces"), _listed(atoms, "get_stress")
+        if not all(np.isfinite(values).all() for values in (forces, stress) if values is not None):
+            raise CrystalError(f"{self.name} finds forces or a stress that are not finite; check the structure")
         moved = request.relaxation.mode == "all"
         return Result(
             energy=energy,
             n_atoms=len(atoms),
             cell=(sign * atoms.cell.array).tolist(),
             shift=(sign * (_fractional(atoms) - before)).tolist() if moved else None,
-            forces=_listed(atoms, "get_forces"),
-            stress=_listed(atoms, "get_stress"),
+            forces=forces,
+            stress=stress,
             steps=steps,
             converged=converged,
             seconds=time.perf_counter() - started,
@@ -84,7 +89,7 @@ class ImportedOracle(CalculatorOracle):
         try:
             self._make = getattr(importlib.import_module(module), attribute)
             self._calculator = self._make(**options)
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+        except Exception as error:  # anybody's module may raise anything
             detail = f"{type(error).__name__}: {error}"
             raise ConfigError(
                 f"--oracle {path} cannot be used ({detail}); give module:Class of an ASE calculator"
@@ -93,6 +98,8 @@ class ImportedOracle(CalculatorOracle):
             raise ConfigError(f"--oracle {path} makes no ASE calculator; give module:Class of one")
         self.name = path
         self.version = _version_of(module)
+        # Code that has no version may change between two runs; what it said before is not to be trusted.
+        self.keeps_results = self.version != _UNKNOWN
         self.settings = dict(options)
 
     def calculator(self, atoms: Atoms) -> Any:
@@ -127,4 +134,4 @@ def _version_of(module: str) -> str:
     try:
         return installed_version(packages_distributions().get(package, [package])[0])
     except PackageNotFoundError:
-        return "unknown"
+        return _UNKNOWN

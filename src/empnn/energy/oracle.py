@@ -172,7 +172,8 @@ def need(module: str, extra: str, package: str | None = None) -> str:
             return installed_version(package or module)
     except PackageNotFoundError:
         pass
-    raise ConfigError(f"{package or module} is not installed; pip install 'empnn[{extra}]' (see docs/energies.md)")
+    how = "scripts/install_gpaw.sh builds it" if extra == "dft" else f"pip install 'empnn[{extra}]'"
+    raise ConfigError(f"{package or module} is not installed; {how} (see docs/energies.md)")
 
 
 def right_handed(atoms: Atoms) -> tuple[Atoms, float]:

@@ -17,6 +17,8 @@ from empnn.errors import CrystalError
 _VASPRUN, _OUTCAR = "vasprun.xml", "OUTCAR"
 _FORMATS = {_VASPRUN: "vasp-xml", _OUTCAR: "vasp-out"}
 _LAST_WORDS = {_VASPRUN: "</modeling>", _OUTCAR: "General timing and accounting"}
+_SAME = 1e-3
+"""Differences of lattice vectors (angstrom) and fractional coordinates below this are rounding."""
 _NELM, _NSW = 60, 0
 """What VASP takes where the file does not say."""
 
@@ -39,13 +41,15 @@ def read_run(path: Path, given: Atoms) -> Result:
     if _LAST_WORDS[path.name] not in text:
         raise CrystalError(f"{path} is not complete; let VASP finish, or remove it")
     try:
-        images = ase.io.read(path, index=":", format=_FORMATS[path.name])
-        last: Any = images[-1]
+        images: Any = ase.io.read(path, index=":", format=_FORMATS[path.name])
+        last = images[-1]
         energy, forces = float(last.get_potential_energy()), last.get_forces()
     except PARSE_ERRORS as error:
         raise CrystalError(f"{path} cannot be read ({type(error).__name__}); run VASP again") from None
     if last.numbers.tolist() != given.numbers.tolist():
         raise CrystalError(f"{path} is the run of other atoms; remove it or choose another folder for -o")
+    if not _is_same(images[0], given):
+        raise CrystalError(f"{path} started from another structure; remove it or choose another folder for -o")
     before, after = (np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T for atoms in (given, last))
     return Result(
         energy=energy,
@@ -58,6 +62,13 @@ def read_run(path: Path, given: Atoms) -> Result:
         converged=_xml_converged(text, len(images)) if path.name == _VASPRUN else _outcar_converged(text),
         seconds=_xml_seconds(text) if path.name == _VASPRUN else _outcar_seconds(text),
     )
+
+
+def _is_same(first: Atoms, given: Atoms) -> bool:
+    """Whether two crystals with the same list of elements are the same to the digits that VASP writes."""
+    apart = first.get_scaled_positions() - given.get_scaled_positions()
+    cells = np.abs(first.cell.array - given.cell.array).max()
+    return bool(cells < _SAME and np.abs(apart - np.round(apart)).max() < _SAME)
 
 
 def _xml_converged(text: str, images: int) -> bool:

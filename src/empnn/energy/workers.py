@@ -6,6 +6,7 @@ import contextlib
 import io
 import multiprocessing
 import signal
+import threading
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -113,6 +114,19 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """A process started within ignores Ctrl-C from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Worker:
     """A process and the end of the pipe to it."""
 
@@ -135,7 +149,8 @@ class _Worker:
             context = multiprocessing.get_context("spawn")
             self.connection, end = context.Pipe()
             self._process = context.Process(target=_serve, args=(end, self._choice), daemon=True)
-            self._process.start()
+            with _ignoring_interrupts():
+                self._process.start()
             end.close()
         self.position, self.busy = position, True
         self.connection.send(request)
@@ -147,9 +162,8 @@ class _Worker:
             return cast(Answer, self.connection.recv())
         except (EOFError, OSError):
             code = self._stop()
-            return Answer(
-                FAILED, message=f"the process that computed it died (status {code}; out of memory?); try --workers 1"
-            )
+            died = f"the process that computed it died (status {code}; out of memory?)"
+            return Answer(FAILED, message=f"{died}; leave it out or use fewer --workers")
 
     def _stop(self) -> int | None:
         if self._process is None:
