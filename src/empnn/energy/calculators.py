@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import time
 from importlib.metadata import PackageNotFoundError, packages_distributions
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,8 +132,10 @@ def _listed(atoms: Atoms, property_of: str) -> list[Any] | None:
 
 
 def _version_of(module: str) -> str:
+    """The version of the package of a module, or the digest of its source where it belongs to none."""
     package = module.partition(".")[0]
     try:
         return installed_version(packages_distributions().get(package, [package])[0])
     except PackageNotFoundError:
-        return _UNKNOWN
+        source = getattr(importlib.import_module(module), "__file__", None)
+        return f"source {hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]}" if source else _UNKNOWN
