@@ -193,7 +193,10 @@ def test_a_disk_that_fills_up(relax, monkeypatch):
         result = relax("in.extxyz", "-o", "out.extxyz")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.endswith("cannot be written (No space left on device)")
+    assert line.endswith(
+        "cannot be written (No space left on device); "
+        "once that is mended, the same command with --resume goes on from here"
+    )
     assert Path("out.extxyz").read_text() == "old"
     result = relax("in.extxyz", "-o", "out.extxyz", "--resume")
     assert result.stderr.splitlines() == ["30 relaxed, 0 skipped; 10 had been done before; wrote 30 to out.extxyz"]
