@@ -119,10 +119,9 @@ def _extxyz(atoms: Atoms, bare: Atoms) -> list[str]:
     rich.set_initial_magnetic_moments([0.5] * len(rich))
     written = []
     for one in (atoms, bare, rich):
-        by_ase, own = io.StringIO(), io.StringIO()
+        by_ase = io.StringIO()
         ase.io.write(by_ase, one, format="extxyz")
-        extxyz.write(own, [one])
-        written += [by_ase.getvalue(), own.getvalue()]
+        written += [by_ase.getvalue(), extxyz.text_from_atoms(one)]
     return written
 
 

@@ -15,6 +15,7 @@ import data.cif_texts as cif
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.core import DummySpecies, Lattice, Structure
 from relaxing import salt, tiny_model, triclinic
 from typer.testing import CliRunner
@@ -141,6 +142,7 @@ def test_no_permission_to_read(relax, monkeypatch):
         return opened(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "secret.extxyz")
     result = relax("secret.extxyz", "good.extxyz", "-o", "out.extxyz")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
@@ -201,6 +203,63 @@ def test_a_disk_that_fills_up(relax, monkeypatch):
     result = relax("in.extxyz", "-o", "out.extxyz", "--resume")
     assert result.stderr.splitlines() == ["30 relaxed, 0 skipped; 10 had been done before; wrote 30 to out.extxyz"]
     assert [a.info["material_id"] for a in ase.io.read("out.extxyz", ":")] == [f"mp-{index}" for index in range(30)]
+
+
+def test_parts_that_are_done_outlive_what_stops_a_run(relax, monkeypatch):
+    monkeypatch.setattr("empnn.data.parts.RECORDS", 10)
+    frames = [salt(f"mp-{index}") for index in range(30)]
+    frames[25].positions[0] = frames[25].positions[1]
+    ase.io.write("in.extxyz", frames)
+    stopped = relax("in.extxyz", "-o", "out.extxyz", "--strict")
+    (line,) = stopped.stderr.splitlines()
+    assert line.startswith("in.extxyz[25] (mp-25): atoms 0 and 1 overlap")
+    assert line.endswith("; the same command with --resume goes on from here")
+    resumed = relax("in.extxyz", "-o", "out.extxyz", "--resume")
+    assert resumed.stderr.splitlines()[-1].startswith("29 relaxed, 1 skipped; 20 had been done before; wrote 29")
+    relax("in.extxyz", "-o", "out.extxyz", "--strict")
+    again = relax("in.extxyz", "-o", "out.extxyz")
+    expected = "29 relaxed, 1 skipped; what an unfinished run had done (20) was discarded without --resume; wrote 29"
+    assert again.stderr.splitlines()[-1].startswith(expected)
+
+
+def test_what_the_output_cannot_hold_does_not_hide_the_others(relax):
+    frames = [salt("mp-0"), salt("mp-1"), salt("mp-2")]
+    frames[1].info["waves"] = np.array([1j, 2.0])
+    ase.io.write("in.traj", frames)
+    result = relax("in.traj", "-o", "out.extxyz", "--json")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "in.traj[1] (mp-1): its info 'waves' cannot be written (JSON knows no complex); remove it",
+        "2 relaxed, 1 skipped; wrote 2 to out.extxyz",
+    ]
+    assert [s["status"] for s in json.loads(result.stdout)["structures"]] == ["relaxed", "refused", "relaxed"]
+    assert [atoms.info["material_id"] for atoms in ase.io.read("out.extxyz", ":")] == ["mp-0", "mp-2"]
+
+
+def test_hidden_files_and_pipes(relax):
+    Path("folder/.out.extxyz.parts").mkdir(parents=True)
+    ase.io.write("folder/.out.extxyz.parts/000000-out.extxyz", salt("part"))
+    ase.io.write("folder/a.extxyz", salt("mp-1"))
+    assert "1 relaxed, 0 skipped" in relax("folder", "-o", "out.extxyz").stderr
+    os.mkfifo("pipe")
+    feeder = subprocess.Popen(["sh", "-c", "cat folder/a.extxyz > pipe"])
+    assert "1 relaxed, 0 skipped" in relax("pipe", "-o", "out.cif").stderr
+    assert feeder.wait(timeout=60) == 0
+
+
+def test_energies_of_the_input_are_called_that(relax):
+    given = salt("mp-1")
+    given.calc = SinglePointCalculator(given, energy=-3.5, forces=np.ones((2, 3)), magmoms=np.array([1.0, 2.0]))
+    plain = salt("mp-2")
+    plain.info["energy"] = -1.5
+    ase.io.write("in.traj", [given, plain])
+    relax("in.traj", "-o", "out.traj")
+    first, second = (record.atoms for record in read("out.traj"))
+    assert (first.calc, first.info["input_energy"], second.info["input_energy"]) == (None, -3.5, -1.5)
+    assert not {"energy", "forces"} & {*first.info, *second.info, *first.arrays, *second.arrays}
+    assert first.arrays["input_forces"].tolist() == [[1.0] * 3] * 2
+    assert first.arrays["magmoms"].tolist() == [1.0, 2.0]
+    assert "magnetic moments are ignored" in first.info["empnn_warnings"]
 
 
 def test_convert_has_a_summary_too():

@@ -35,8 +35,8 @@ def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     results = getattr(atoms.calc, "results", {})
     held: dict[str, list[object]] = {
         "oxidation states": [atoms.arrays.get(OXIDATION_STATES)],
-        "magnetic moments": [atoms.arrays.get("initial_magmoms"), atoms.arrays.get("magmom"), results.get("magmoms")],
-        "charges": [atoms.arrays.get("initial_charges"), atoms.info.get("charge")],
+        "magnetic moments": [results.get("magmoms"), *map(atoms.arrays.get, ("initial_magmoms", "magmom", "magmoms"))],
+        "charges": [atoms.info.get("charge"), *map(atoms.arrays.get, ("initial_charges", "charges"))],
     }
     return [name for name, values in held.items() if any(map(_says_something, values))], bool(is_deuterium(atoms).any())
 

@@ -110,6 +110,69 @@ def test_identifiers_of_digits_beside_others(tmp_path, first, second):
     assert [record.id for record in read(tmp_path / f"b{second}")] == names
 
 
+VALUES = {
+    "empty": "",
+    "words": "two words",
+    "lines": "one\ntwo\r\nthree",
+    "path": r"C:\new\table",
+    "quotes": """it's "quoted" {so} [so] a=b, 100 %""",
+    "umlaut": "Grüneisen γ",
+    "digits": "0012",
+    "number": "12",
+    "exponent": "1e5",
+    "nitride": "NaN",
+    "truth": "T",
+    "true": "true",
+    "null": "null",
+    "none": "None",
+    "list_text": "[1, 2]",
+    "marked": "_JSON 5",
+    "quoted": '"x"',
+    "count": 7,
+    "large": 2**70,
+    "small": 1e-07,
+    "flag": False,
+    "one": [5],
+    "nothing": [],
+    "deep": {"a": {"b": [1, "x"]}, "c": 'say "so" \\ so'},
+    "names": ["a b", "c"],
+    "matrix": [[1.5, 2.5], [3.5, 4.5]],
+    "a key of words": 1,
+    "key=with:signs": "x",
+    "pbc": "a name that is taken",
+    "virial": 3.5,
+}
+
+
+@pytest.mark.parametrize("first", RICH)
+@pytest.mark.parametrize("second", RICH)
+def test_values_keep_their_kind(tmp_path, first, second):
+    given = [salt("a"), salt("b"), salt("c")]
+    given[0].info.update(VALUES)
+    given[1].info.update(dict.fromkeys(["count", "path", "flag"], "text here"))
+    writer(tmp_path / f"a{first}")(given)
+    convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
+    found, other, _ = (record.atoms.info for record in read(tmp_path / f"b{second}"))
+    for key, value in VALUES.items():
+        back = found[key].tolist() if isinstance(found[key], np.ndarray) else found[key]
+        assert (back, isinstance(back, bool)) == (value, isinstance(value, bool)), key
+    assert [other[key] for key in ("count", "path", "flag")] == ["text here"] * 3
+
+
+@pytest.mark.parametrize("first", RICH)
+@pytest.mark.parametrize("second", RICH)
+def test_arrays_of_any_shape(tmp_path, first, second):
+    given = salt("a")
+    arrays = {"cube": np.arange(18.0).reshape(2, 3, 3), "label": np.array(["Na 1", ""]), "column": np.array([[1], [2]])}
+    for name, array in arrays.items():
+        given.set_array(name, array)
+    writer(tmp_path / f"a{first}")([given])
+    convert(tmp_path / f"a{first}", tmp_path / f"b{second}")
+    (record,) = read(tmp_path / f"b{second}")
+    for name, array in arrays.items():
+        assert record.atoms.arrays[name].tolist() == array.tolist(), name
+
+
 @pytest.mark.parametrize("ending", sorted(set(FORMATS) - set(RICH)))
 def test_variants_of_formats(tmp_path, crystals, ending):
     writer(tmp_path / f"a{ending}")(crystals)

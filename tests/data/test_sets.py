@@ -48,7 +48,7 @@ def test_locate(tmp_path, monkeypatch):
 
 def test_a_file_is_its_own_split(tmp_path):
     (tmp_path / "train.csv").write_text(f'cif\n"{cif.P1}"\n')
-    assert load_split(tmp_path, "train").ids == load_split(tmp_path / "train.csv", "val").ids == ("0",)
+    assert load_split(tmp_path, "train").ids == load_split(tmp_path / "train.csv", "val").ids == ("",)
 
 
 @pytest.fixture

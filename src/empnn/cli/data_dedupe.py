@@ -32,14 +32,15 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Keep the first of each group of crystals that pymatgen's StructureMatcher takes for the same."""
-    from empnn.data.collecting import collect, files_in, refuse_input
+    from empnn.data.collecting import collect, files_in
     from empnn.data.dedupe import duplicate_groups
     from empnn.data.matching import Tolerances
-    from empnn.data.writing import writer
+    from empnn.data.writing import check_outputs, writer
 
     write, files = writer(output), files_in(inputs)
-    refuse_input(output, files)
+    check_outputs([output, groups], files)
     collection = collect(files)
+    write.check(len(collection.records))
     tolerances = Tolerances(ltol, stol, angle_tol, scale)
     with counted("reduced and compared", 2 * len(collection.records), quiet) as advance:
         first = duplicate_groups(collection.crystals, tolerances, workers or os.cpu_count() or 1, advance).tolist()

@@ -26,12 +26,14 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Count crystals, elements and duplicates (by a cheap fingerprint), and say how cells are distributed."""
+    from empnn.data.collecting import files_in
     from empnn.data.statistics import statistics
-    from empnn.data.writing import replacing
+    from empnn.data.writing import check_outputs, replacing
     from empnn.viz.histograms import check_format, picture
 
     if plot is not None:
         check_format(plot)
+    check_outputs([plot], files_in(inputs))
     found = statistics(inputs)
     if plot is not None:
         with replacing(plot) as temporary:

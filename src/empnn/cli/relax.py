@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        metavar="IN", help="Files of crystals, folders, patterns; - for extxyz on stdin.", show_default=False
+        metavar="IN",
+        help="Files of crystals, folders, patterns; - for extxyz on stdin.",
+        show_default=False,
+        readable=False,
     ),
 ]
 Output = Annotated[
@@ -28,6 +32,17 @@ Output = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run that was stopped had come to.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """How files are gone through, and the word for what is done."""
+
+    done: str
+    strict: bool
+    resume: bool
+    quiet: bool
+    as_json: bool
 
 
 @reports_errors
@@ -51,12 +66,15 @@ def relax(
 
     work = Relaxing(load(model, device), passes, batch_atoms, keep_failed)
     with tuned(device):
-        _process("relaxed", inputs, output, work, strict, resume, quiet, as_json)
+        run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+        _process(inputs, output, work, run)
 
 
 @reports_errors
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="File, folder or pattern; - for extxyz on stdin.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="File, folder or pattern; - for extxyz on stdin.", readable=False)
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; - for extxyz on stdout.")],
     resume: Resume = False,
     strict: Strict = False,
@@ -66,36 +84,35 @@ def convert(
     """Write crystals in another format, which the name of OUT tells."""
     from empnn.data.processing import Conversion
 
-    _process("converted", [source], target, Conversion(), strict, resume, quiet, as_json)
+    run = _Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+    _process([source], target, Conversion(), run)
 
 
-def _process(
-    done: str, inputs: list[Path], output: Path, work: Work, strict: bool, resume: bool, quiet: bool, as_json: bool
-) -> None:
+def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
     from empnn.data.processing import REFUSED, process
 
-    if as_json and str(output) == "-":
-        raise ConfigError("--json and -o - exclude each other: both want stdout")
+    if run.as_json and str(output) == "-":
+        raise ConfigError("--json and the output - exclude each other: both want stdout")
     console = stderr()
-    columns = (TextColumn(done), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+    columns = (TextColumn(run.done), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, disable=run.quiet or not console.is_terminal, transient=True)
     with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes, progress:
-        task = progress.add_task(done, total=None)
+        task = progress.add_task(run.done, total=None)
 
         def note(outcome: Outcome) -> None:
             progress.advance(task)
             if outcome.status == REFUSED:
                 console.print(outcome.line, markup=False)
-            if as_json:
+            if run.as_json:
                 outcomes.write(f"{json.dumps(vars(outcome))}\n")
 
-        summary = process(inputs, output, work, note, strict, resume)
+        summary = process(inputs, output, work, note, run.strict, run.resume)
         progress.stop()
-        if as_json:
+        if run.as_json:
             outcomes.seek(0)
-            _print_outcomes(done, summary, outcomes)
-    if not quiet:
-        console.print(_closing_line(done, summary, output), markup=False)
+            _print_outcomes(run.done, summary, outcomes)
+    if not run.quiet:
+        console.print(_closing_line(run.done, summary, output), markup=False)
     if summary.skipped:
         raise typer.Exit(1)
 
@@ -111,6 +128,8 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
 def _closing_line(done: str, summary: Summary, output: Path) -> str:
     doubtful = f" ({summary.suspect:,} suspect: see empnn_warnings in the output, or --json)" if summary.suspect else ""
     resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
+    if summary.discarded:
+        resumed = f"; what an unfinished run had done ({summary.discarded:,}) was discarded without --resume"
     place = "stdout" if str(output) == "-" else str(output)
     written = f"wrote {summary.written:,} to {place}" if summary.written else "nothing written"
     return f"{summary.done:,} {done}{doubtful}, {summary.skipped:,} skipped{resumed}; {written}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def database_entries(path: Path) -> Entries:
             yield Entry(_atoms_from_row, row)
 
 
-def write_trajectory(path: Path, structures: Sequence[Atoms]) -> None:
+def write_trajectory(path: Path, structures: Iterable[Atoms]) -> None:
     """An ASE trajectory; arrays that it has no place for go to info."""
     with ase.io.Trajectory(path, "w") as trajectory:
         for given in structures:
@@ -42,13 +42,15 @@ def write_trajectory(path: Path, structures: Sequence[Atoms]) -> None:
             trajectory.write(atoms)
 
 
-def write_database(path: Path, structures: Sequence[Atoms]) -> None:
+def write_database(path: Path, structures: Iterable[Atoms]) -> None:
     """An ASE database; info goes to key-value pairs where it can, so that it can be selected by, else to data."""
     with ase.db.connect(path, append=False, serial=True) as database:
         for atoms in structures:
             pairs = {key: value for key, value in atoms.info.items() if _is_pair(key, value)}
             data = {key: value for key, value in atoms.info.items() if key not in pairs}
-            arrays = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
+            others = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
+            # A database would not read an array of text.
+            arrays = {name: a if a.dtype.kind in "ifb" else a.tolist() for name, a in others.items()}
             database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
 
 

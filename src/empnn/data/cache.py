@@ -28,7 +28,7 @@ from empnn.data.records import Entry
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
 
-CACHE_VERSION = "3"
+CACHE_VERSION = "4"
 
 _CHUNK = 4096
 """Structures that are parsed and checked together."""
@@ -99,7 +99,7 @@ class CrystalSet:
 
     Attributes:
         stored: The structures that could be read, in file order, wherever they lie.
-        ids: One identifier per structure.
+        ids: The identifier of each structure, empty where it has none.
         refused: `file[index] (id): what; what to do` for each of the others.
     """
 
@@ -242,7 +242,7 @@ def _parsed(
         if reason is not None:
             reasons[position] = reason
     kept = [row for row, position in enumerate(readable) if position not in reasons]
-    names = [ids[readable[row]] or str(chunk[readable[row]][1]) for row in kept]
+    names = [ids[readable[row]] for row in kept]
     lines = []
     for position in sorted(reasons):
         number, index, _ = chunk[position]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     return text
 
 
-def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
+def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:
     """Data blocks named by the identifiers; CIF wants the names to differ."""
     names: set[str] = set()
     for index, atoms in enumerate(map(with_results_kept, structures)):

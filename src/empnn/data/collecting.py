@@ -49,17 +49,6 @@ def files_in(inputs: Sequence[str | Path]) -> list[Path]:
     return [file for name in inputs for part in parts_of(name) for file in files_of(part)]
 
 
-def refuse_input(output: Path, files: Sequence[Path]) -> None:
-    """Make sure that an output does not replace an input.
-
-    Raises:
-        ConfigError: If it does.
-    """
-    for file in files:
-        if output.exists() and file.exists() and output.samefile(file):
-            raise ConfigError(f"{output} is also an input; choose another output")
-
-
 def collect(files: Sequence[Path]) -> Collection:
     """The usable crystals of files, in order.
 

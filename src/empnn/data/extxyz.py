@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from io import TextIOBase
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import ase.io
+import numpy as np
 from ase import Atoms
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
-from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, mark_deuterium, open_bytes
+from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, json_text, mark_deuterium, open_bytes
 from empnn.errors import CrystalError
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
 _IDENTIFIERS = {key: re.compile(rf"""(?:^|\s){key}=("[^"]*"|\S+)""") for key in ID_KEYS}
 """Identifiers as they are written, for ASE makes numbers of digits: 0012 is not 12."""
+_TENSORS = ("stress", "virial")
+"""What ASE reads as nine numbers and nothing else."""
+_TAKEN = ("Lattice", "Properties", "pbc")
+_WORD = re.compile(r"""[^\s"'{}\[\]=\\,]+""")
+_ASIDE = "empnn_aside"
 
 
 def entries(path: Path) -> Entries:
@@ -36,18 +42,80 @@ def entries_of_stream(handle: io.BufferedIOBase) -> Entries:
         text.detach()
 
 
-def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
-    """ASE's extxyz with all digits: its eight decimals are too few for the coordinates of a skewed cell."""
-    for atoms in structures:
-        buffer = io.StringIO()
-        ase.io.write(buffer, atoms, format="extxyz")
-        count, comment, *lines = buffer.getvalue().rstrip("\n").split("\n")
-        handle.write(f"{count}\n{comment}\n")
-        deuterium = is_deuterium(atoms).tolist()
-        for line, position, heavy in zip(lines, atoms.positions.tolist(), deuterium, strict=True):
-            symbol, _, _, _, *rest = line.split(maxsplit=4)
-            symbol = "D" if heavy else symbol
-            handle.write(" ".join([f"{symbol:<2}", *(f"{x:22.16g}" for x in position), *rest]) + "\n")
+def text_from_atoms(atoms: Atoms) -> str:
+    """A frame with all digits: ASE's eight decimals are too few for the coordinates of a skewed cell.
+
+    What extended XYZ has no place for, or ASE would read as something else, is kept in JSON, as ASE writes lists.
+
+    Raises:
+        CrystalError: If something in its info can be written in no way.
+    """
+    buffer = io.StringIO()
+    ase.io.write(buffer, _presentable(atoms), format="extxyz")
+    count, comment, *lines = buffer.getvalue().rstrip("\n").split("\n")
+    rows = [count, comment]
+    deuterium = is_deuterium(atoms).tolist()
+    for line, position, heavy in zip(lines, atoms.positions.tolist(), deuterium, strict=True):
+        symbol, _, _, _, *rest = line.split(maxsplit=4)
+        rows.append(" ".join([f"{'D' if heavy else symbol:<2}", *(f"{x:22.16g}" for x in position), *rest]))
+    return "\n".join(rows) + "\n"
+
+
+def _presentable(atoms: Atoms) -> Atoms:
+    """A copy whose info and arrays come back from ASE's writer and reader as they are."""
+    presentable: Atoms = atoms.copy()
+    presentable.calc = atoms.calc
+    arrays = {name: array for name, array in atoms.arrays.items() if not _is_column(name, array)}
+    for name in arrays:
+        del presentable.arrays[name]
+    info = {key: value for key, value in atoms.info.items() if not _has_place(key, value)}
+    presentable.info = {key: _written(key, value) for key, value in atoms.info.items() if key not in info}
+    if info or arrays:
+        presentable.info[_ASIDE] = _as_json(_ASIDE, {"info": info, "arrays": arrays})
+    return presentable
+
+
+def _is_column(name: str, array: np.ndarray) -> bool:
+    """Whether the rows of a frame can hold it."""
+    if ":" in name or not _WORD.fullmatch(name) or array.ndim > 2 or array.shape[1:] in ((0,), (1,)):
+        return False
+    return array.dtype.kind in "ifb" or (array.dtype.kind == "U" and all(_WORD.fullmatch(x) for x in array.flat))
+
+
+def _has_place(key: str, value: Any) -> bool:
+    """Whether the second line of a frame can hold it under its own name."""
+    if key in _TENSORS:
+        return np.shape(value) == (3, 3) or (key == "stress" and np.shape(value) == (6,))
+    return key not in _TAKEN and _WORD.fullmatch(key) is not None
+
+
+def _written(key: str, value: Any) -> Any:
+    """What ASE is to write, so that it reads the value."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "ifb" and (value.ndim == 0 or value.size > 1):
+        return value if value.ndim < 2 or key in _TENSORS else _as_json(key, value.tolist())
+    if isinstance(value, bool | float | np.bool_ | np.number):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else _as_json(key, value)
+    if not isinstance(value, str):
+        return _as_json(key, value)
+    # ASE reads \\ as \, but does not write it so.
+    plain = value.replace("\\", "\\\\")
+    if (key in ID_KEYS and _WORD.fullmatch(value)) or (value.isprintable() and _reads_as(plain, value)):
+        return plain
+    return _as_json(key, value)
+
+
+def _reads_as(written: str, value: str) -> bool:
+    found = key_val_str_to_dict(key_val_dict_to_str({"key": written})).get("key")
+    return isinstance(found, str) and found == value
+
+
+def _as_json(key: str, value: object) -> str:
+    try:
+        return "_JSON " + json_text(value).replace("\\", "\\\\")
+    except (TypeError, ValueError) as error:
+        raise CrystalError(f"its info {key!r} cannot be written ({error}); remove it") from None
 
 
 def _decoded(line: str) -> str:
@@ -99,6 +167,10 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
         written = _IDENTIFIERS[key].search(frame[1])
         if written is not None and not isinstance(atoms.info.get(key, ""), str):
             atoms.info[key] = written[1].strip('"')
+    aside = atoms.info.pop(_ASIDE, {})
+    atoms.info.update(aside.get("info", {}))
+    for name, array in aside.get("arrays", {}).items():
+        atoms.set_array(name, np.asarray(array))
     return mark_deuterium(atoms, deuterium)
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 from ase import Atoms
 
 from empnn.data.writing import replacing, writer
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, CrystalError
 
 try:
     import fcntl
@@ -33,13 +33,12 @@ _JOURNAL = ".jsonl"
 class PartedOutput:
     """One output file, written part by part.
 
-    Use as a context manager: leaving it without an error joins the parts; on an interruption or a full disk the parts
-    stay for a run that resumes; on any other error they go.
+    Use as a context manager: leaving it without an error joins the parts; otherwise they stay for a run that resumes.
 
     Args:
         path: The output.
         settings: What decides the content, in JSON types; a run resumes only what was begun with the same.
-        resume: Go on where a run that was stopped had come to; otherwise its parts are removed.
+        resume: Go on where a run that was stopped had come to; otherwise what it did is discarded.
 
     Raises:
         ConfigError: If the output cannot be written, another process is writing it, or it was begun
@@ -52,10 +51,12 @@ class PartedOutput:
         self._folder = path.parent / f".{path.name}.parts"
         self._resume = resume
         self._entries: list[dict[str, Any]] = []
-        self._structures: list[Atoms] = []
+        self._structures: list[Any] = []
         self._lock: IO[str] | None = None
         self.written = 0
         """Structures in the output so far."""
+        self.discarded = 0
+        """Records that a run that was stopped had done."""
 
     def __enter__(self) -> PartedOutput:
         self._lock = self._locked()
@@ -72,23 +73,19 @@ class PartedOutput:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        keep = isinstance(error, KeyboardInterrupt | OSError)
+        complete = False
         try:
-            if error is None:
-                keep = True
+            if error is None or isinstance(error, KeyboardInterrupt):
                 self._flush()
+            if error is None:
                 if parts := self._parts():
                     self._write.join(parts)
-                keep = False
-            elif isinstance(error, KeyboardInterrupt):
-                self._flush()
+                complete = True
         finally:
-            if not keep or not self._journals():
+            if complete or not self._journals():
                 shutil.rmtree(self._folder, ignore_errors=True)
-            elif isinstance(error, KeyboardInterrupt):
-                error.args = (_GO_ON,)
-            elif isinstance(error, OSError):
-                error.strerror = f"{error.strerror}; once that is mended, {_GO_ON}"
+            elif error is not None:
+                _say_how_to_go_on(error)
             if self._lock is not None:
                 self._lock.close()
 
@@ -100,13 +97,21 @@ class PartedOutput:
                 self.written += entry["written"]
                 yield entry["note"]
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
-        """Take what became of the next input record: a note, and the structure unless there is none to be written."""
-        if atoms is not None:
+    def prepared(self, atoms: Atoms) -> Any:
+        """What is written of a structure.
+
+        Raises:
+            CrystalError: If the format cannot hold it.
+        """
+        return self._write.prepared(atoms)
+
+    def add(self, note: dict[str, Any], prepared: Any | None) -> None:
+        """Take what became of the next input record: a note, and what is written of the structure, if anything."""
+        if prepared is not None:
             self.written += 1
             self._write.check(self.written)
-            self._structures.append(atoms)
-        self._entries.append({"note": note, "written": atoms is not None})
+            self._structures.append(prepared)
+        self._entries.append({"note": note, "written": prepared is not None})
         if len(self._entries) >= RECORDS:
             self._flush()
 
@@ -153,9 +158,21 @@ class PartedOutput:
             )
 
     def _clear(self) -> None:
+        for journal in self._journals():
+            with journal.open("rb") as lines:
+                self.discarded += sum(1 for _ in lines)
         for path in self._folder.iterdir():
             if path.name != "lock":
                 path.unlink()
+
+
+def _say_how_to_go_on(error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        error.args = (_GO_ON,)
+    elif isinstance(error, OSError):
+        error.strerror = f"{error.strerror}; once that is mended, {_GO_ON}"
+    elif isinstance(error, CrystalError | ConfigError):
+        error.args = (f"{error}; {_GO_ON}",)
 
 
 def fingerprint(paths: Sequence[Path]) -> list[list[Any]]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
-from io import TextIOBase
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ase import Atoms
 
 from empnn.crystals import from_atoms
-from empnn.data import extxyz
 from empnn.data.parts import PartedOutput, fingerprint
 from empnn.data.reading import STREAM, files_of, read
 from empnn.data.records import Record
+from empnn.data.writing import FORMATS, Writer, check_outputs
 from empnn.errors import ConfigError, CrystalError
 
 CHUNK = 256
@@ -53,6 +52,7 @@ class Summary:
         skipped: Structures that could not be read or were refused.
         resumed: Structures that an earlier run had done.
         written: Structures in the output.
+        discarded: Structures that a run that was stopped had done, and that were done again.
     """
 
     done: int = 0
@@ -60,6 +60,7 @@ class Summary:
     skipped: int = 0
     resumed: int = 0
     written: int = 0
+    discarded: int = 0
 
     def count(self, outcome: Outcome) -> None:
         """Add one structure."""
@@ -131,9 +132,7 @@ def process(
         OSError: If the output cannot be written.
     """
     files = [file for path in inputs for file in files_of(path)]
-    for file in files:
-        if output.exists() and file.exists() and output.samefile(file):
-            raise ConfigError(f"{output} is also an input; choose another output")
+    check_outputs([output], files)
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("--resume: what comes from or goes to a stream cannot be resumed; use files")
     summary = Summary()
@@ -146,13 +145,24 @@ def process(
             on_outcome(outcome)
         for chunk in _chunks(read(*files, start=summary.resumed)):
             for outcome, atoms in work(chunk):
-                if outcome.status == REFUSED and strict:
-                    raise CrystalError(outcome.line)
-                sink.add(asdict(outcome), atoms)
-                summary.count(outcome)
-                on_outcome(outcome)
-    summary.written = sink.written
+                settled = _written(sink, outcome, atoms, strict)
+                summary.count(settled)
+                on_outcome(settled)
+    summary.written, summary.discarded = sink.written, sink.discarded
     return summary
+
+
+def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None, strict: bool) -> Outcome:
+    """The outcome of a structure once it is handed on; refused if the format cannot hold it."""
+    prepared = None
+    try:
+        prepared = None if atoms is None else sink.prepared(atoms)
+    except CrystalError as error:
+        outcome = replace(outcome, status=REFUSED, warnings=[], message=str(error))
+    if outcome.status == REFUSED and strict:
+        raise CrystalError(outcome.line)
+    sink.add(asdict(outcome), prepared)
+    return outcome
 
 
 def outcome_of(record: Record, status: str, warnings: Sequence[str] = (), message: str | None = None) -> Outcome:
@@ -173,13 +183,17 @@ class _Stream:
     """Extxyz on standard output, as it comes."""
 
     written = 0
+    discarded = 0
 
     def journal(self) -> Iterator[dict[str, Any]]:
         yield from ()
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
-        if atoms is not None:
-            extxyz.write(cast(TextIOBase, sys.stdout), [atoms])
+    def prepared(self, atoms: Atoms) -> Any:
+        return Writer(Path(STREAM), FORMATS[".extxyz"]).prepared(atoms)
+
+    def add(self, note: dict[str, Any], prepared: str | None) -> None:
+        if prepared is not None:
+            sys.stdout.write(prepared)
             self.written += 1
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
@@ -68,19 +69,44 @@ def atoms_from_dict(entry: Any) -> Atoms:
     return mark_deuterium(atoms, deuterium)
 
 
-def dict_from_atoms(atoms: Atoms) -> dict[str, Any]:
-    """A pymatgen dictionary; info becomes properties of the structure, arrays those of its sites."""
+def text_from_atoms(atoms: Atoms) -> str:
+    """A pymatgen dictionary on one line; info becomes properties of the structure, arrays those of its sites.
+
+    JSON knows no NaN and no infinity: they become null.
+    """
     structure = AseAtomsAdaptor.get_structure(_bare(atoms))
     for index in is_deuterium(atoms).nonzero()[0].tolist():
         structure.replace(index, "D", properties=structure[index].properties)
-    described: dict[str, Any] = json.loads(json.dumps(structure.as_dict(), cls=MontyEncoder))
-    return described
+    described = structure.as_dict()
+    try:
+        return json.dumps(described, cls=MontyEncoder, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(json.loads(json.dumps(described, cls=MontyEncoder))), allow_nan=False)
 
 
-def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
-    """One dictionary, or a list where there are several."""
-    described = [dict_from_atoms(atoms) for atoms in structures]
-    json.dump(described[0] if len(described) == 1 else described, handle)
+def write(handle: TextIOBase, texts: Iterable[str]) -> None:
+    """One dictionary, or a list where there are several, a line for each."""
+    lines = iter(texts)
+    first, second = next(lines, "[]"), next(lines, None)
+    if second is None:
+        handle.write(first + "\n")
+        return
+    handle.write(f"[\n{first},\n{second}")
+    handle.writelines(f",\n{line}" for line in lines)
+    handle.write("\n]\n")
+
+
+def texts_in(written: Iterable[str]) -> Iterator[str]:
+    """The dictionaries in what `write` wrote, as they are."""
+    return (line.rstrip(",\n") for line in written if line.startswith("{"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return list(map(_finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _bare(atoms: Atoms) -> Atoms:

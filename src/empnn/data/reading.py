@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections.abc import Iterator
 from io import BufferedIOBase
@@ -56,10 +57,13 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """The files that a file, folder or pattern stands for, sorted; the path itself where it is neither."""
+    """The files that a file, folder or pattern stands for, sorted; the path itself where it is neither.
+
+    What is hidden in a folder is no part of it.
+    """
     path = Path(path)
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and _holds_crystals(file))
+        inside = sorted(file for file in path.rglob("*") if _holds_crystals(file.relative_to(path)) and file.is_file())
         return inside or [path]
     if not path.exists() and glob.has_magic(str(path)):
         matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -89,16 +93,20 @@ def _stream() -> Entries:
 
 
 def _reader(path: Path) -> Reader:
-    """What reads a file of this name.
+    """What reads a file of this name; a pipe holds extxyz, as standard input does.
 
     Raises:
         CrystalError: If there is nothing to read.
     """
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise CrystalError("no permission to read this folder; change the permissions")
     if path.is_dir():
         raise CrystalError("there is no file of crystals in this folder; name a file or another folder")
     if not path.exists():
         raise CrystalError("no such file; check the path")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        return extxyz.entries
+    if path.stat().st_size == 0:
         raise CrystalError("the file is empty; nothing to read")
     return _READERS.get(_ending(path), poscar.entries if _is_poscar(path) else ase_files.entries)
 
@@ -114,7 +122,7 @@ def _is_poscar(path: Path) -> bool:
 
 def _holds_crystals(path: Path) -> bool:
     known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or _is_poscar(path)
-    return known and not path.name.startswith(".")
+    return known and not any(part.startswith(".") for part in path.parts)
 
 
 def _refusal(message: str) -> Entry:

@@ -6,6 +6,7 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import lzma
 import re
 import sqlite3
@@ -112,6 +113,21 @@ def identifier(values: dict[str, Any]) -> str | None:
     """The identifier among named values, on one line."""
     found = (printable(" ".join(str(values[key]).split())) for key in ID_KEYS if values.get(key) is not None)
     return next((name for name in found if name), None)
+
+
+def json_text(value: object) -> str:
+    """A value in JSON, arrays as lists.
+
+    Raises:
+        TypeError: If it is of a kind that JSON does not know.
+    """
+    return json.dumps(value, default=_listed)
+
+
+def _listed(value: object) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"JSON knows no {type(value).__name__}")
 
 
 def printable(text: str) -> str:

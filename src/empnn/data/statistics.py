@@ -91,12 +91,12 @@ def statistics(inputs: Sequence[str | Path]) -> Statistics:
     Raises:
         ConfigError: If one does not exist or holds no usable crystal.
     """
-    parts = {_label(name, part): part for name in inputs for part in parts_of(name)}
-    loaded = [load_files([part]) for part in parts.values()]
+    parts = [(_label(name, part), part) for name in inputs for part in parts_of(name)]
+    loaded = [load_files([part]) for _, part in parts]
     crystals = CrystalBatch.cat([each.crystals for each in loaded])
-    ids = [name for each in loaded for name in each.ids]
+    ids = [name for each in loaded for name in each.ids if name]
     return Statistics(
-        sources={label: _counts(each) for label, each in zip(parts, loaded, strict=True)},
+        sources=_sources([label for label, _ in parts], loaded),
         refused=tuple(line for each in loaded for line in each.refused),
         sizes=crystals.sizes.numpy(),
         volumes=(volume(crystals.cell) / crystals.sizes).numpy(),
@@ -113,8 +113,13 @@ def _label(name: str | Path, part: Path) -> str:
     return str(part) if part == Path(name) else f"{name}/{part.name}"
 
 
-def _counts(loaded: CrystalSet) -> dict[str, int]:
-    return {"structures": len(loaded.ids), "refused": len(loaded.refused)}
+def _sources(labels: Sequence[str], loaded: Sequence[CrystalSet]) -> dict[str, dict[str, int]]:
+    """Counts under each label; of what is named twice, twice as many."""
+    counts = {label: {"structures": 0, "refused": 0} for label in labels}
+    for label, each in zip(labels, loaded, strict=True):
+        counts[label]["structures"] += len(each.ids)
+        counts[label]["refused"] += len(each.refused)
+    return counts
 
 
 def _elements(crystals: CrystalBatch) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import TextIOBase
@@ -16,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 import pyarrow.feather
 import pyarrow.parquet
 from ase import Atoms
 
 from empnn.data import cif, pymatgen_json
-from empnn.data.records import ID_KEYS, Entries, Entry, identifier, open_bytes, with_results_kept
+from empnn.data.records import ID_KEYS, Entries, Entry, identifier, json_text, open_bytes, with_results_kept
 from empnn.errors import CrystalError
 
 _CRYSTAL_COLUMNS: dict[str, Callable[[Any], Atoms]] = {
@@ -29,6 +31,10 @@ _CRYSTAL_COLUMNS: dict[str, Callable[[Any], Atoms]] = {
     "structure": pymatgen_json.atoms_from_dict,
 }
 _PLAIN = (str, int, float, bool)
+_TRUTH_VALUES = ("true", "false")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]\d+)?")
+_MIXED = "_JSON "
+"""Before values that are no text in a column of text; ASE marks JSON so."""
 _BATCH_ROWS = 1024
 
 
@@ -57,22 +63,35 @@ def feather_entries(path: Path) -> Entries:
         yield from _entries(rows, file.schema.names, _value_of_arrow)
 
 
-def write_csv(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
-    """Rows of CIF text with their info; what is neither text nor number as JSON."""
-    rows, columns = _rows(structures, _text)
-    table = csv.DictWriter(handle, fieldnames=columns)
+Row = dict[str, Any]
+
+
+def text_row(atoms: Atoms) -> Row:
+    """A row of text: the identifier, CIF text and info. What is missing or NaN stays empty."""
+    return _row(atoms, _text)
+
+
+def arrow_row(atoms: Atoms) -> Row:
+    """A row of text, numbers and truth values: the identifier, CIF text and info; all else as JSON text."""
+    return _row(atoms, _cell)
+
+
+def write_csv(handle: TextIOBase, rows: Iterable[Row]) -> None:
+    """Rows of text, under the names of all their columns."""
+    rows = list(rows)
+    table = csv.DictWriter(handle, fieldnames=_columns(rows))
     table.writeheader()
     table.writerows(rows)
 
 
-def write_parquet(path: Path, structures: Sequence[Atoms]) -> None:
-    """The same rows as parquet."""
-    pyarrow.parquet.write_table(_arrow_table(structures), path)
+def write_parquet(path: Path, rows: Iterable[Row]) -> None:
+    """Rows as parquet."""
+    pyarrow.parquet.write_table(_arrow_table(list(rows)), path)
 
 
-def write_feather(path: Path, structures: Sequence[Atoms]) -> None:
-    """The same rows as feather."""
-    pyarrow.feather.write_feather(_arrow_table(structures), str(path), chunksize=_BATCH_ROWS)
+def write_feather(path: Path, rows: Iterable[Row]) -> None:
+    """Rows as feather."""
+    pyarrow.feather.write_feather(_arrow_table(list(rows)), str(path), chunksize=_BATCH_ROWS)
 
 
 def join_parquet(parts: Sequence[Path], target: Path) -> None:
@@ -104,14 +123,18 @@ def join_csv(parts: Sequence[TextIOBase], target: TextIOBase) -> None:
         table.writerows(reader)
 
 
-def _rows(structures: Sequence[Atoms], cell: Callable[[Any], Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of identifier, CIF text and info, each value made a cell, and the names of all their columns."""
-    rows = []
-    for index, atoms in enumerate(map(with_results_kept, structures)):
-        info = {k: str(v) if k in ID_KEYS else cell(v) for k, v in atoms.info.items() if k not in _CRYSTAL_COLUMNS}
-        name = identifier(atoms.info) or f"structure_{index}"
-        rows.append({"material_id": name, "cif": cif.text_from_atoms(atoms, name, with_info=False), **info})
-    return rows, list(dict.fromkeys(key for row in rows for key in row))
+def _row(atoms: Atoms, cell: Callable[[Any], Any]) -> Row:
+    """Identifier, CIF text and info, each value made a cell."""
+    atoms = with_results_kept(atoms)
+    info = {key: value for key, value in atoms.info.items() if value is not None and key not in _CRYSTAL_COLUMNS}
+    cells = {key: str(value) if key in ID_KEYS else cell(value) for key, value in info.items()}
+    name = identifier(info)
+    text = cif.text_from_atoms(atoms, name or "structure", with_info=False)
+    return {"material_id": name, "cif": text, **cells}
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def _entries(rows: Iterable[dict[str, Any]], columns: Sequence[str], read_value: Callable[[Any], Any]) -> Entries:
@@ -129,60 +152,79 @@ def _slices(batch: pyarrow.RecordBatch) -> Iterator[pyarrow.RecordBatch]:
     return (batch.slice(start, _BATCH_ROWS) for start in range(0, batch.num_rows, _BATCH_ROWS))
 
 
-def _atoms_from_row(column: str, read_value: Callable[[Any], Any], row: dict[str, Any]) -> Atoms:
+def _atoms_from_row(column: str, read_value: Callable[[Any], Any], row: Row) -> Atoms:
     atoms = _CRYSTAL_COLUMNS[column](row[column])
     for name, value in row.items():
-        if name and name != column and value not in (None, ""):
-            atoms.info[name] = value if name in ID_KEYS else read_value(value)
+        if name and name != column and value is not None:
+            found = (value or None) if name in ID_KEYS else read_value(value)
+            if found is not None:
+                atoms.info[name] = found
     return atoms
 
 
 def _value_of_text(text: str) -> Any:
-    """A number, list, dictionary or truth value if the text is that in JSON; else the text."""
-    try:
+    """What the text of a cell stands for: nothing, a number, a truth value, JSON or just text.
+
+    Only what is written as programs write numbers is one: 0012, 1e5 and NaN may be names.
+    """
+    if not text:
+        return None
+    if text in _TRUTH_VALUES or _NUMBER.fullmatch(text):
         return json.loads(text)
+    return _value_of_json(text)
+
+
+def _value_of_json(text: str) -> Any:
+    """A list, dictionary or quoted text if the text is that in JSON, and what is marked as JSON; else the text."""
+    if not text.startswith(("[", "{", '"', _MIXED)):
+        return text
+    try:
+        return json.loads(text.removeprefix(_MIXED))
     except (ValueError, RecursionError):
         return text
 
 
 def _value_of_arrow(value: Any) -> Any:
-    """A value as it is; text that holds a list or dictionary in JSON as that, and dates and the like as text."""
+    """A value as it is; text that holds JSON as that, and dates and the like as text."""
     if isinstance(value, str):
-        return _value_of_text(value) if value[:1] in ("[", "{") else value
+        return _value_of_json(value)
     return value if isinstance(value, (*_PLAIN, list, dict)) else str(value)
 
 
-def _plain(value: Any) -> str | int | float | bool:
+def _plain(value: Any) -> str | int | float | bool | None:
     """A value for a cell of a table: lists, arrays and dictionaries as JSON."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, _PLAIN):
-        return value
-    try:
-        return json.dumps(value.tolist() if isinstance(value, np.ndarray) else value)
-    except (TypeError, ValueError):
-        return str(value)
+    return value if value is None or isinstance(value, _PLAIN) else json_text(value)
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    """The same; text in quotes where it would be read as something else."""
+    if isinstance(value, str):
+        return value if _value_of_arrow(value) == value else json.dumps(value)
+    return _plain(value)
 
 
 def _text(value: Any) -> str:
-    """A value for a cell of text that is read as what it was: as in JSON, and text as it is where it can be."""
+    """A value for a cell of text that is read as what it was, and text as it is where it can be."""
     if isinstance(value, str):
         return value if _value_of_text(value) == value else json.dumps(value)
     plain = _plain(value)
+    if plain is None or plain != plain:
+        return ""
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 
-def _arrow_table(structures: Sequence[Atoms]) -> pyarrow.Table:
-    rows, columns = _rows(structures, _plain)
-    return pyarrow.table({name: _column([row.get(name) for row in rows]) for name in columns})
+def _arrow_table(rows: Sequence[Row]) -> pyarrow.Table:
+    return pyarrow.table({name: _column([row.get(name) for row in rows]) for name in _columns(rows)})
 
 
 def _column(values: list[Any]) -> pyarrow.Array:
-    """The values of a column; as JSON text where their types differ."""
+    """The values of a column; where text and others are mixed, the others as marked text."""
     try:
         return pyarrow.array(values)
-    except pyarrow.ArrowException:
-        texts = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+    except (pyarrow.ArrowException, OverflowError):
+        texts = [v if v is None or isinstance(v, str) else _MIXED + json.dumps(v) for v in values]
         return pyarrow.array(texts, pyarrow.string())
 
 
@@ -197,5 +239,13 @@ def _common_schema(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema:
 
 def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:
     missing = [pyarrow.nulls(len(table), f.type) if f.name not in table.column_names else None for f in schema]
-    columns = [table[f.name].cast(f.type) if m is None else m for f, m in zip(schema, missing, strict=True)]
+    columns = [_as_type(table[f.name], f.type) if m is None else m for f, m in zip(schema, missing, strict=True)]
     return pyarrow.Table.from_arrays(columns, schema=schema)
+
+
+def _as_type(column: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> pyarrow.ChunkedArray:
+    """The column in another type; what becomes text is marked, as in a column of mixed values."""
+    cast = column.cast(kind)
+    if not pyarrow.types.is_string(kind) or pyarrow.types.is_string(column.type) or pyarrow.types.is_null(column.type):
+        return cast
+    return pyarrow.compute.binary_join_element_wise(_MIXED, cast, "")

@@ -7,10 +7,11 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import TextIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
 from empnn.data.reading import read
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, CrystalError
 
+_CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
 
 
@@ -66,14 +68,16 @@ class Format:
     """How crystals are written.
 
     Attributes:
-        write: Writes structures to a new file.
+        write: Writes prepared structures to a new file.
         join: Writes the structures of several files of this format, in order, to a new file; None if they must be read
             and written again.
+        prepare: Makes of a structure what is written of it.
         single: Whether the format holds one structure only.
     """
 
-    write: Callable[[Path, Sequence[Atoms]], None]
+    write: Callable[[Path, Iterable[Any]], None]
     join: Callable[[Sequence[Path], Path], None] | None = None
+    prepare: Callable[[Atoms], Any] = lambda atoms: atoms
     single: bool = False
 
 
@@ -100,6 +104,20 @@ class Writer:
                 f"{self.path}: this format holds one structure, the input has more; write .extxyz or .cif"
             )
 
+    def prepared(self, atoms: Atoms) -> Any:
+        """What is written of a structure.
+
+        Raises:
+            CrystalError: If the format cannot hold it.
+        """
+        try:
+            return self.format.prepare(atoms)
+        except CrystalError:
+            raise
+        except _CANNOT_HOLD as error:
+            detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
+            raise CrystalError(f"{self.path.name} cannot hold it ({detail}); write .extxyz") from None
+
     def __call__(self, structures: Sequence[Atoms]) -> None:
         """Write all structures; the file appears or changes only when they are all there.
 
@@ -108,10 +126,15 @@ class Writer:
             OSError: If the file cannot be written.
         """
         self.check(len(structures))
-        with self._explained(), replacing(self.path) as temporary:
-            self.format.write(temporary, structures)
+        prepared = []
+        for index, atoms in enumerate(structures):
+            try:
+                prepared.append(self.prepared(atoms))
+            except CrystalError as error:
+                raise ConfigError(f"{self.path}: structure {index}: {error}") from None
+        self.part(self.path, prepared)
 
-    def part(self, path: Path, structures: Sequence[Atoms]) -> None:
+    def part(self, path: Path, prepared: Sequence[Any]) -> None:
         """Write some of the structures to a file of their own.
 
         Raises:
@@ -119,7 +142,7 @@ class Writer:
             OSError: If the file cannot be written.
         """
         with self._explained(), replacing(path) as temporary:
-            self.format.write(temporary, structures)
+            self.format.write(temporary, prepared)
 
     def join(self, parts: Sequence[Path]) -> None:
         """Make the file of files that `part` wrote; a single one is moved.
@@ -134,7 +157,8 @@ class Writer:
             elif self.format.join is not None:
                 self.format.join(parts, temporary)
             else:
-                self.format.write(temporary, [r.atoms for part in parts for r in read(part) if r.atoms is not None])
+                found = (record.atoms for part in parts for record in read(part))
+                self.format.write(temporary, (self.prepared(atoms) for atoms in found if atoms is not None))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -143,7 +167,7 @@ class Writer:
             yield
         except ConfigError:
             raise
-        except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
+        except _CANNOT_HOLD as error:
             detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
             raise ConfigError(
                 f"{self.path}: this format cannot hold the structures ({detail}); write .extxyz"
@@ -154,6 +178,31 @@ class Writer:
             raise OSError(None, f"cannot be written ({error})", str(self.path)) from None
 
 
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Make sure, before anything is read, that files can be written, and replace neither an input nor each other.
+
+    Args:
+        outputs: Files to write; None and standard output are passed over.
+        inputs: Files to read.
+
+    Raises:
+        ConfigError: If one of them cannot be what it is asked to be.
+    """
+    read_from = {os.path.realpath(path): path for path in inputs}
+    same_file = [path for path in read_from.values() if path.exists()]
+    taken: set[str] = set()
+    for output in outputs:
+        if output is None or str(output) == "-":
+            continue
+        _check_place(output)
+        place = os.path.realpath(output)
+        if place in read_from or (output.exists() and any(output.samefile(path) for path in same_file)):
+            raise ConfigError(f"{output} is also an input; choose another output")
+        if place in taken:
+            raise ConfigError(f"{output} is named as two outputs; choose another for one")
+        taken.add(place)
+
+
 def writer(path: str | Path) -> Writer:
     """What writes structures to a file in the format its name tells.
 
@@ -161,13 +210,17 @@ def writer(path: str | Path) -> Writer:
         ConfigError: If the name tells no format that can be written, or there is no folder to write to.
     """
     target = Path(path)
+    _check_place(target)
+    return Writer(target, _format(target))
+
+
+def _check_place(target: Path) -> None:
     if target.is_dir():
         raise ConfigError(f"{target}: it is a folder; name a file in it")
     if not target.parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.parent} does not exist; create it")
     if not os.access(target.parent, os.W_OK):
         raise ConfigError(f"{target}: no permission to write to the folder {target.parent}; choose another")
-    return Writer(target, _format(target))
 
 
 def _format(target: Path) -> Format:
@@ -183,7 +236,7 @@ def _format(target: Path) -> Format:
         raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
     options = {"direct": True} if form.name == "vasp" else {}
 
-    def write(path: Path, structures: Sequence[Atoms]) -> None:
+    def write(path: Path, structures: Iterable[Atoms]) -> None:
         ase.io.write(path, list(structures), format=form.name, **options)
 
     return Format(write, single=form.single)
@@ -195,10 +248,10 @@ def _open(path: Path, mode: str) -> TextIOBase:
     return opened
 
 
-def _as_text(write: Callable[[TextIOBase, Sequence[Atoms]], None]) -> Callable[[Path, Sequence[Atoms]], None]:
-    def write_file(path: Path, structures: Sequence[Atoms]) -> None:
+def _as_text(write: Callable[[TextIOBase, Iterable[Any]], None]) -> Callable[[Path, Iterable[Any]], None]:
+    def write_file(path: Path, prepared: Iterable[Any]) -> None:
         with _open(path, "w") as handle:
-            write(handle, structures)
+            write(handle, prepared)
 
     return write_file
 
@@ -216,19 +269,25 @@ def _join_csv(parts: Sequence[Path], target: Path) -> None:
         tables.join_csv([opened.enter_context(_open(part, "r")) for part in parts], out)
 
 
-_EXTXYZ = Format(_as_text(extxyz.write), _concatenate)
+def _join_json(parts: Sequence[Path], target: Path) -> None:
+    with ExitStack() as opened, _open(target, "w") as out:
+        handles = (opened.enter_context(_open(part, "r")) for part in parts)
+        pymatgen_json.write(out, chain.from_iterable(map(pymatgen_json.texts_in, handles)))
+
+
+_EXTXYZ = Format(_as_text(TextIOBase.writelines), _concatenate, extxyz.text_from_atoms)
 _CIF = Format(_as_text(cif.write), _concatenate)
-_CSV = Format(_as_text(tables.write_csv), _join_csv)
-_JSON = Format(_as_text(pymatgen_json.write))
+_CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
+_JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
 FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": _EXTXYZ for ending in (".extxyz", ".xyz") for packed in ("", ".gz")},
     **{f".cif{packed}": _CIF for packed in ("", ".gz")},
     **{f".csv{packed}": _CSV for packed in ("", ".gz")},
     **{f".json{packed}": _JSON for packed in ("", ".gz")},
-    ".parquet": Format(tables.write_parquet, tables.join_parquet),
-    ".feather": Format(tables.write_feather, tables.join_feather),
-    ".arrow": Format(tables.write_feather, tables.join_feather),
+    ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
+    ".feather": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
+    ".arrow": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
     ".db": Format(ase_files.write_database),
     ".traj": Format(ase_files.write_trajectory),
 }
