@@ -242,7 +242,7 @@ def test_hidden_files_and_pipes(relax):
     ase.io.write("folder/a.extxyz", salt("mp-1"))
     assert "1 relaxed, 0 skipped" in relax("folder", "-o", "out.extxyz").stderr
     os.mkfifo("pipe")
-    feeder = subprocess.Popen(["sh", "-c", "cat folder/a.extxyz > pipe"])
+    feeder = subprocess.Popen(["/bin/sh", "-c", "cat folder/a.extxyz > pipe"])
     assert "1 relaxed, 0 skipped" in relax("pipe", "-o", "out.cif").stderr
     assert feeder.wait(timeout=60) == 0
 

@@ -116,7 +116,7 @@ VALUES = {
     "lines": "one\ntwo\r\nthree",
     "path": r"C:\new\table",
     "quotes": """it's "quoted" {so} [so] a=b, 100 %""",
-    "umlaut": "Grüneisen γ",
+    "umlaut": "Grüneisen",
     "digits": "0012",
     "number": "12",
     "exponent": "1e5",

@@ -99,13 +99,16 @@ class CrystalSet:
 
     Attributes:
         stored: The structures that could be read, in file order, wherever they lie.
-        ids: The identifier of each structure, empty where it has none.
         refused: `file[index] (id): what; what to do` for each of the others.
     """
 
     stored: StoredCrystals
-    ids: tuple[str, ...]
     refused: tuple[str, ...]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The identifier of each structure, empty where it has none."""
+        return _lines(self.stored.arrays["ids"])
 
     @cached_property
     def crystals(self) -> CrystalBatch:
@@ -139,8 +142,8 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
             spool = _Spool({name: opened.enter_context(tempfile.TemporaryFile()) for name in _LAYOUT})
             _parse(files, spool)
             arrays = (_load(cached) if _store(spool, cached) else None) or spool.arrays()
-    ids, refused = (tuple(bytes(arrays[name]).decode().split("\n")[:-1]) for name in ("ids", "refused"))
-    return CrystalSet(StoredCrystals(arrays), ids, tuple(_line_with_file(line, files) for line in refused))
+    refused = tuple(_line_with_file(line, files) for line in _lines(arrays["refused"]))
+    return CrystalSet(StoredCrystals(arrays), refused)
 
 
 def _content_key(files: Sequence[Path]) -> str:
@@ -249,6 +252,10 @@ def _parsed(
         label = f"[{index}] ({ids[position]})" if ids[position] else f"[{index}]"
         lines.append(f"{number}\t{label}: {reasons[position]}")
     return batch.select(kept), names, lines
+
+
+def _lines(text: np.ndarray) -> tuple[str, ...]:
+    return tuple(bytes(text).decode().split("\n")[:-1])
 
 
 def _line_with_file(line: str, files: Sequence[Path]) -> str:

@@ -23,7 +23,9 @@ _TENSORS = ("stress", "virial")
 """What ASE reads as nine numbers and nothing else."""
 _TAKEN = ("Lattice", "Properties", "pbc")
 _WORD = re.compile(r"""[^\s"'{}\[\]=\\,]+""")
+_NO_TEXT = {"nan", "inf", "infinity", "t", "f", "true", "false"}
 _ASIDE = "empnn_aside"
+"""The key of what has no place in a frame."""
 
 
 def entries(path: Path) -> Entries:
@@ -99,15 +101,18 @@ def _written(key: str, value: Any) -> Any:
         return value if abs(value) < 2**63 else _as_json(key, value)
     if not isinstance(value, str):
         return _as_json(key, value)
-    # ASE reads \\ as \, but does not write it so.
-    plain = value.replace("\\", "\\\\")
-    if (key in ID_KEYS and _WORD.fullmatch(value)) or (value.isprintable() and _reads_as(plain, value)):
-        return plain
-    return _as_json(key, value)
+    plain = (key in ID_KEYS and _WORD.fullmatch(value)) or (value.isprintable() and _reads_as_text(value))
+    return value if plain else _as_json(key, value)
 
 
-def _reads_as(written: str, value: str) -> bool:
-    found = key_val_str_to_dict(key_val_dict_to_str({"key": written})).get("key")
+def _reads_as_text(value: str) -> bool:
+    """Whether ASE, which makes numbers and truth values of what looks like one, reads this text as it is."""
+    if '"' in value or "\\" in value:
+        return False
+    first = re.split("[ ,]", value, maxsplit=1)[0]
+    if first[:1].isalpha() and first.lower() not in _NO_TEXT:
+        return True
+    found = key_val_str_to_dict(key_val_dict_to_str({"key": value})).get("key")
     return isinstance(found, str) and found == value
 
 

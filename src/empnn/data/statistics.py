@@ -117,7 +117,7 @@ def _sources(labels: Sequence[str], loaded: Sequence[CrystalSet]) -> dict[str, d
     """Counts under each label; of what is named twice, twice as many."""
     counts = {label: {"structures": 0, "refused": 0} for label in labels}
     for label, each in zip(labels, loaded, strict=True):
-        counts[label]["structures"] += len(each.ids)
+        counts[label]["structures"] += len(each.stored)
         counts[label]["refused"] += len(each.refused)
     return counts
 

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from empnn import models
 from empnn.crystals import CrystalBatch
 from empnn.data.cache import StoredCrystals
+from empnn.data.groups import chunks
 from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
@@ -126,7 +127,10 @@ def prepare(config: Config) -> RunData:
 
 
 def _digest(crystals: StoredCrystals) -> str:
-    return hashlib.sha256(crystals.cell.numpy().tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for chosen in chunks(len(crystals)):
+        digest.update(crystals.select(chosen).cell.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _default_folder(config: Config) -> str:
