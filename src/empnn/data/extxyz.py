@@ -155,7 +155,7 @@ def _frames(lines: Iterable[str]) -> Iterator[list[str]]:
 def _atoms_from_frame(frame: list[str]) -> Atoms:
     header = frame[0].strip()
     if not header.isdecimal():
-        raise CrystalError(f"expected a number of atoms, found {header[:40]!r}; correct the file")
+        raise CrystalError(f"expected a number of atoms, as extended XYZ begins, found {header[:40]!r}; correct it")
     lines = [line for line in frame[2:] if line.strip()]
     if len(lines) != int(header):
         raise CrystalError(f"it announces {header[:20]} atoms and has lines for {len(lines)}; complete or remove it")
