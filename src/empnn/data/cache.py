@@ -100,15 +100,17 @@ class CrystalSet:
     Attributes:
         stored: The structures that could be read, in file order, wherever they lie.
         refused: `file[index] (id): what; what to do` for each of the others.
+        id_lines: The identifiers, a line each.
     """
 
     stored: StoredCrystals
     refused: tuple[str, ...]
+    id_lines: bytes
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The identifier of each structure, empty where it has none."""
-        return _lines(self.stored.arrays["ids"])
+        return _lines(self.id_lines)
 
     @cached_property
     def crystals(self) -> CrystalBatch:
@@ -145,7 +147,7 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
             _parse(files, spool)
             arrays = (_load(cached) if _store(spool, cached) else None) or spool.arrays()
     refused = tuple(_line_with_file(line, files) for line in _lines(arrays["refused"]))
-    return CrystalSet(StoredCrystals(arrays), refused)
+    return CrystalSet(StoredCrystals(arrays), refused, bytes(arrays["ids"]))
 
 
 def _content_key(files: Sequence[Path]) -> str:
@@ -256,7 +258,7 @@ def _parsed(
     return batch.select(kept), names, lines
 
 
-def _lines(text: np.ndarray) -> tuple[str, ...]:
+def _lines(text: np.ndarray | bytes) -> tuple[str, ...]:
     return tuple(bytes(text).decode().split("\n")[:-1])
 
 
