@@ -69,9 +69,11 @@ class Relaxing(Work):
 
 
 def _with_input_results(atoms: Atoms) -> Atoms:
-    """A copy in which energy, forces and stress say that they are those of the input, for they end with its cell."""
-    kept: Atoms = with_results_kept(atoms).copy()
-    kept.calc = None
+    """The atoms with energy, forces and stress named as those of the input, for they end with its cell."""
+    held = with_results_kept(atoms)
+    if not any(name in held.info or name in held.arrays for name in _OF_THE_CELL):
+        return held
+    kept: Atoms = held.copy()
     for name in _OF_THE_CELL:
         if name in kept.info:
             kept.info[f"input_{name}"] = kept.info.pop(name)
