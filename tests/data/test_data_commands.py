@@ -136,7 +136,7 @@ def test_a_split_that_cannot_be_written_leaves_nothing(metals, here, monkeypatch
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("empnn.data.writing.gzip.open", full)
+    monkeypatch.setattr("empnn.data.writing._open", full)
     result = run("split", "metals.extxyz", "-o", "new", status=1)
     assert result.stderr == "empnn: new: cannot be written (No space left on device)\n"
     assert sorted(p.name for p in here.iterdir()) == ["metals.extxyz"]

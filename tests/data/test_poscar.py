@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from empnn.data.reading import read
+from empnn.data.writing import writer
 
 GOOD = """rock salt
 1.0
@@ -44,6 +45,15 @@ def test_flavours(tmp_path, text):
     assert atoms.get_chemical_symbols() == ["Na", "Cl"]
     assert atoms.get_volume() == pytest.approx(43.904)
     assert atoms.get_scaled_positions()[1] == pytest.approx([0.5, 0.5, 0.5])
+
+
+def test_the_comment_is_kept(tmp_path):
+    atoms = read_text(tmp_path, GOOD).atoms
+    assert atoms.info == {"comment": "rock salt"}
+    for name, first in (("b.vasp", "rock salt"), ("c.vasp", "mp-1")):
+        atoms.info.update({"material_id": "mp-1"} if name == "c.vasp" else {})
+        writer(tmp_path / name)([atoms])
+        assert (tmp_path / name).read_text().startswith(f"{first}\n")
 
 
 def test_a_volume_for_the_scale_keeps_the_handedness(tmp_path):

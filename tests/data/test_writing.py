@@ -12,6 +12,7 @@ from relaxing import salt, triclinic
 
 from empnn import symmetry
 from empnn.crystals import from_atoms
+from empnn.data.processing import Conversion, process
 from empnn.data.reading import read
 from empnn.data.writing import replacing, writer
 from empnn.errors import ConfigError
@@ -92,7 +93,32 @@ def test_cif_says_what_became_of_the_structure(tmp_path):
     assert "_empnn_source 'my file.cif[0]'" in text
 
 
-@pytest.mark.parametrize("name", ["a", "a.odd", "a.png.txt", "a.db.gz", "no/such/a.cif", "", "vasprun.xml"])
+def test_cif_blocks_have_different_names_over_all_parts(tmp_path, monkeypatch):
+    """CIF does not tell upper from lower case in them; identifiers stay as they are."""
+    monkeypatch.setattr("empnn.data.parts.RECORDS", 2)
+    names = ["a", "A", "a_2", "a", "a_3", "b", "b"]
+    writer(tmp_path / "in.extxyz")([salt(name) for name in names] + [salt(), salt()])
+    process([tmp_path / "in.extxyz"], tmp_path / "out.cif", Conversion(), on_outcome=lambda outcome: None)
+    blocks = [line for line in (tmp_path / "out.cif").read_text().splitlines() if line.startswith("data_")]
+    assert len({block.casefold() for block in blocks}) == len(names) + 2
+    assert [record.id for record in read(tmp_path / "out.cif")][:7] == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.png",
+        "a.extxyz.png",
+        "a.lammps-data",
+        "a",
+        "a.odd",
+        "a.png.txt",
+        "a.db.gz",
+        "no/such/a.cif",
+        "",
+        "vasprun.xml",
+    ],
+)
 def test_names_that_cannot_be_written(tmp_path, name):
     with pytest.raises(ConfigError):
         writer(tmp_path / name)

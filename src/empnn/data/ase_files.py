@@ -30,6 +30,11 @@ def database_entries(path: Path) -> Entries:
             yield Entry(_atoms_from_row, row)
 
 
+def write(name: str, path: Path, structures: Iterable[Atoms]) -> None:
+    """A file in another format of ASE's, by its name there."""
+    ase.io.write(path, list(structures), format=name)
+
+
 def write_trajectory(path: Path, structures: Iterable[Atoms]) -> None:
     """An ASE trajectory; arrays that it has no place for go to info."""
     with ase.io.Trajectory(path, "w") as trajectory:

@@ -135,7 +135,7 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
     """
     files = [file for path in paths for file in reading.files_of(path)]
     for file in files:
-        if file.exists() and not file.is_dir() and not file.is_file() or str(file) == reading.STREAM:
+        if (file.exists() and not file.is_dir() and not file.is_file()) or str(file) == reading.STREAM:
             raise ConfigError(f"{file}: a stream can be read once only; save it to a file and name that")
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; check the path")

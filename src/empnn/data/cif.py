@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from io import TextIOBase
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
 from empnn.crystals import MAX_FRAC
+from empnn.data.cif_symmetry import GROUP_NUMBERS, NOT_GIVEN, operations_of, orbit
 from empnn.data.records import (
     OXIDATION_STATES,
     Entries,
@@ -35,25 +35,22 @@ from empnn.errors import CrystalError
 FULL_OCCUPANCY = 1 - 1e-3
 MAX_OCCUPANCY = 1.05
 """Above 1 by more than a refinement leaves it."""
-SAME_ATOM = 0.3
-"""Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
     *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_NOT_GIVEN = (".", "?")
-_NO_NAME = ("", *_NOT_GIVEN)
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
 OWN_TAG = "_empnn_ase"
+LABELS = "label"
+"""The array that holds the labels of sites where they are not those that are written here."""
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
 TWO_SIGNS = "+-"
 """gemmi reads a number with two signs."""
-OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
+_HEADER = "data_"
 
 
 def entries(path: Path) -> Entries:
@@ -111,9 +108,10 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     small = _small_structure(block)
     for site in small.sites:
         _check_site(site)
-    operations = _operations(small)
+    _check_disorder(block, small)
+    operations = operations_of(block, small)
     written = [np.array([site.fract.tolist()]) for site in small.sites]
-    orbits = [_orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
+    orbits = [orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
     frac = np.concatenate(orbits)
     site_of_atom = np.repeat(np.arange(len(orbits)), [len(orbit) for orbit in orbits])
     sites = [small.sites[index] for index in site_of_atom.tolist()]
@@ -121,6 +119,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     cell = kept.pop("cell", cell)
     numbers = [site.element.atomic_number for site in sites]
     atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
+    labels = [site.label for site in sites]
+    if labels != [f"{site.element.name}{index}" for index, site in enumerate(sites)]:
+        atoms.set_array(LABELS, np.array(labels))
     if any(site.charge for site in sites):
         atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
     mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
@@ -160,13 +161,30 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     return text
 
 
-def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:
-    """Data blocks named by the identifiers; CIF wants the names to differ."""
-    names: set[str] = set()
-    for index, atoms in enumerate(map(with_results_kept, structures)):
-        name = identifier(atoms.info) or f"structure_{index}"
-        names.add(name if name not in names else (name := f"{name}_{index}"))
-        handle.write(text_from_atoms(atoms, name) + "\n")
+def named_text_from_atoms(atoms: Atoms) -> str:
+    """A data block named by the identifier, with all that belongs to the crystal."""
+    kept = with_results_kept(atoms)
+    return text_from_atoms(kept, identifier(kept.info) or "structure") + "\n"
+
+
+def with_names_apart(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, or texts that begin with one, of data blocks written here, the names of the blocks made to differ.
+
+    CIF does not tell upper from lower case in them. Digests are kept, not names: there may be millions.
+    """
+    seen: set[int] = set()
+    repeats: dict[int, int] = {}
+    for line in lines:
+        if not line.startswith(_HEADER):
+            yield line
+            continue
+        header, _, rest = line.partition("\n")
+        name, key = header, hash(header.casefold())
+        while hash(name.casefold()) in seen:
+            repeats[key] = repeats.get(key, 1) + 1
+            name = f"{header}_{repeats[key]}"
+        seen.add(hash(name.casefold()))
+        yield f"{name}\n{rest}"
 
 
 def cells_from_parameters(parameters: np.ndarray) -> np.ndarray:
@@ -277,9 +295,20 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
             raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
     for site, share in zip(small.sites, block.find_values("_atom_site_occupancy"), strict=False):
         # What it cannot read, gemmi takes for 1, which is right for . and ? only.
-        if share not in _NOT_GIVEN and not math.isfinite(number(share)):
+        if share not in NOT_GIVEN and not math.isfinite(number(share)):
             raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
     return small
+
+
+def _check_disorder(block: gemmi.cif.Block, small: gemmi.SmallStructure) -> None:
+    """Refuse sites that stand for each other: they are disordered even where each is written as fully occupied."""
+    groups = [str(group) for group in block.find_values("_atom_site_disorder_group")]
+    alternatives = {group for group in groups if group not in (*NOT_GIVEN, "0")}
+    if len(alternatives) > 1:
+        label = small.sites[next(index for index, group in enumerate(groups) if group in alternatives)].label
+        raise CrystalError(
+            f"site {label} is disordered (groups {', '.join(sorted(alternatives))}); order the structure first"
+        )
 
 
 def _check_site(site: gemmi.SmallStructure.Site) -> None:
@@ -295,38 +324,6 @@ def _check_site(site: gemmi.SmallStructure.Site) -> None:
         raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
     if max(map(abs, site.fract.tolist())) > MAX_FRAC:
         raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
-
-
-def _orbit(site: np.ndarray, operations: list[gemmi.Op], cell: np.ndarray) -> np.ndarray:
-    """The images of a site (1, 3), the site itself first and as written; on a special position they coincide."""
-    orbit = site
-    for operation in operations:
-        image = np.array(operation.apply_to_xyz(site[0].tolist()))
-        apart = orbit - image
-        if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            orbit = np.vstack([orbit, image])
-    return orbit
-
-
-def _operations(small: gemmi.SmallStructure) -> list[gemmi.Op]:
-    """The symmetry operations as listed, or else those of the space group that is named.
-
-    gemmi's own expansion drops operators that form no tabulated setting, which would silently lose atoms.
-    """
-    try:
-        listed = [gemmi.Op(triplet) for triplet in small.symops]
-    except (ValueError, RuntimeError) as error:
-        raise CrystalError(f"a symmetry operator cannot be read ({error}); correct it") from None
-    if listed and not any(operation == gemmi.Op() for operation in listed):
-        raise CrystalError("its symmetry operators lack x,y,z, so some are missing; complete their list")
-    if listed:
-        return listed
-    group = small.spacegroup
-    if group is None and small.spacegroup_number > 0:
-        group = gemmi.find_spacegroup_by_number(small.spacegroup_number)
-    if group is None and small.spacegroup_hm not in _NO_NAME:
-        raise CrystalError(f"unknown space group {small.spacegroup_hm!r}; list its operators or write all atoms in P 1")
-    return list(group.operations()) if group else []
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:

@@ -13,8 +13,6 @@ from ase.data import atomic_numbers
 from empnn.crystals import MAX_FRAC
 from empnn.data.cif import (
     CELL_TAGS,
-    GROUP_NUMBERS,
-    OPERATOR_TAGS,
     OWN_TAG,
     SITE_TAGS,
     TWO_SIGNS,
@@ -22,6 +20,7 @@ from empnn.data.cif import (
     closes_a_cell,
     number,
 )
+from empnn.data.cif_symmetry import GROUP_NUMBERS, OPERATOR_TAGS
 
 PLAIN_SITE_TAGS = frozenset(
     f"_atom_site_{tag}"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import ase.io
 import numpy as np
 from ase import Atoms
 
-from empnn.data.records import Entries, Entry, mark_deuterium, read_text
+from empnn.data.records import Entries, Entry, identifier, mark_deuterium, printable, read_text
 from empnn.errors import CrystalError
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""
+_COMMENT = "comment"
 _MODES = ("direct", "cartesian", "selective")
 
 
@@ -24,8 +25,18 @@ def entries(path: Path) -> Entries:
     yield Entry(_atoms_from_text, read_text(path))
 
 
+def write(path: Path, structures: Iterable[Atoms]) -> None:
+    """The structure with fractional coordinates; the first line is its identifier, or the comment it was read with."""
+    (atoms,) = structures
+    buffer = io.StringIO()
+    ase.io.write(buffer, atoms, format="vasp", direct=True)
+    symbols, _, rest = buffer.getvalue().partition("\n")
+    comment = identifier(atoms.info) or printable(str(atoms.info.get(_COMMENT, "")))
+    path.write_text(f"{comment or symbols}\n{rest}", encoding="utf-8")
+
+
 def _atoms_from_text(text: str) -> Atoms:
-    """ASE's reading of it, with deuterium as hydrogen of its mass."""
+    """ASE's reading of it, with deuterium as hydrogen of its mass, and the comment of VASP 5 in info."""
     lines = text.split("\n")
     _check_lattice(lines)
     symbols, counts = _header(lines)
@@ -39,6 +50,9 @@ def _atoms_from_text(text: str) -> Atoms:
     except AttributeError:
         # Where the comment does not name the elements, ASE looks for a POTCAR beside the file, and here is none.
         raise CrystalError("it does not name its elements; write them in its sixth line") from None
+    comment = lines[0].strip()
+    if symbols is not None and comment and comment.split() != symbols:
+        atoms.info[_COMMENT] = printable(comment)
     return mark_deuterium(atoms, np.flatnonzero(np.repeat(heavy, counts)).tolist() if any(heavy) else [])
 
 

@@ -112,15 +112,18 @@ def join_feather(parts: Sequence[Path], target: Path) -> None:
             writer.write_table(_with_schema(table, schema), max_chunksize=_BATCH_ROWS)
 
 
-def join_csv(parts: Sequence[TextIOBase], target: TextIOBase) -> None:
-    """CSV files one after another; a column that one of them lacks is empty there."""
+def join_csv(parts: Sequence[Callable[[], TextIOBase]], target: TextIOBase) -> None:
+    """CSV files, which are opened twice, one after another; a column that one of them lacks is empty there."""
     csv.field_size_limit(2**31 - 1)
-    readers = [csv.DictReader(part) for part in parts]
-    columns = list(dict.fromkeys(name for reader in readers for name in reader.fieldnames or ()))
-    table = csv.DictWriter(target, fieldnames=columns)
+    columns: dict[str, None] = {}
+    for part in parts:
+        with part() as handle:
+            columns.update(dict.fromkeys(csv.DictReader(handle).fieldnames or ()))
+    table = csv.DictWriter(target, fieldnames=list(columns))
     table.writeheader()
-    for reader in readers:
-        table.writerows(reader)
+    for part in parts:
+        with part() as handle:
+            table.writerows(csv.DictReader(handle))
 
 
 def _row(atoms: Atoms, cell: Callable[[Any], Any]) -> Row:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOBase
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from ase.io.formats import UnknownFileTypeError, filetype
 
-from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
+from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.reading import read
+from empnn.data.records import COMPRESSED
 from empnn.errors import ConfigError, CrystalError
 
 _CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
@@ -224,26 +223,21 @@ def _check_place(target: Path) -> None:
 
 
 def _format(target: Path) -> Format:
-    compressed = target.suffix.lower() == ".gz"
+    compressed = target.suffix.lower() in COMPRESSED
     ending = "".join(target.suffixes[-2:] if compressed else target.suffixes[-1:]).lower()
     if ending in FORMATS:
         return FORMATS[ending]
     try:
-        form = ioformats["vasp" if ending == ".poscar" else filetype(target.name, read=False)]
-    except (UnknownFileTypeError, KeyError):
-        form = None
-    if form is None or not form.can_write or compressed:
+        name = "vasp" if ending == ".poscar" else filetype(target.name, read=False)
+    except UnknownFileTypeError:
+        name = None
+    if name not in _BY_ASE or compressed:
         raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
-    options = {"direct": True} if form.name == "vasp" else {}
-
-    def write(path: Path, structures: Iterable[Atoms]) -> None:
-        ase.io.write(path, list(structures), format=form.name, **options)
-
-    return Format(write, single=form.single)
+    return _BY_ASE[name]
 
 
 def _open(path: Path, mode: str) -> TextIOBase:
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    opener = COMPRESSED.get(path.suffix.lower(), open)
     opened: TextIOBase = opener(path, f"{mode}t", encoding="utf-8", newline="")
     return opened
 
@@ -257,38 +251,58 @@ def _as_text(write: Callable[[TextIOBase, Iterable[Any]], None]) -> Callable[[Pa
 
 
 def _concatenate(parts: Sequence[Path], target: Path) -> None:
-    """Bytes after bytes; compressed ones too, for gzip allows it."""
+    """Bytes after bytes; compressed ones too, for gzip, bzip2 and xz allow it."""
     with target.open("wb") as out:
         for part in parts:
             with part.open("rb") as handle:
                 shutil.copyfileobj(handle, out, 1 << 20)
 
 
+def _lines(parts: Sequence[Path]) -> Iterator[str]:
+    for part in parts:
+        with _open(part, "r") as handle:
+            yield from handle
+
+
 def _join_csv(parts: Sequence[Path], target: Path) -> None:
-    with ExitStack() as opened, _open(target, "w") as out:
-        tables.join_csv([opened.enter_context(_open(part, "r")) for part in parts], out)
+    with _open(target, "w") as out:
+        tables.join_csv([partial(_open, part, "r") for part in parts], out)
 
 
 def _join_json(parts: Sequence[Path], target: Path) -> None:
-    with ExitStack() as opened, _open(target, "w") as out:
-        handles = (opened.enter_context(_open(part, "r")) for part in parts)
-        pymatgen_json.write(out, chain.from_iterable(map(pymatgen_json.texts_in, handles)))
+    with _open(target, "w") as out:
+        pymatgen_json.write(out, pymatgen_json.texts_in(_lines(parts)))
+
+
+def _write_cif(handle: TextIOBase, texts: Iterable[str]) -> None:
+    handle.writelines(cif.with_names_apart(texts))
+
+
+def _join_cif(parts: Sequence[Path], target: Path) -> None:
+    with _open(target, "w") as out:
+        _write_cif(out, _lines(parts))
 
 
 _EXTXYZ = Format(_as_text(TextIOBase.writelines), _concatenate, extxyz.text_from_atoms)
-_CIF = Format(_as_text(cif.write), _concatenate)
+_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms)
 _CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
+_PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
+
 FORMATS: dict[str, Format] = {
-    **{f"{ending}{packed}": _EXTXYZ for ending in (".extxyz", ".xyz") for packed in ("", ".gz")},
-    **{f".cif{packed}": _CIF for packed in ("", ".gz")},
-    **{f".csv{packed}": _CSV for packed in ("", ".gz")},
-    **{f".json{packed}": _JSON for packed in ("", ".gz")},
+    **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in ("", *COMPRESSED)},
     ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
     ".feather": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
     ".arrow": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
     ".db": Format(ase_files.write_database),
     ".traj": Format(ase_files.write_trajectory),
 }
-"""What is written here; every other ending is left to ASE."""
+"""What is written with all that belongs to a crystal."""
+
+_BY_ASE = {
+    "vasp": Format(poscar.write, single=True),
+    **{name: Format(partial(ase_files.write, name), single=True) for name in ("aims", "castep-cell", "gen", "res")},
+    "xsf": Format(partial(ase_files.write, "xsf")),
+}
+"""What holds a crystal and little else, by ASE's name of it."""
