@@ -34,6 +34,10 @@ class Chgnet(CalculatorOracle):
         """The 89 elements of its training data."""
         return MPTRJ_ELEMENTS
 
+    def prepare(self) -> None:
+        """Load the weights."""
+        self.calculator(Atoms())
+
     def calculator(self, atoms: Atoms) -> Any:
         """The calculator, the same for all; an atom without neighbours within 6 angstrom is an error."""
         return self._calculator
