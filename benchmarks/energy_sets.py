@@ -151,7 +151,7 @@ def progress(oracle: str) -> Callable[[Judged], None]:
 
 
 def merge(path: Path, description: str, rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
-    """Write rows into a result file; rows that were there stay unless a new one agrees in all keys, or lacks them too."""
+    """Write rows into a result file; rows that were there stay unless a new one agrees in all keys, missing or not."""
     before = json.loads(path.read_text())["rows"] if path.exists() else []
     new = {tuple(map(row.get, keys)) for row in rows}
     kept = [row for row in before if tuple(map(row.get, keys)) not in new]

@@ -181,11 +181,12 @@ class _Worker:
     def _stop(self) -> int | None:
         if self._process is None:
             return None
-        self._process.join(timeout=0 if self.busy else 1)
+        # One that waits for a request ends of itself, and cleans up.
+        self.connection.close()
+        self._process.join(timeout=0 if self.busy else 5)
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
-        self.connection.close()
         code, self._process = self._process.exitcode, None
         return code
 
