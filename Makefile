@@ -52,13 +52,14 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 
 # Equation 13, relaxers beside each other and steps saved: hours on a quiet machine, resumed where it stopped. Needs
-# `make test-energy` and `make test-dft` first; EMPNN_DATA as above.
+# `make test-energy` and `make test-dft` first; EMPNN_DATA as above. FF="mp_20=RUN ..." names trained feed-forward
+# baselines (`empnn train data=mp_20 model.name=ff`), which stand beside the others then.
 energies: $(READY)
 	$(BIN)/python benchmarks/energies.py
-	$(BIN)/python benchmarks/relaxers.py
+	$(BIN)/python benchmarks/relaxers.py $(if $(FF),--ff $(FF))
 	$(BIN)/python benchmarks/steps_saved.py
 	$(BIN)/python benchmarks/convergence.py
-	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py --oracles gpaw --small --limit 6 || exit 1; done
+	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py --oracles gpaw sevennet chgnet --small --limit 6 || exit 1; done
 	$(BIN)/python benchmarks/energy_report.py
 
 lock:

@@ -11,7 +11,7 @@ import argparse
 from typing import Any
 
 import numpy as np
-from energy_sets import dft_settings, judged, merge, parser, triple
+from energy_sets import ROW, dft_settings, judged, merge, options_of, parser, triple
 
 from empnn.energy.metrics import energy_metrics
 from empnn.energy.oracle import Relaxation, about
@@ -32,6 +32,7 @@ def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, An
     }
     metrics = energy_metrics(*(np.array(energies[state]) for state in STATES)).as_dict() if sound else {"n": 0}
     seconds = [one.result.seconds for three in results for one in three if one.result is not None]
+    used = options_of(chosen, oracle, options)
     left_out = [
         {"index": chosen.indices[place], "message": next(one.message for one in results[place] if one.result is None)}
         for place in range(len(results))
@@ -47,7 +48,8 @@ def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, An
         "indices": [chosen.indices[place] for place in sound],
         "energies": energies,
         "left_out": left_out,
-        "about": about(load_oracle(oracle)),
+        "about": about(load_oracle(oracle, used[0])),
+        "options": [used[place] for place in sound],
     }
 
 
@@ -57,7 +59,7 @@ def main() -> None:
     for oracle in options.oracles:
         for data in options.sets:
             row = measure(data, oracle, options)
-            merge(options.results / "energies.json", str(__doc__), [row], ("data", "crystals", "oracle"))
+            merge(options.results / "energies.json", str(__doc__), [row], ROW)
             print({key: row.get(key) for key in ("data", "oracle", "n", "energy", "percent_lower", "recovered")})
 
 

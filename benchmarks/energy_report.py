@@ -38,6 +38,13 @@ def number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
+def named(oracle: str, r: dict[str, Any]) -> str:
+    """The oracle of a row, with the settings of DFT where they are not those of most rows."""
+    cutoff, density = r.get("cutoff", 500.0), r.get("kpoint_density", 2.5)
+    points = "7x7x7" if density is None else f"{density:g}/Å"
+    return oracle if (cutoff, density) == (500.0, 2.5) else f"{oracle}, {cutoff:g} eV, {points}"
+
+
 def table(head: str, lines: list[list[str]]) -> str:
     """A markdown table; a word where there are no rows yet."""
     if not lines:
@@ -54,7 +61,7 @@ def energies(rows: list[dict[str, Any]]) -> str:
     def line(r: dict[str, Any]) -> list[str]:
         gains = [number(r["energy"], 4), f"{r['percent_lower']:.0f} %", number(r["strain_energy"], 4)]
         shares = [number(r["recovered"], 3), number(r["recovered_median"], 3)]
-        return [r["data"], f"{r['n']} {r['crystals']}", r["oracle"], *gains, *shares]
+        return [r["data"], f"{r['n']} {r['crystals']}", named(r["oracle"], r), *gains, *shares]
 
     return table(head, [line(r) for r in rows if r["n"]])
 
@@ -68,7 +75,7 @@ def relaxers(rows: list[dict[str, Any]]) -> str:
         improvement = f"{r['lengths_improvement']:.3f} / {r['angles_improvement']:.2f}"
         removed = f"{r['lengths_removed']:.3f} / {r['angles_removed']:.3f}"
         converged = f"{r['converged']} of {r['n']}" if "converged" in r else ""
-        crystals = [r["data"], f"{r['n']} {r['crystals']}", r["relaxer"]]
+        crystals = [r["data"], f"{r['n']} {r['crystals']}", named(r["relaxer"], r)]
         return [*crystals, errors, improvement, removed, f"{r['seconds_per_crystal']:.2g}", converged]
 
     return table(head, [line(r) for r in rows]) + (PICTURE if rows else "")
@@ -81,7 +88,8 @@ def steps(rows: list[dict[str, Any]]) -> str:
     def line(r: dict[str, Any]) -> list[str]:
         medians = [number(r[f"{what}_from_{state}"], 1) for what in ("steps", "seconds") for state in STATES]
         ends = [str(r[name]) for name in ("same_energy", "lower_from_denoised", "lower_from_noisy")]
-        return [r["data"], f"{r['converged_from_both']} of {r['n']} {r['crystals']}", r["oracle"], *medians, *ends]
+        count = f"{r['converged_from_both']} of {r['n']} {r['crystals']}"
+        return [r["data"], count, named(r["oracle"], r), *medians, *ends]
 
     return table(head, [line(r) for r in rows])
 

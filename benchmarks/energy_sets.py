@@ -38,6 +38,8 @@ SMALL_ELECTRONS = 32
 """Most valence electrons of a small crystal, as GPAW counts them."""
 COSTLY = {43, *range(57, 72), *range(84, 119)}
 """Not for DFT: elements without a data set, and lanthanides, whose f shells converge badly."""
+ROW = ("data", "crystals", "oracle", "cutoff", "kpoint_density")
+"""What tells rows of results apart; the last two only those of DFT have."""
 KPOINT_DENSITY = 2.5
 """k-points per inverse angstrom, see benchmarks/convergence.py."""
 
@@ -124,13 +126,18 @@ def judged(
 def _groups(chosen: Triple, oracle: str, options: argparse.Namespace) -> dict[str, list[int]]:
     """Crystals by the options of the oracle, in JSON."""
     groups: dict[str, list[int]] = {}
-    for place, atoms in enumerate(to_atoms(chosen.states["original"])):
-        settings: dict[str, Any] = {}
-        if oracle == "gpaw":
-            mesh = mesh_of(atoms, {"kpoint_density": options.kpoint_density}) if options.kpoint_density else (7, 7, 7)
-            settings = {"cutoff": options.cutoff, "kpoints": list(mesh)}
+    for place, settings in enumerate(options_of(chosen, oracle, options)):
         groups.setdefault(json.dumps(settings), []).append(place)
     return groups
+
+
+def options_of(chosen: Triple, oracle: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The options of the oracle for each crystal."""
+    if oracle != "gpaw":
+        return [{}] * len(chosen.indices)
+    density = {"kpoint_density": options.kpoint_density} if options.kpoint_density else {"kpoints": [7, 7, 7]}
+    meshes = [mesh_of(atoms, density) for atoms in to_atoms(chosen.states["original"])]
+    return [{"cutoff": options.cutoff, "kpoints": list(mesh)} for mesh in meshes]
 
 
 def progress(oracle: str) -> Callable[[Judged], None]:
@@ -144,10 +151,10 @@ def progress(oracle: str) -> Callable[[Judged], None]:
 
 
 def merge(path: Path, description: str, rows: list[dict[str, Any]], keys: tuple[str, ...]) -> None:
-    """Write rows into a result file; rows that were there stay unless a new one has the same keys."""
+    """Write rows into a result file; rows that were there stay unless a new one agrees in all keys, missing or not."""
     before = json.loads(path.read_text())["rows"] if path.exists() else []
-    new = {tuple(row[key] for key in keys) for row in rows}
-    kept = [row for row in before if tuple(row[key] for key in keys) not in new]
+    new = {tuple(map(row.get, keys)) for row in rows}
+    kept = [row for row in before if tuple(map(row.get, keys)) not in new]
     content = {"description": description.strip(), "machine": machine(), "rows": kept + rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

@@ -22,7 +22,7 @@ from empnn.evaluate import relaxed_batch
 from empnn.metrics import denoising_metrics
 from empnn.nn.cpu import tuned
 
-KEYS = ("data", "crystals", "relaxer")
+KEYS = ("data", "crystals", "relaxer", "cutoff", "kpoint_density")
 
 
 def row(chosen: Triple, relaxer: str, after: CrystalBatch, seconds: float, **more: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def by_oracle(chosen: Triple, oracle: str, options: argparse.Namespace) -> dict[
         chosen,
         oracle,
         relaxed_batch(chosen.states["noisy"], found),
-        float(sum(result.seconds for result in results)),
+        float(sum(one.seconds or 0.0 for one in found)),
         converged=sum(result.converged for result in results),
         failed=len(found) - len(results),
         steps=float(np.median([result.steps for result in results])) if results else None,

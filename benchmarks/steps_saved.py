@@ -11,7 +11,7 @@ import argparse
 from statistics import median
 from typing import Any
 
-from energy_sets import dft_settings, judged, merge, parser, triple
+from energy_sets import ROW, dft_settings, judged, merge, parser, triple
 
 from empnn.energy.oracle import Relaxation
 
@@ -71,7 +71,7 @@ def main() -> None:
     for oracle in options.oracles:
         for data in options.sets:
             row = measure(data, oracle, options)
-            merge(options.results / "steps_saved.json", str(__doc__), [row], ("data", "crystals", "oracle"))
+            merge(options.results / "steps_saved.json", str(__doc__), [row], ROW)
             print({key: value for key, value in row.items() if key != "per_crystal"}, flush=True)
 
 

@@ -39,6 +39,16 @@ def test_the_tutorial_adds_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(field.group().strip().splitlines()) <= 20
 
 
+def test_the_metrics_of_energies_are_computed_as_the_page_says(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, energies in {"noisy": [-1.0, -2.0], "denoised": [-1.4, None], "original": [-1.5, -2.2]}.items():
+        structures = [{"energy_per_atom": energy} for energy in energies]
+        Path(f"{name}.json").write_text(json.dumps({"structures": structures}))
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/energies.md").read_text(), flags=re.DOTALL)
+    exec(snippet, {})  # noqa: S102
+    assert "EnergyMetrics(n=1, energy=-0.3999" in capsys.readouterr().out
+
+
 def test_the_figures_are_those_of_the_result_file() -> None:
     spec = importlib.util.spec_from_file_location("denoising", ROOT / "benchmarks/denoising.py")
     assert spec is not None

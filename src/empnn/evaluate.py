@@ -55,23 +55,23 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class OracleEvaluation(Evaluation):
-    """What an energy oracle removes of a deformation. `seconds` is what the relaxations took, whenever they were made.
+    """What an energy oracle removes of a deformation.
+
+    `seconds` is what the relaxations took, whenever they were made, with those that failed.
 
     Attributes:
-        relaxer: Name of the oracle.
         converged: How many relaxations converged.
         failed: How many crystals it could not relax; they count as they were given.
         steps: Mean number of steps of the others.
     """
 
-    relaxer: str = ""
     converged: int = 0
     failed: int = 0
     steps: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
         """The JSON interface of `empnn evaluate --relaxer`."""
-        names = ("relaxer", "converged", "failed", "steps")
+        names = ("converged", "failed", "steps")
         return {**super().as_dict(), **{name: getattr(self, name) for name in names}}
 
 
@@ -126,7 +126,7 @@ def denoise_by_oracle(
     """The benchmark of `denoise`, with the same noise, relaxed by an energy oracle.
 
     Raises:
-        ConfigError: If sigma is not between 0 and 1 or the oracle is not there.
+        ConfigError: If sigma is not between 0 and 1, or the oracle is not there or relaxes none.
     """
     _check_sigma(sigma)
     return _score_oracle(job, with_fixed_noise(crystals, sigma, seed), crystals, sigma, seed, on_judged)
@@ -138,7 +138,7 @@ def compare_by_oracle(
     """Relax candidates by an energy oracle and compare as `compare` does.
 
     Raises:
-        ConfigError: If the two sets do not correspond, or the oracle is not there.
+        ConfigError: If the two sets do not correspond, or the oracle is not there or relaxes none.
     """
     _check_pairs(candidates, truth)
     return _score_oracle(job, candidates, truth, None, None, on_judged)
@@ -179,17 +179,18 @@ def _score_oracle(
     on_judged: Callable[[Judged], None] | None,
 ) -> OracleEvaluation:
     judged = judge_batch(before, job, on_judged)
-    after = relaxed_batch(before, judged)
     results = [one.result for one in judged if one.result is not None]
+    if not results:
+        raise ConfigError(f"{job.choice.name} relaxed none of {len(judged)} structures; there is nothing to be scored")
+    after = relaxed_batch(before, judged)
     return OracleEvaluation(
         metrics=denoising_metrics(before, after, truth),
         sigma=sigma,
         seed=seed,
-        seconds=float(sum(result.seconds for result in results)),
-        relaxer=job.choice.name,
+        seconds=float(sum(one.seconds or 0.0 for one in judged)),
         converged=sum(result.converged for result in results),
         failed=len(judged) - len(results),
-        steps=float(np.mean([result.steps for result in results])) if results else 0.0,
+        steps=float(np.mean([result.steps for result in results])),
     )
 
 

@@ -31,6 +31,14 @@ def notes(crystal: Atoms | Structure) -> list[str]:
     return found + [DEUTERIUM] * deuterium
 
 
+def doubtful_periodicity(crystal: Atoms | Structure) -> list[str]:
+    """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
+    pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
+    if pbc.any() and not pbc.all():
+        return ["not periodic in all directions, but taken as a crystal that is"]
+    return []
+
+
 def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     results = getattr(atoms.calc, "results", {})
     held: dict[str, list[object]] = {

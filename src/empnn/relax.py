@@ -19,7 +19,7 @@ from empnn.geometry import hencky_strain
 from empnn.memory import memory_refusal
 from empnn.nn import Network, moves_atoms
 from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
-from empnn.notes import notes
+from empnn.notes import doubtful_periodicity, notes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -194,7 +194,7 @@ class _Result:
         self.structure = replace_cell(given, cells[-1], shift)
         self.strain = strain
         self.trajectory = cells
-        doubtful = warnings + _doubtful_periodicity(given)
+        doubtful = warnings + doubtful_periodicity(given)
         self.warnings = doubtful + notes(given)
         self.status = "suspect" if doubtful else "unchanged" if unchanged else "relaxed"
 
@@ -206,14 +206,6 @@ def _converted(crystal: Crystal | None) -> CrystalBatch:
     if too_large := memory_refusal(batch.n_atoms):
         raise CrystalError(too_large)
     return batch
-
-
-def _doubtful_periodicity(crystal: Crystal) -> list[str]:
-    """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
-    pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
-    if pbc.any() and not pbc.all():
-        return ["not periodic in all directions, but relaxed as a crystal that is"]
-    return []
 
 
 def _add_overlaps(warnings: list[list[str]], relaxed: CrystalBatch) -> None:

@@ -1,5 +1,6 @@
 """Calculators that need no extra, some of which misbehave, and crystals for them."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class EnergyOnly(Calculator):
     def calculate(self, atoms: Atoms, properties: object, changes: object) -> None:
         super().calculate(atoms, properties, changes)
         print("computing")  # noqa: T201
+        ctypes.CDLL(None).puts(b"computing in C")
         self.results = {"energy": float("nan") if 78 in atoms.numbers else -2.0 * len(atoms)}
 
 

@@ -1,11 +1,12 @@
 """What the benchmarks of energies make of results: choice of crystals, summaries, tables and the plot."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from energy_report import BLOCKS, draw, fill, load
-from energy_sets import merge, small_ones
+from energy_sets import ROW, Triple, merge, options_of, small_ones
 from steps_saved import summary
 
 from empnn.crystals import CrystalBatch, from_arrays
@@ -81,6 +82,26 @@ def test_tables_and_plot(tmp_path):
     assert page.read_text() == text
     draw(load(tmp_path, "relaxers"), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_rows_of_other_settings_stay(tmp_path):
+    path = tmp_path / "energies.json"
+    named = {"data": "mp_20", "crystals": "small", "oracle": "gpaw", "n": 1, "energy": -0.1, "percent_lower": 100.0}
+    row = {**named, "strain_energy": None, "recovered": None, "recovered_median": None}
+    rows = [{**row, "cutoff": cutoff, "kpoint_density": 2.5} for cutoff in (500.0, 800.0)]
+    for one in (rows[0], rows[1], rows[0]):
+        merge(path, "what", [one], ROW)
+    assert json.loads(path.read_text())["rows"] == [rows[1], rows[0]]
+    text = BLOCKS["energies"][1](rows)
+    assert "| gpaw | -0.1" in text
+    assert "| gpaw, 800 eV, 2.5/Å | -0.1" in text
+
+
+def test_options_are_recorded_as_they_were_used():
+    chosen = Triple("mp_20", "small", [4], {"original": CrystalBatch.cat([crystal([6, 6], 3.0)])})
+    options = SimpleNamespace(cutoff=800.0, kpoint_density=2.0)
+    assert options_of(chosen, "gpaw", options) == [{"cutoff": 800.0, "kpoints": [5, 5, 5]}]
+    assert options_of(chosen, "chgnet", options) == [{}]
 
 
 def test_rows_of_other_runs_stay(tmp_path):

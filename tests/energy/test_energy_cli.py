@@ -17,10 +17,12 @@ from standins import EMT_PATH, strained_copper
 from typer.testing import CliRunner
 
 from empnn.cli import app
+from empnn.cli.common import json_text
+from empnn.cli.energy import parsed_options
 
 FIGURES = (
     *("file", "index", "id", "status", "energy_per_atom", "energy", "n_atoms", "max_force", "stress", "steps"),
-    *("converged", "seconds", "cell", "stored", "message"),
+    *("converged", "seconds", "cell", "stored", "warnings", "message"),
 )
 
 
@@ -73,7 +75,9 @@ def test_json_and_a_second_run():
     assert tuple(first["structures"][0]) == FIGURES
     assert [one["id"] for one in first["structures"]] == [None, "gold"]
     assert [one["status"] for one in first["structures"]] == ["computed", "computed"]
-    second = json.loads(energy(source, "--relax", "cell", "--json", "--quiet").stdout)
+    again = energy(source, "--relax", "cell", "--json")
+    assert again.stderr.splitlines() == ["0 computed, 2 from store, 0 failed"]
+    second = json.loads(again.stdout)
     assert [one["status"] for one in second["structures"]] == ["cached", "cached"]
     keep = [[one[name] for name in FIGURES if name not in ("status", "stored")] for one in first["structures"]]
     assert keep == [[one[name] for name in FIGURES if name not in ("status", "stored")] for one in second["structures"]]
@@ -94,7 +98,7 @@ def test_hostile_structures_do_not_hide_the_others():
         "missing.cif[0]: no such file; check the path",
     ]
     assert len(result.stdout.splitlines()) == 2
-    assert "2 computed, 3 refused, 1 failed" in result.stderr
+    assert result.stderr.splitlines()[-1] == "2 computed, 0 from store, 4 failed"
 
 
 def test_relaxed_crystals_are_written_as_they_were_given():
@@ -122,6 +126,10 @@ def test_relaxed_crystals_are_written_as_they_were_given():
         (("--oracle", EMT_PATH, "--option", "cutoff"), "give KEY=VALUE"),
         (("--oracle", EMT_PATH, "--fmax", "-1"), "must be positive"),
         (("--oracle", EMT_PATH, "-o", "nowhere/out.extxyz"), "does not exist; create it"),
+        (("--oracle", EMT_PATH, "--store", "in.extxyz"), "in.extxyz: it is a file; name a folder"),
+        (("--oracle", "standins:EnergyOnly", "--relax", "cell"), "has no stress"),
+        (("--oracle", "vasp-inputs", "-o", "runs", "--fmax", "0.05"), "--option ediffg"),
+        (("--oracle", "vasp-inputs", "-o", "runs", "--steps", "9"), "--option nsw"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message):
@@ -135,22 +143,69 @@ def test_mistakes_are_one_line(arguments, message):
 def test_vasp_inputs_relax_the_cell_unless_told_otherwise():
     result = run("energy", written(bulk("Cu")), "--oracle", "vasp-inputs", "-o", "runs", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["structures"][0]["status"] == "written"
+    content = json.loads(result.stdout)
+    assert content["relax"] == {"mode": "cell"}
+    assert content["structures"][0]["status"] == "written"
+    assert result.stderr.splitlines()[-1] == "0 computed, 0 from store, 0 failed, 1 written in runs"
     assert "ISIF = 6" in Path("runs/000000-in/INCAR").read_text()
 
 
-def test_interrupted_at_the_keyboard(tmp_path):
+LOUD = """
+import ctypes
+from ase.calculators.emt import EMT
+print("imported")
+class Loud(EMT):
+    def calculate(self, *arguments):
+        import helper
+        print("computing")
+        ctypes.CDLL(None).puts(b"in C")
+        super().calculate(*arguments)
+"""
+COMMAND = [sys.executable, "-P", "-c", "from empnn.cli import main; main()"]
+"""As the installed command: the current folder is not on Python's path."""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_calculator_of_the_current_folder_that_prints(workers):
+    Path("loud.py").write_text(LOUD)
+    Path("helper.py").touch()
+    written(bulk("Cu"), bulk("Ag"))
+    command = [*COMMAND, "energy", "in.extxyz", "--oracle", "loud:Loud", "--json", "--workers", workers]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert [one["status"] for one in json.loads(done.stdout)["structures"]] == ["computed", "computed"], done.stderr
+    assert all(words in done.stderr for words in ("imported", "computing", "in C"))
+
+
+def test_options_are_numbers_where_they_look_like_it():
+    given = ["cutoff=1e3", "kpoints=[7,7,7]", "name=pbe", "path=a=b"]
+    assert parsed_options(given) == {"cutoff": 1000.0, "kpoints": [7, 7, 7], "name": "pbe", "path": "a=b"}
+
+
+def test_json_has_no_words_for_what_is_not_finite():
+    figures = {"a": float("nan"), "b": [1.5, float("-inf")], "c": ({"d": None},)}
+    assert json.loads(json_text(figures), parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": [{"d": None}],
+    }
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_interrupted_at_the_keyboard(workers):
     """Ctrl-C to the whole group, as a terminal sends it: no torn file, a word on how to go on, and it does go on."""
     written(*(strained_copper(seed) for seed in range(60)))
     command = ["energy", "in.extxyz", "--oracle", EMT_PATH, "--relax", "cell", "--fmax", "1e-6", "--store", "store"]
-    code = "from empnn.cli import main; main()"
+    command += ["--workers", workers]
+    # Children of a suite that runs in the background would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [*COMMAND, *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 90
     while not list(Path("store").rglob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
+    # This returns once nobody holds stderr any more: no process is left behind.
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == b""
@@ -181,9 +236,16 @@ def test_evaluate_with_an_oracle_as_relaxer():
 
 
 def test_evaluate_counts_what_cannot_be_relaxed_as_it_was():
+    arguments = ("evaluate", "--data", "truth.extxyz", "--relaxer", EMT_PATH, "--json")
+    ase.io.write("truth.extxyz", [bulk("W"), bulk("Cu")])
+    result = run(*arguments)
+    assert result.exit_code == 1
+    figures = json.loads(result.stdout)
+    assert (figures["n"], figures["converged"], figures["failed"]) == (2, 1, 1)
     ase.io.write("truth.extxyz", [bulk("W"), bulk("W")])
-    figures = json.loads(run("evaluate", "--data", "truth.extxyz", "--relaxer", EMT_PATH, "--json").stdout)
-    assert (figures["failed"], figures["lengths_removed"], figures["steps"]) == (2, 0.0, 0.0)
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "relaxed none of 2 structures" in result.stderr.splitlines()[-1]
 
 
 def test_evaluate_against_a_reference():
@@ -200,6 +262,8 @@ def test_evaluate_against_a_reference():
         (("--relaxer", EMT_PATH, "--passes", "2"), "--passes belongs to"),
         (("--relaxer", EMT_PATH, "--device", "cpu"), "--device belongs to"),
         (("--workers", "2"), "--workers belongs to"),
+        (("--fmax", "0.05"), "--fmax belongs to"),
+        (("--steps", "9"), "--steps belongs to"),
         (("--store", "x"), "--store belongs to"),
         (("--relaxer", "nothing"), "module:Class"),
         (("--relaxer", EMT_PATH, "--noise", "7"), "between 0 and 1"),

@@ -4,7 +4,7 @@ import pytest
 from standins import EMT_PATH
 
 from empnn.energy import ORACLES, EnergyOracle, load_oracle
-from empnn.energy.gpaw import mesh_of
+from empnn.energy.gpaw import mesh_of, mesh_settings
 from empnn.energy.oracle import about, check_covered, need
 from empnn.errors import ConfigError, CrystalError
 
@@ -28,7 +28,10 @@ def test_names():
         ("vasp-inputs", {"folder": ".", "cutof": 1}, "vasp-inputs takes"),
         ("vasp-inputs", {"folder": ".", "cutoff": -1.0}, "cutoff"),
         ("vasp-inputs", {"folder": ".", "cutoff": "high"}, "check the options"),
-        ("vasp-inputs", {"folder": ".", "kpoints": [1, 2]}, "three positive numbers"),
+        ("vasp-inputs", {"folder": ".", "kpoints": [1, 2]}, "give positive numbers"),
+        ("vasp-inputs", {"folder": ".", "kpoints": 0}, "give positive numbers"),
+        ("vasp-inputs", {"folder": ".", "nsw": 0}, "give a positive nsw"),
+        (EMT_PATH, {"asap_cutoff": float("nan")}, "finite numbers"),
         ("vasp-inputs", {"folder": ".", "kpoint_density": 0.0}, "per inverse angstrom"),
         ("vasp-inputs:PBE", {"folder": "."}, "no models to choose from"),
         ("sevennet:7net-huge", {}, "7net-0, 7net-l3i5"),
@@ -69,4 +72,5 @@ def test_meshes():
     diamond = bulk("C", "diamond", 3.567)
     assert mesh_of(diamond, {"kpoints": [7, 7, 7]}) == (7, 7, 7)
     assert mesh_of(diamond, {"kpoint_density": 2.2}) == (7, 7, 7)
+    assert mesh_of(diamond, mesh_settings(5, None)) == (5, 5, 5)
     assert mesh_of(diamond * (1, 1, 2), {"kpoint_density": 2.2}) == (7, 7, 4)

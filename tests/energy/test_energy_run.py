@@ -1,14 +1,20 @@
 """Many crystals: each has its own fate, nothing is computed twice, and processes change nothing."""
 
+import time
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from standins import CELL, job, records, strained_copper
+from ase.calculators.emt import EMT
+from standins import CELL, EMT_PATH, job, records, strained_copper
 
 from empnn.data.records import Record
-from empnn.energy import Relaxation
-from empnn.energy.run import judge
+from empnn.energy import Relaxation, Request
+from empnn.energy.calculators import CalculatorOracle
+from empnn.energy.run import BLIND, judge
+from empnn.energy.workers import Choice, _Worker, answer
+from empnn.errors import ConfigError
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)
 
@@ -71,11 +77,68 @@ def test_processes_change_nothing(tmp_path):
             assert second.result.energy == pytest.approx(first.result.energy, abs=1e-9)
 
 
-def test_a_process_that_dies_costs_one_crystal():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_that_dies_costs_one_crystal(workers):
     given = records(bulk("Cu"), bulk("Au"), bulk("Al"), bulk("Au"), bulk("Ag"))
-    judged = judge(given, job("standins:DiesOfGold", workers=2))
+    judged = judge(given, job("standins:DiesOfGold", workers=workers))
     assert [one.status for one in judged] == ["computed", "failed", "computed", "failed", "computed"]
     assert "died (status 9" in judged[1].message
+    assert judged[1].seconds > 0
+
+
+def test_a_worker_that_died_while_idle_is_replaced():
+    request = Request(atoms=bulk("Cu"), relaxation=Relaxation())
+    with _Worker(Choice(EMT_PATH, {})) as worker:
+        worker.begin(0, request)
+        first = worker.answer()
+        worker._process.kill()
+        worker._process.join()
+        worker.begin(1, request)
+        assert worker.answer().result.energy == first.result.energy
+
+
+class Slow(CalculatorOracle):
+    """Takes a second to load, and fails after a while."""
+
+    name = version = functional = licence = "slow"
+    settings = {}  # noqa: RUF012
+
+    def prepare(self):
+        time.sleep(1)
+
+    def calculator(self, atoms):
+        return EMT()
+
+    def compute(self, request):
+        time.sleep(0.1)
+        return super().compute(request)
+
+
+@pytest.mark.parametrize(("symbol", "status"), [("Cu", "computed"), ("W", "failed")])
+def test_time_is_that_of_the_crystal_alone(symbol, status):
+    found = answer(Slow(), Request(atoms=bulk(symbol), relaxation=Relaxation()))
+    assert found.status == status
+    assert (0.1 if status == "failed" else 0) < found.seconds < 0.9
+
+
+def test_slabs_are_computed_with_a_warning():
+    slab, molecule = bulk("Cu"), bulk("Cu")
+    slab.pbc, molecule.pbc = [True, True, False], False
+    judged = judge(records(slab, molecule, bulk("Cu")), job())
+    words = "not periodic in all directions, but taken as a crystal that is"
+    assert [one.as_dict()["warnings"] for one in judged] == [[words], [], []]
+
+
+def test_a_crystal_beyond_the_cutoff_comes_with_a_warning():
+    far = Atoms("Ar", cell=[40, 40, 40], pbc=True)
+    found = judge(records(far), job("ase.calculators.lj:LennardJones", CELL))[0]
+    assert found.status == "computed"
+    assert found.warnings == [BLIND]
+
+
+def test_a_calculator_without_stress_relaxes_no_cell():
+    with pytest.raises(ConfigError, match="standins:EnergyOnly has no stress"):
+        judge(records(bulk("Cu")), job("standins:EnergyOnly", CELL))
 
 
 def test_interrupted_and_resumed():
@@ -88,13 +151,16 @@ def test_interrupted_and_resumed():
     ]
 
 
-def test_a_calculator_that_prints_and_knows_no_forces(capsys):
+def test_a_calculator_that_prints_and_knows_no_forces(capfd):
     judged = judge(records(bulk("Cu"), bulk("Pt")), job("standins:EnergyOnly"))
-    assert capsys.readouterr().out == ""
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "computing" in captured.err
+    assert "computing in C" in captured.err
     assert judged[0].result.energy_per_atom == -2.0
     assert (judged[0].result.forces, judged[0].result.stress) == (None, None)
     assert judged[0].as_dict()["max_force"] is None
-    assert "no finite energy" in judged[1].message
+    assert judged[1].message == "its energy comes out as NaN or infinite; check it or choose another oracle"
 
 
 def test_units_of_the_json_interface():

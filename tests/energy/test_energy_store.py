@@ -1,6 +1,7 @@
 """Results are found by all that they depend on, and a damaged one is noticed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from standins import CELL, EMT_PATH, strained_copper
 
 from empnn.energy import Relaxation, Result, load_oracle
 from empnn.energy.store import Store, key_of
+from empnn.errors import ConfigError, CrystalError
 
 RESULT = Result(energy=-1.5, n_atoms=2, cell=np.eye(3).tolist(), stress=[0.0] * 6, steps=3, converged=False)
 
@@ -22,6 +24,17 @@ def store(tmp_path, oracle):
     store = Store(tmp_path / "store")
     store.put("ab12", oracle, CELL, RESULT)
     return store
+
+
+def test_a_file_is_no_store(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="it is a file; name a folder"):
+        Store(tmp_path / "file")
+
+
+def test_what_is_not_finite_is_no_result():
+    with pytest.raises(CrystalError, match="its stress comes out as NaN or infinite"):
+        replace(RESULT, stress=[float("inf")] * 6)
 
 
 def test_what_was_put_comes_back(store):

@@ -68,6 +68,39 @@ def test_inputs_are_those_of_the_listings(tmp_path):
     assert written.get_scaled_positions() == pytest.approx(PEROVSKITE.get_scaled_positions()[[0, 2, 4, 1, 3]])
 
 
+def test_limits_of_a_relaxation(tmp_path):
+    judged(tmp_path, bulk("Cu"), nsw=300, ediffg=-0.02)
+    text = (tmp_path / "000000-c-0/INCAR").read_text()
+    assert "NSW = 300\n" in text
+    assert "EDIFFG = -0.02\n" in text
+    judged(tmp_path / "still", bulk("Cu"), mode="none", ediffg=-0.02)
+    assert "EDIFFG" not in (tmp_path / "still/000000-c-0/INCAR").read_text()
+
+
+def test_files_that_are_there_are_left_alone(tmp_path):
+    judged(tmp_path, DIAMOND)
+    folder = tmp_path / "000000-c-0"
+    (folder / "POTCAR.spec").write_text("C_s\n")
+    assert judged(tmp_path, DIAMOND)[0].status == "written"
+    assert (folder / "POTCAR.spec").read_text() == "C_s\n"
+    for name in ("INCAR", "POTCAR.spec"):
+        (folder / name).unlink()
+    shutil.copy(RUNS / "vasprun_pstress.xml", folder / "vasprun.xml")
+    assert judged(tmp_path, DIAMOND)[0].status == "computed"
+    assert sorted(path.name for path in folder.iterdir()) == ["KPOINTS", "POSCAR", "vasprun.xml"]
+
+
+def test_a_run_that_did_not_converge_comes_with_advice(tmp_path):
+    folder = tmp_path / "000000-c-0"
+    folder.mkdir()
+    text = (RUNS / "vasprun_pstress.xml").read_text()
+    (folder / "vasprun.xml").write_text(re.sub('NELM">.*?<', 'NELM">8<', text))
+    one = judged(tmp_path, DIAMOND)[0]
+    assert one.status == "not-converged"
+    assert "--option nsw=300" in one.message
+    assert "--steps" not in one.message
+
+
 @pytest.mark.parametrize(("mode", "lines"), [("none", ("-1", "2", "0")), ("all", ("2", "3", "100"))])
 def test_other_modes(tmp_path, mode, lines):
     judged(tmp_path, bulk("Cu"), mode=mode, cutoff=800.0, kpoint_density=1.9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -91,4 +92,17 @@ def counted(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int
 
 def print_json(content: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    sys.stdout.write(json_text(content))
+
+
+def json_text(content: object) -> str:
+    """A JSON document. NaN and infinity, which JSON has no words for, become null."""
+    return json.dumps(_with_nulls(content), indent=2, allow_nan=False) + "\n"
+
+
+def _with_nulls(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _with_nulls(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_nulls(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from empnn.cli.relax import Inputs
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from empnn.energy.oracle import Relaxation
     from empnn.energy.run import Job, Judged
 
 VASP = "vasp-inputs"
@@ -27,9 +27,12 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="Option of the oracle, as cutoff=800 or kpoint_density=4."),
 ]
-Fmax = Annotated[float, typer.Option(help="Converged below this: eV/angstrom on atoms, eV of virial per atom.")]
-Steps = Annotated[int, typer.Option(help="Steps after which a relaxation is given up.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes, with one thread each if more than one.")]
+Fmax = Annotated[
+    float | None,
+    typer.Option(help="Converged below this: eV/angstrom on atoms, eV of virial per atom; 0.02 by default."),
+]
+Steps = Annotated[int | None, typer.Option(help="Steps after which a relaxation is given up; 200 by default.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes, with one thread each.")]
 StoreFolder = Annotated[
     Path | None, typer.Option("--store", help="Folder of results; `energies` in the cache folder by default.")
 ]
@@ -47,8 +50,8 @@ def energy(
         typer.Option("--output", "-o", help="File for the crystals with their energies; vasp-inputs: a folder."),
     ] = None,
     option: Options = None,
-    fmax: Fmax = 0.02,
-    steps: Steps = 200,
+    fmax: Fmax = None,
+    steps: Steps = None,
     workers: Workers = 1,
     store: StoreFolder = None,
     quiet: Quiet = False,
@@ -57,26 +60,27 @@ def energy(
     """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
     from empnn.data.reading import read
     from empnn.data.writing import writer
-    from empnn.energy.oracle import Relaxation, about
+    from empnn.energy.oracle import about
     from empnn.energy.registry import ORACLES
     from empnn.energy.run import Job
     from empnn.energy.workers import Choice
 
     options = parsed_options(option)
-    writes_inputs = oracle == VASP
-    if writes_inputs:
-        options["folder"] = None if output is None else str(output)
-    write = writer(output) if output is not None and not writes_inputs else None
+    if oracle == VASP:
+        options |= _options_of_inputs(output, fmax, steps)
+    write = writer(output) if output is not None and oracle != VASP else None
     default = ORACLES[oracle].default_mode if oracle in ORACLES else "none"
-    relaxation = Relaxation(mode=relax or default, fmax=fmax, steps=steps)
+    relaxation = relaxation_of(relax or default, fmax, steps)
     choice = Choice(oracle, options)
-    chosen = choice.load()
-    job = Job(choice=choice, relaxation=relaxation, workers=workers, store=store)
+    about_it = about(choice.load())
+    # Nothing that VASP's inputs take could kill this process.
+    job = Job(choice=choice, relaxation=relaxation, workers=0 if oracle == VASP else workers, store=store)
     judged = _judge(list(read(*inputs)), job, quiet)
     if write is not None and (written := [marked(one) for one in judged if one.result is not None]):
         write(written)
     if as_json:
-        print_json({"oracle": about(chosen), "relax": relaxation.settings, "structures": [j.as_dict() for j in judged]})
+        relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
+        print_json({"oracle": about_it, "relax": relaxed, "structures": [one.as_dict() for one in judged]})
     elif not quiet:
         _print_energies(judged)
     if not quiet:
@@ -87,27 +91,45 @@ def energy(
 
 
 def parsed_options(given: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE as a dictionary; values are YAML.
+    """KEY=VALUE as a dictionary; values are YAML, and 1e3 is a number.
 
     Raises:
         ConfigError: If one is not of that form.
     """
-    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     options: dict[str, Any] = {}
     for text in given or []:
-        key, equals, value = text.partition("=")
+        key, equals, _ = text.partition("=")
         if not equals or not key.isidentifier():
             raise ConfigError(f"--option {text}: give KEY=VALUE, as in cutoff=800")
         try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            values: Any = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
+        except (YAMLError, OmegaConfBaseException):
             raise ConfigError(f"--option {text}: the value cannot be read; give a number or [7,7,7]") from None
+        options |= values
     return options
 
 
+def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> Relaxation:
+    """What is relaxed, with the limits that were given."""
+    from empnn.energy.oracle import Relaxation
+
+    limits: dict[str, Any] = {"fmax": fmax, "steps": steps}
+    return Relaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
+
+
+def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:
+    for name, given, option in (("--fmax", fmax, "ediffg=-0.02"), ("--steps", steps, "nsw=300")):
+        if given is not None:
+            raise ConfigError(f"{name}: VASP ends by its own rules; give --option {option}, or leave it out")
+    return {"folder": None if output is None else str(output)}
+
+
 def marked(judged: Judged) -> Any:
-    """The crystal at the end, with its energy (eV/atom), status and source in info, and the forces (eV/angstrom)."""
+    """The crystal at the end, with its energy (eV/atom), status, source and warnings in info."""
     import numpy as np
 
     from empnn.crystals import replace_cell
@@ -124,6 +146,9 @@ def marked(judged: Judged) -> Any:
         "empnn_status": judged.status,
         "empnn_source": record.source,
     }
+    atoms.info.pop("empnn_warnings", None)
+    if judged.warnings:
+        atoms.info["empnn_warnings"] = "; ".join(judged.warnings)
     return atoms
 
 
@@ -138,10 +163,10 @@ def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:
 
         def note(judged: Judged) -> None:
             progress.advance(task)
-            if judged.message is not None and (judged.failed or not quiet):
-                console.print(f"{judged.record.label}: {judged.message}", markup=False)
-            elif not quiet and not judged.stored:
-                console.print(f"{judged.record.label}: {_figures(judged)}", markup=False)
+            words = [judged.message or _figures(judged), *judged.warnings]
+            news = judged.message is not None or judged.warnings or not judged.stored
+            if judged.failed or (news and not quiet):
+                console.print(f"{judged.record.label}: {'; '.join(words)}", markup=False)
 
         return judge(records, job, note)
 
@@ -161,5 +186,10 @@ def _print_energies(judged: list[Judged]) -> None:
 
 
 def _counts(judged: list[Judged]) -> str:
-    counts = Counter(one.status for one in judged)
-    return ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "nothing to do"
+    stored, failed = sum(one.stored for one in judged), sum(one.failed for one in judged)
+    written = sum(one.status == "written" for one in judged)
+    computed = len(judged) - stored - failed - written
+    given_up = sum(one.status == "not-converged" for one in judged)
+    counts = [f"{computed:,} computed", f"{stored:,} from store", f"{failed:,} failed"]
+    counts += [f"{number:,} {what}" for number, what in ((written, "written"), (given_up, "not converged")) if number]
+    return ", ".join(counts)

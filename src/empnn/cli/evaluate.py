@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,16 +11,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors, stderr
-from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options
+from empnn.cli.common import Json, Quiet, json_text, print_json, reports_errors, stderr
+from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from empnn.crystals import CrystalBatch
+    from empnn.energy.run import Job, Judged
     from empnn.evaluate import Evaluation
 
 DEFAULT_SIGMA = 0.1
 EMPNN = "empnn"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise that is put on crystals.
+
+    Attributes:
+        sigma: Deviation of the strain.
+        seed: Its seed.
+        positions: Deviation of the displacements of the atoms in angstrom; the model's own if None.
+    """
+
+    sigma: float
+    seed: int
+    positions: float | None
 
 
 @reports_errors
@@ -51,8 +67,8 @@ def evaluate(
         str, typer.Option(help="empnn, or an oracle of `empnn energy` that relaxes the cell by stress.")
     ] = EMPNN,
     option: Options = None,
-    fmax: Fmax = 0.02,
-    steps: Steps = 200,
+    fmax: Fmax = None,
+    steps: Steps = None,
     workers: Workers = 1,
     store: StoreFolder = None,
     out: Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")] = None,
@@ -61,30 +77,36 @@ def evaluate(
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
     from empnn.data.writing import replacing
+    from empnn.energy.run import Job
+    from empnn.energy.workers import Choice
     from empnn.evaluate import load_crystals
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
     sigma = DEFAULT_SIGMA if noise is None else noise
     if relaxer == EMPNN:
-        _only_for_oracles(option, workers, store)
+        _only_for_oracles(option, fmax, steps, workers, store)
     else:
         _only_for_empnn(relaxer, model, passes, device, noise_positions)
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
+    noise_added = Noise(sigma, seed, noise_positions)
     if relaxer == EMPNN:
-        result = _by_network(crystals, truth, model, device or "cpu", passes, (sigma, seed, noise_positions))
+        result = _by_network(crystals, truth, model, device or "cpu", passes, noise_added)
     else:
-        arguments = (relaxer, parsed_options(option), fmax, steps, workers, store)
-        result = _by_oracle(crystals, truth, arguments, (sigma, seed), quiet)
+        choice, relaxation = Choice(relaxer, parsed_options(option)), relaxation_of("cell", fmax, steps)
+        job = Job(choice=choice, relaxation=relaxation, workers=workers, store=store)
+        result = _by_oracle(crystals, truth, job, noise_added, quiet)
     figures = {**result.as_dict(), "relaxer": relaxer}
     if out is not None:
         with replacing(out) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n")
+            temporary.write_text(json_text(figures))
     if as_json:
         print_json(figures)
     elif not quiet:
         Console(highlight=False).print(_evaluation_table(figures))
+    if figures.get("failed"):
+        raise typer.Exit(1)
 
 
 def _first(crystals: CrystalBatch, limit: int | None) -> CrystalBatch:
@@ -100,9 +122,11 @@ def _only_for_empnn(relaxer: str, model: object, passes: object, device: object,
         raise ConfigError("--relaxer vasp-inputs: it writes files and relaxes nothing; see `empnn energy`")
 
 
-def _only_for_oracles(option: list[str] | None, workers: int, store: Path | None) -> None:
-    for name, given in (("--option", option), ("--workers", workers > 1), ("--store", store)):
-        if given:
+def _only_for_oracles(option: object, fmax: object, steps: object, workers: int, store: object) -> None:
+    more = workers if workers > 1 else None
+    given = {"--option": option or None, "--fmax": fmax, "--steps": steps, "--workers": more, "--store": store}
+    for name, value in given.items():
+        if value is not None:
             raise ConfigError(f"{name} belongs to a --relaxer that computes energies; leave it out for empnn")
 
 
@@ -112,7 +136,7 @@ def _by_network(
     model: str | None,
     device: str,
     passes: int | None,
-    noise: tuple[float, int, float | None],
+    noise: Noise,
 ) -> Evaluation:
     from empnn.evaluate import compare, denoise
     from empnn.models import DEFAULT
@@ -123,38 +147,32 @@ def _by_network(
     with tuned(device):
         if truth is not None:
             return compare(network, crystals, truth, passes)
-        sigma, seed, positions = noise
-        return denoise(network, crystals, sigma, seed, passes, positions)
+        return denoise(network, crystals, noise.sigma, noise.seed, passes, noise.positions)
 
 
 def _by_oracle(
     crystals: CrystalBatch,
     truth: CrystalBatch | None,
-    arguments: tuple[str, dict[str, Any], float, int, int, Path | None],
-    noise: tuple[float, int],
+    job: Job,
+    noise: Noise,
     quiet: bool,
 ) -> Evaluation:
-    from empnn.energy.oracle import Relaxation
-    from empnn.energy.run import Job, Judged
-    from empnn.energy.workers import Choice
     from empnn.evaluate import compare_by_oracle, denoise_by_oracle
 
-    name, options, fmax, steps, workers, store = arguments
-    relaxation = Relaxation(mode="cell", fmax=fmax, steps=steps)
-    job = Job(choice=Choice(name, options), relaxation=relaxation, workers=workers, store=store)
-    console = stderr(quiet)
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = stderr()
+    columns = (TextColumn(job.choice.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(name, total=len(crystals))
+        task = progress.add_task(job.choice.name, total=len(crystals))
 
         def note(judged: Judged) -> None:
             progress.advance(task)
-            if judged.message is not None:
-                console.print(f"structure {judged.record.index}: {judged.message}", markup=False)
+            words = ([] if judged.message is None else [judged.message]) + judged.warnings
+            if words and (judged.failed or not quiet):
+                console.print(f"structure {judged.record.index}: {'; '.join(words)}", markup=False)
 
         if truth is not None:
             return compare_by_oracle(job, crystals, truth, note)
-        return denoise_by_oracle(job, crystals, *noise, note)
+        return denoise_by_oracle(job, crystals, noise.sigma, noise.seed, note)
 
 
 def _evaluation_table(figures: dict[str, Any]) -> Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, packages_distributions
 from importlib.metadata import version as installed_version
@@ -16,7 +18,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 
 from empnn.energy.oracle import Request, Result, right_handed
 from empnn.energy.relaxation import relax
-from empnn.errors import ConfigError, CrystalError
+from empnn.errors import ConfigError
 
 _UNKNOWN = "unknown"
 
@@ -31,6 +33,8 @@ class CalculatorOracle:
     settings: dict[str, Any]
     default_mode = "none"
     keeps_results = True
+    has_stress = True
+    to_converge = "give more --steps, a larger --fmax or a better start"
 
     @property
     def elements(self) -> frozenset[int] | None:
@@ -41,23 +45,22 @@ class CalculatorOracle:
         """The calculator for a crystal; the same one again where it need not be made anew."""
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Nothing, where a calculator is there from the start."""
+
     def compute(self, request: Request) -> Result:
         """The energy of a crystal, relaxed first if that was asked for.
 
         Raises:
-            CrystalError: If the energy is not finite or the cell collapses while it relaxes.
+            CrystalError: If a figure is not finite or the cell collapses while it relaxes.
         """
-        started = time.perf_counter()
         atoms, sign = right_handed(request.atoms)
         before = _fractional(atoms)
         atoms.calc = self.calculator(atoms)
+        started = time.perf_counter()
         steps, converged = relax(atoms, request.relaxation)
         energy = float(atoms.get_potential_energy())
-        if not np.isfinite(energy):
-            raise CrystalError(f"{self.name} finds no finite energy; check the structure or choose another oracle")
         forces, stress = _listed(atoms, "get_forces"), _listed(atoms, "get_stress")
-        if not all(np.isfinite(values).all() for values in (forces, stress) if values is not None):
-            raise CrystalError(f"{self.name} finds forces or a stress that are not finite; check the structure")
         moved = request.relaxation.mode == "all"
         return Result(
             energy=energy,
@@ -76,8 +79,8 @@ class ImportedOracle(CalculatorOracle):
     """Any ASE calculator, by import path.
 
     Args:
-        path: `module:Class`, or any callable that returns a calculator.
-        options: Keyword arguments for it.
+        path: `module:Class`, or any callable that returns a calculator; the module may lie in the current folder.
+        options: Keyword arguments for it, in JSON types.
 
     Raises:
         ConfigError: If it cannot be imported or made.
@@ -88,6 +91,13 @@ class ImportedOracle(CalculatorOracle):
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         module, _, attribute = path.partition(":")
+        try:
+            json.dumps(options, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ConfigError(f"--option: {path} takes finite numbers, texts and lists of them only") from None
+        # The folder of an installed command is not where Python looks for modules; imports in the module may come late.
+        if "" not in sys.path:
+            sys.path.append("")
         try:
             self._make = getattr(importlib.import_module(module), attribute)
             self._calculator = self._make(**options)
@@ -103,6 +113,7 @@ class ImportedOracle(CalculatorOracle):
         # Code that has no version may change between two runs; what it said before is not to be trusted.
         self.keeps_results = self.version != _UNKNOWN
         self.settings = dict(options)
+        self.has_stress = "stress" in getattr(self._calculator, "implemented_properties", ["stress"])
 
     def calculator(self, atoms: Atoms) -> Any:
         """The calculator, the same for all."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +36,10 @@ class Chgnet(CalculatorOracle):
         """The 89 elements of its training data."""
         return MPTRJ_ELEMENTS
 
+    def prepare(self) -> None:
+        """Load the weights."""
+        self.calculator(Atoms())
+
     def calculator(self, atoms: Atoms) -> Any:
         """The calculator, the same for all; an atom without neighbours within 6 angstrom is an error."""
         return self._calculator
@@ -43,5 +49,7 @@ class Chgnet(CalculatorOracle):
         from chgnet.model.dynamics import CHGNetCalculator
         from chgnet.model.model import CHGNet
 
-        model = CHGNet.load(model_name=self.settings["weights"], use_device="cpu", verbose=False)
-        return CHGNetCalculator(model, use_device="cpu", on_isolated_atoms="error")
+        # It says what it loads even if told not to.
+        with contextlib.redirect_stdout(io.StringIO()):
+            model = CHGNet.load(model_name=self.settings["weights"], use_device="cpu", verbose=False)
+            return CHGNetCalculator(model, use_device="cpu", on_isolated_atoms="error")

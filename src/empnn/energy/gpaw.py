@@ -5,6 +5,7 @@ Mortensen et al., J. Chem. Phys. 160, 092503, 2024.
 
 from __future__ import annotations
 
+import importlib
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ CUTOFF = 500.0
 """Plane-wave cutoff, eV: ENCUT."""
 KPOINTS = (7, 7, 7)
 """Mesh of k-points, centred on Gamma."""
+Mesh = int | tuple[int, int, int] | list[int]
 SMEARING = 0.1
 """Width of the Gaussian smearing, eV: ISMEAR = 0, SIGMA."""
 ENERGY_TOLERANCE = 1e-7
@@ -33,7 +35,7 @@ class Gpaw(CalculatorOracle):
 
     Args:
         cutoff: Plane-wave cutoff, eV.
-        kpoints: Mesh of k-points, one number for each reciprocal lattice vector.
+        kpoints: Mesh of k-points, one number for each reciprocal lattice vector or for all.
         kpoint_density: k-points per inverse angstrom along each reciprocal lattice vector (2 pi included) instead of
             `kpoints`; the mesh is that of the crystal as given, also while it relaxes.
 
@@ -48,7 +50,7 @@ class Gpaw(CalculatorOracle):
     def __init__(
         self,
         cutoff: float | int = CUTOFF,
-        kpoints: tuple[int, int, int] | list[int] = KPOINTS,
+        kpoints: Mesh = KPOINTS,
         kpoint_density: float | int | None = None,
     ) -> None:
         check_mesh(cutoff, kpoints, kpoint_density)
@@ -70,6 +72,10 @@ class Gpaw(CalculatorOracle):
         files = (file for folder in setup_paths for file in Path(folder).glob("*.PBE*"))
         symbols = {file.name.split(".")[0] for file in files if file.name.split(".")[1] == "PBE"}
         return frozenset(atomic_numbers[symbol] for symbol in symbols)
+
+    def prepare(self) -> None:
+        """Import it."""
+        importlib.import_module("gpaw")
 
     def calculator(self, atoms: Atoms) -> Any:
         """A new calculator, with the mesh for this crystal."""
@@ -96,14 +102,14 @@ def mesh_of(atoms: Atoms, settings: dict[str, Any]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def mesh_settings(kpoints: tuple[int, int, int] | list[int], kpoint_density: float | int | None) -> dict[str, Any]:
+def mesh_settings(kpoints: Mesh, kpoint_density: float | int | None) -> dict[str, Any]:
     """What `mesh_of` takes, in JSON types; a density goes before a mesh."""
-    return {"kpoints": list(kpoints)} if kpoint_density is None else {"kpoint_density": float(kpoint_density)}
+    if kpoint_density is not None:
+        return {"kpoint_density": float(kpoint_density)}
+    return {"kpoints": [kpoints] * 3 if isinstance(kpoints, int) else list(kpoints)}
 
 
-def check_mesh(
-    cutoff: float | int, kpoints: tuple[int, int, int] | list[int], kpoint_density: float | int | None
-) -> None:
+def check_mesh(cutoff: float | int, kpoints: Mesh, kpoint_density: float | int | None) -> None:
     """Refuse settings that mean nothing.
 
     Raises:
@@ -111,7 +117,8 @@ def check_mesh(
     """
     if not 50 <= cutoff <= 5000:
         raise ConfigError(f"--option cutoff={cutoff:g}: a plane-wave cutoff in eV lies between 50 and 5000")
-    if len(kpoints) != 3 or not all(isinstance(k, int) and k > 0 for k in kpoints):
-        raise ConfigError(f"--option kpoints={kpoints}: give three positive numbers, as in kpoints=[7,7,7]")
+    mesh = (kpoints,) * 3 if isinstance(kpoints, int) else kpoints
+    if len(mesh) != 3 or not all(isinstance(k, int) and k > 0 for k in mesh):
+        raise ConfigError(f"--option kpoints={kpoints}: give positive numbers, as in kpoints=[7,7,7] or kpoints=7")
     if kpoint_density is not None and not 0 < kpoint_density <= 100:
         raise ConfigError(f"--option kpoint_density={kpoint_density:g}: give k-points per inverse angstrom, as in 4")

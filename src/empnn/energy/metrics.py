@@ -24,7 +24,6 @@ class EnergyMetrics:
         recovered: Fraction of the strain energy that is gone, (mean E~ - mean E') / (mean E~ - mean E), or None.
         recovered_median: Median over the crystals of their own (E~ - E') / (E~ - E), or None. One that the noise put
             below its original, by the judgement of the oracle, does not count.
-        below_original: How many originals lie more than 1 meV/atom above E'; the oracle has its own minimum.
     """
 
     n: int
@@ -33,7 +32,6 @@ class EnergyMetrics:
     strain_energy: float | None = None
     recovered: float | None = None
     recovered_median: float | None = None
-    below_original: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All figures by name."""
@@ -69,5 +67,4 @@ def energy_metrics(
         strain_energy=total,
         recovered=-metrics.energy / total if total > _NOTHING else None,
         recovered_median=float(np.median(-change[sound] / strain[sound])) if sound.any() else None,
-        below_original=int((denoised < original - 1e-3).sum()),
     )

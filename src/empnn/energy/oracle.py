@@ -77,7 +77,10 @@ class Result:
         stress: Stress xx, yy, zz, yz, xz, xy, eV per cubic angstrom, positive under tension, or None.
         steps: Steps of the relaxation.
         converged: Whether it ended before it was given up.
-        seconds: Time it took.
+        seconds: Time it took, loading of weights excluded.
+
+    Raises:
+        CrystalError: If a figure is not finite.
     """
 
     energy: float
@@ -90,6 +93,12 @@ class Result:
     converged: bool = True
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("energy", "cell", "shift", "forces", "stress"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values).all():
+                raise CrystalError(f"its {name} comes out as NaN or infinite; check it or choose another oracle")
+
     @property
     def energy_per_atom(self) -> float:
         """Total energy per atom, eV."""
@@ -99,6 +108,11 @@ class Result:
     def max_force(self) -> float | None:
         """Length of the largest force on an atom, eV/angstrom."""
         return None if self.forces is None else float(np.linalg.norm(np.array(self.forces), axis=1).max())
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether forces and stress are known, and all of them exactly zero."""
+        return not any(values is None or np.any(values) for values in (self.forces, self.stress))
 
 
 class Written(Exception):  # noqa: N818 - nothing is wrong
@@ -117,6 +131,8 @@ class EnergyOracle(Protocol):
         settings: What decides a result besides version and crystal, in JSON types.
         default_mode: What it relaxes unless asked for something else.
         keeps_results: Whether results may be stored; False where files of its own are the store.
+        has_stress: Whether it can relax a cell; False if it says that it cannot.
+        to_converge: What to do about a relaxation that did not converge.
     """
 
     name: str
@@ -126,10 +142,16 @@ class EnergyOracle(Protocol):
     settings: dict[str, Any]
     default_mode: str
     keeps_results: bool
+    has_stress: bool
+    to_converge: str
 
     @property
     def elements(self) -> frozenset[int] | None:
         """Atomic numbers that it knows, or None if it cannot tell."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what all crystals need, once; the time of a crystal starts after it."""
         ...
 
     def compute(self, request: Request) -> Result:

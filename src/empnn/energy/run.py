@@ -18,11 +18,14 @@ from empnn.data.folders import cache_folder
 from empnn.data.records import Record
 from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
 from empnn.energy.store import Store, key_of
-from empnn.energy.workers import COMPUTED, FAILED, REFUSED, WRITTEN, Answer, Choice, answers
-from empnn.errors import CrystalError
+from empnn.energy.workers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
+from empnn.errors import ConfigError, CrystalError
+from empnn.notes import doubtful_periodicity, notes
 
 CACHED, NOT_CONVERGED = "cached", "not-converged"
-STATUSES = (COMPUTED, CACHED, NOT_CONVERGED, WRITTEN, REFUSED, FAILED)
+BLIND = (
+    "forces and stress are all exactly zero: perhaps no atom has a neighbour that the oracle sees; distrust its cell"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +34,11 @@ class Judged:
 
     Attributes:
         record: The crystal as it was read.
-        status: One of `STATUSES`.
+        status: `computed`, `cached`, `not-converged`, `written`, `refused` or `failed`.
         result: What the oracle found, where it found something.
         message: Why it did not, or what to do: `what; what to do`.
         stored: Whether an earlier run had computed it.
+        seconds: Time that the oracle took, in vain too; None if it was not asked.
     """
 
     record: Record
@@ -42,11 +46,21 @@ class Judged:
     result: Result | None = None
     message: str | None = None
     stored: bool = False
+    seconds: float | None = None
 
     @property
     def failed(self) -> bool:
         """Whether there is no energy and none to be expected."""
         return self.status in (REFUSED, FAILED)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Doubts, then notes (see `empnn.notes`), in words."""
+        atoms, result = self.record.atoms, self.result
+        if atoms is None or self.failed:
+            return []
+        blind = result is not None and result.is_blind
+        return doubtful_periodicity(atoms) + [BLIND] * blind + notes(atoms)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON interface of `empnn energy`: eV, eV/angstrom, GPa, angstrom; null where there is no figure."""
@@ -59,11 +73,12 @@ class Judged:
             "stress": None if result is None or result.stress is None else [s / GPa for s in result.stress],
             "steps": None if result is None else result.steps,
             "converged": None if result is None else result.converged,
-            "seconds": None if result is None else result.seconds,
+            "seconds": self.seconds,
             "cell": None if result is None else result.cell,
         }
         names = {"file": self.record.file, "index": self.record.index, "id": self.record.id}
-        return {**names, "status": self.status, **figures, "stored": self.stored, "message": self.message}
+        words = {"stored": self.stored, "warnings": self.warnings, "message": self.message}
+        return {**names, "status": self.status, **figures, **words}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +88,13 @@ class Job:
     Attributes:
         choice: The oracle.
         relaxation: What is relaxed first.
-        workers: Number of processes.
+        workers: Number of processes; 0 to compute in this one.
         store: Folder of results; `energies` in the cache folder if None.
     """
 
     choice: Choice
     relaxation: Relaxation
-    workers: int = 1
+    workers: int = 0
     store: Path | None = None
 
     def open_store(self) -> Store:
@@ -99,7 +114,7 @@ def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], Non
         on_judged: Called for each, in the order in which they end.
 
     Raises:
-        ConfigError: If there is no such oracle.
+        ConfigError: If there is no such oracle, it cannot relax, or the store is not a folder.
         KeyboardInterrupt: On Ctrl-C, with a word on how to go on.
         OSError: If a result cannot be stored.
     """
@@ -121,6 +136,8 @@ class _Run:
         self._records = records
         self._job = job
         self._oracle = job.choice.load()
+        if job.relaxation.mode != "none" and not self._oracle.has_stress:
+            raise ConfigError(f"{self._oracle.name} has no stress, which relaxing a cell takes; choose another oracle")
         self._store = job.open_store() if self._oracle.keeps_results else None
         self._on_judged = on_judged
         self._judged: list[Judged | None] = [None] * len(records)
@@ -162,7 +179,8 @@ class _Run:
     def _keep(self, position: int, answer: Answer) -> None:
         record = self._records[position]
         if answer.result is None:
-            self._settle(position, Judged(record=record, status=answer.status, message=answer.message))
+            judged = Judged(record=record, status=answer.status, message=answer.message, seconds=answer.seconds)
+            self._settle(position, judged)
             return
         if self._store is not None:
             self._store.put(self._keys[position], self._oracle, self._job.relaxation, answer.result)
@@ -172,10 +190,11 @@ class _Run:
         self._settle(position, judged)
 
     def _found(self, record: Record, result: Result, stored: bool) -> Judged:
+        found = Judged(record=record, status=COMPUTED, result=result, stored=stored, seconds=result.seconds)
         if not result.converged:
-            message = f"not converged after {result.steps} steps; give more --steps, a larger --fmax or a better start"
-            return Judged(record=record, status=NOT_CONVERGED, result=result, message=message, stored=stored)
-        return Judged(record=record, status=CACHED if stored else COMPUTED, result=result, stored=stored)
+            message = f"not converged after {result.steps} steps; {self._oracle.to_converge}"
+            return replace(found, status=NOT_CONVERGED, message=message)
+        return replace(found, status=CACHED) if stored else found
 
     def _settle(self, position: int, judged: Judged) -> None:
         self._judged[position] = judged

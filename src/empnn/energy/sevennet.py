@@ -41,6 +41,10 @@ class SevenNet(CalculatorOracle):
         """The 89 elements of its training data."""
         return MPTRJ_ELEMENTS
 
+    def prepare(self) -> None:
+        """Load the weights."""
+        self.calculator(Atoms())
+
     def calculator(self, atoms: Atoms) -> Any:
         """The calculator, the same for all."""
         return self._calculator

@@ -13,6 +13,7 @@ from ase import Atoms
 
 from empnn.data.writing import replacing
 from empnn.energy.oracle import EnergyOracle, Relaxation, Result, about
+from empnn.errors import ConfigError
 
 _FORMAT = 1
 
@@ -22,9 +23,14 @@ class Store:
 
     Args:
         folder: The folder; made when the first result is put there.
+
+    Raises:
+        ConfigError: If it is a file.
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--store {folder}: it is a file; name a folder")
         self.folder = folder
         self.damaged: list[Path] = []
         """Files that were there and could not be used."""
@@ -61,7 +67,7 @@ class Store:
             "result": content,
         }
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(entry) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(entry, allow_nan=False) + "\n", encoding="utf-8")
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from ase.data import atomic_numbers
 from ase.io.vasp import write_vasp
 
 from empnn.data.writing import replacing
-from empnn.energy.gpaw import CUTOFF, KPOINTS, SMEARING, check_mesh, mesh_of, mesh_settings
+from empnn.energy.gpaw import CUTOFF, KPOINTS, SMEARING, Mesh, check_mesh, mesh_of, mesh_settings
 from empnn.energy.oracle import Relaxation, Request, Result, Written, right_handed
 from empnn.energy.vasp_runs import finished_run, read_run
 from empnn.errors import ConfigError, CrystalError
 
+NSW = 100
+"""Most steps of a relaxation, as in listing 1."""
 _ISIF = {"none": 2, "cell": 6, "all": 3}
 
 
@@ -25,13 +28,16 @@ class VaspInputs:
     """INCAR, KPOINTS, POSCAR and POTCAR.spec for VASP, which needs a licence; to write them needs none.
 
     The files are those of listings 1 and 2 (LCHARG for the misprint LCHARGE). A folder with a finished run (vasprun.xml
-    or OUTCAR) gives its result instead.
+    or OUTCAR) gives its result instead. Of a relaxation only the mode counts; when it ends is up to VASP. No file that
+    is there is written again; POTCAR.spec may be one's own.
 
     Args:
         folder: Where the folders of the crystals are.
         cutoff: ENCUT, eV.
-        kpoints: Mesh of k-points, centred on Gamma.
+        kpoints: Mesh of k-points, centred on Gamma; one number for each direction or for all.
         kpoint_density: k-points per inverse angstrom instead of `kpoints`.
+        nsw: NSW, the most steps of a relaxation.
+        ediffg: EDIFFG, where a relaxation ends; VASP's own rule if None, as in the listing.
 
     Raises:
         ConfigError: If there is no folder or an option is out of range.
@@ -43,26 +49,36 @@ class VaspInputs:
     licence = "MIT; VASP itself is proprietary"
     default_mode = "cell"
     keeps_results = False
+    has_stress = True
+    to_converge = "see what VASP says; for more steps give --option nsw=300 and another folder for -o"
 
     def __init__(
         self,
         folder: str | Path | None = None,
         cutoff: float | int = CUTOFF,
-        kpoints: tuple[int, int, int] | list[int] = KPOINTS,
+        kpoints: Mesh = KPOINTS,
         kpoint_density: float | int | None = None,
+        nsw: int = NSW,
+        ediffg: float | int | None = None,
     ) -> None:
         if folder is None:
             raise ConfigError("--oracle vasp-inputs writes a folder per structure; give the folder for them with -o")
         if Path(folder).exists() and not Path(folder).is_dir():
             raise ConfigError(f"{folder} is a file; --oracle vasp-inputs needs a folder for -o")
         check_mesh(cutoff, kpoints, kpoint_density)
+        if nsw < 1 or (ediffg is not None and not math.isfinite(ediffg)):
+            raise ConfigError(f"--option nsw={nsw} or ediffg={ediffg}: give a positive nsw and a finite ediffg")
         self.folder = Path(folder)
-        self.settings: dict[str, Any] = {"cutoff": float(cutoff), **mesh_settings(kpoints, kpoint_density)}
+        mesh = mesh_settings(kpoints, kpoint_density)
+        self.settings: dict[str, Any] = {"cutoff": float(cutoff), **mesh, "nsw": nsw, "ediffg": ediffg}
 
     @property
     def elements(self) -> frozenset[int]:
         """The elements that the Materials Project names a PBE data set (PBE_54) for."""
         return frozenset(atomic_numbers[symbol] for symbol in potcars())
+
+    def prepare(self) -> None:
+        """Nothing."""
 
     def compute(self, request: Request) -> Result:
         """The result of a finished run in the crystal's folder.
@@ -77,12 +93,9 @@ class VaspInputs:
         order = _by_element(given)
         files = self.inputs(given[order], request.relaxation)
         _check_same(folder, files)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            with replacing(folder / name) as temporary:
-                temporary.write_text(text)
         run = finished_run(folder)
         if run is None:
+            _write_missing(folder, files)
             raise Written(f"inputs written; run VASP in {folder}, then the same command reads the energy")
         return _as_given(read_run(run, given[order]), order, sign, request.relaxation)
 
@@ -93,26 +106,28 @@ class VaspInputs:
         mesh = mesh_of(atoms, self.settings)
         species = list(dict.fromkeys(atoms.get_chemical_symbols()))
         return {
-            "INCAR": incar(str(atoms.symbols), self.settings["cutoff"], relaxation),
+            "INCAR": incar(str(atoms.symbols), self.settings, relaxation),
             "KPOINTS": kpoints_file(mesh),
             "POSCAR": poscar.getvalue(),
             "POTCAR.spec": "".join(f"{potcars()[symbol]}\n" for symbol in species),
         }
 
 
-def incar(system: str, cutoff: float, relaxation: Relaxation) -> str:
-    """Listing 1 of the appendix for `cell`; other modes differ in IBRION, ISIF and NSW."""
+def incar(system: str, settings: dict[str, Any], relaxation: Relaxation) -> str:
+    """Listing 1 of the appendix for `cell`; other modes differ in IBRION, ISIF and NSW. EDIFFG only if asked for."""
     moves = relaxation.mode != "none"
+    ediffg = [f"EDIFFG = {settings['ediffg']:g}"] if moves and settings["ediffg"] is not None else []
     lines = [
         f"SYSTEM = {system}",
         "",
         "ISTART = 0",
         f"IBRION = {2 if moves else -1}",
         f"ISIF = {_ISIF[relaxation.mode]}",
-        f"NSW = {100 if moves else 0}",
-        f"ENCUT = {cutoff:g}",
+        f"NSW = {settings['nsw'] if moves else 0}",
+        f"ENCUT = {settings['cutoff']:g}",
         "PREC = Accurate",
         "EDIFF = 1e-7",
+        *ediffg,
         "",
         "LREAL = .FALSE.",
         "ISMEAR = 0",
@@ -150,6 +165,14 @@ def _check_same(folder: Path, files: dict[str, str]) -> None:
         path = folder / name
         if path.exists() and path.read_text() != files[name]:
             raise CrystalError(f"{folder} holds another {name}, of another structure or run; choose another -o")
+
+
+def _write_missing(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if not (folder / name).exists():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text)
 
 
 def _as_given(result: Result, order: np.ndarray, sign: float, relaxation: Relaxation) -> Result:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import multiprocessing
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
+from empnn.energy.chatter import stdout_to_stderr
 from empnn.energy.oracle import EnergyOracle, Request, Result, Written
 from empnn.energy.registry import load_oracle
 from empnn.errors import CrystalError
@@ -34,21 +35,23 @@ class Choice:
     options: dict[str, Any]
 
     def load(self) -> EnergyOracle:
-        """The oracle.
+        """The oracle; what its import prints goes to stderr.
 
         Raises:
             ConfigError: If there is none, or it is not installed.
         """
-        return load_oracle(self.name, self.options)
+        with stdout_to_stderr():
+            return load_oracle(self.name, self.options)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request: a result, or why there is none."""
+    """What became of a request: a result, or why there is none, and the seconds it took, in vain too."""
 
     status: str
     result: Result | None = None
     message: str | None = None
+    seconds: float | None = None
 
 
 def answers(
@@ -56,16 +59,15 @@ def answers(
 ) -> Generator[tuple[int, Answer], None, None]:
     """Compute requests, in the order in which they end.
 
-    One worker is this process; more are processes of their own. Each has one thread: crystals are small, and threads
-    that wait for each other cost more than they bring. A process that dies (of lack of memory, say) costs the crystal
-    it was at, and is replaced.
+    Each worker has one thread: crystals are small, and threads that wait for each other cost more than they bring. A
+    process that dies (of lack of memory, say) costs the crystal it was at, and is replaced.
 
     Args:
         choice: The oracle.
         requests: Numbered requests; taken one by one as there is somebody to compute them.
-        workers: Number of processes.
+        workers: Number of processes; 0 to compute in this one, which a calculator may kill.
     """
-    if workers == 1:
+    if workers == 0:
         with _one_thread():
             oracle = choice.load()
             for position, request in requests:
@@ -88,18 +90,23 @@ def answers(
 
 def answer(oracle: EnergyOracle, request: Request) -> Answer:
     """Compute one request; whatever goes wrong concerns this crystal only."""
+    started = time.perf_counter()
     try:
-        # Calculators print and warn as they please; stdout belongs to the caller.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        # Calculators print and warn as they please.
+        with stdout_to_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Answer(COMPUTED, oracle.compute(request))
+            oracle.prepare()
+            started = time.perf_counter()
+            result = oracle.compute(request)
+        return Answer(COMPUTED, result, seconds=result.seconds)
     except Written as written:
         return Answer(WRITTEN, message=str(written))
     except CrystalError as error:
-        return Answer(FAILED, message=str(error))
+        message = str(error)
     except Exception as error:  # a calculator of anybody's may raise anything
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return Answer(FAILED, message=f"{oracle.name} fails on it ({detail}); check it or choose another oracle")
+        message = f"{oracle.name} fails on it ({detail}); check it or choose another oracle"
+    return Answer(FAILED, message=message, seconds=time.perf_counter() - started)
 
 
 @contextlib.contextmanager
@@ -134,6 +141,7 @@ class _Worker:
         self._choice = choice
         self.position = -1
         self.busy = False
+        self._begun = 0.0
         self._process: BaseProcess | None = None
 
     def __enter__(self) -> _Worker:
@@ -143,7 +151,9 @@ class _Worker:
         self._stop()
 
     def begin(self, position: int, request: Request) -> None:
-        """Hand over a request."""
+        """Hand over a request, to a new process if the one that was there has died meanwhile."""
+        if self._process is not None and not self._process.is_alive():
+            self._stop()
         if self._process is None:
             # Spawned, for a copy of a process with threads may hang.
             context = multiprocessing.get_context("spawn")
@@ -152,8 +162,10 @@ class _Worker:
             with _ignoring_interrupts():
                 self._process.start()
             end.close()
-        self.position, self.busy = position, True
-        self.connection.send(request)
+        self.position, self.busy, self._begun = position, True, time.perf_counter()
+        # Whoever dies right now is noticed when the answer is asked for.
+        with contextlib.suppress(OSError):
+            self.connection.send(request)
 
     def answer(self) -> Answer:
         """What became of the request."""
@@ -163,16 +175,18 @@ class _Worker:
         except (EOFError, OSError):
             code = self._stop()
             died = f"the process that computed it died (status {code}; out of memory?)"
-            return Answer(FAILED, message=f"{died}; leave it out or use fewer --workers")
+            message = f"{died}; leave it out or use fewer --workers"
+            return Answer(FAILED, message=message, seconds=time.perf_counter() - self._begun)
 
     def _stop(self) -> int | None:
         if self._process is None:
             return None
-        self._process.join(timeout=0 if self.busy else 1)
+        # One that waits for a request ends of itself, and cleans up.
+        self.connection.close()
+        self._process.join(timeout=0 if self.busy else 5)
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
-        self.connection.close()
         code, self._process = self._process.exitcode, None
         return code
 
@@ -189,7 +203,7 @@ def _serve(connection: Connection, choice: Choice) -> None:
     # Ctrl-C goes to all processes of a terminal; the one that asks ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    oracle = choice.load()
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with stdout_to_stderr(), contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        oracle = choice.load()
         while True:
             connection.send(answer(oracle, connection.recv()))
