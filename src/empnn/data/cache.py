@@ -6,11 +6,11 @@ import hashlib
 import json
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -199,8 +199,8 @@ def _parse(files: Sequence[Path], spool: _Spool) -> None:
     kept, atoms = 0, 0
     first_refusals: list[str] = []
     spool.append("starts", np.zeros(1))
-    while chunk := list(islice(entries, _CHUNK)):
-        batch, ids, lines = _parsed(chunk, files)
+    for first in entries:
+        batch, ids, lines = _parsed(chain([first], islice(entries, _CHUNK - 1)), files)
         kept += len(batch)
         spool.append("cell", batch.cell.numpy())
         spool.append("frac", batch.frac.numpy())
@@ -217,10 +217,11 @@ def _parse(files: Sequence[Path], spool: _Spool) -> None:
 
 
 def _parsed(
-    chunk: Sequence[tuple[int, int, Entry]], files: Sequence[Path]
+    chunk: Iterable[tuple[int, int, Entry]], files: Sequence[Path]
 ) -> tuple[CrystalBatch, list[str], list[str]]:
     """The usable crystals of some entries, their identifiers, and the lines about the others."""
     plain, others = PlainCrystals(), []
+    origins: list[tuple[int, int]] = []
     ids: list[str] = []
     readable: list[int] = []
     place: list[int] = []
@@ -239,6 +240,7 @@ def _parsed(
                 place.append(len(others) - 1)
             except CrystalError as error:
                 reasons[position] = str(error)
+        origins.append((number, index))
         ids.append(identifier or "")
         if position not in reasons:
             readable.append(position)
@@ -252,7 +254,7 @@ def _parsed(
     names = [ids[readable[row]] for row in kept]
     lines = []
     for position in sorted(reasons):
-        number, index, _ = chunk[position]
+        number, index = origins[position]
         label = f"[{index}] ({ids[position]})" if ids[position] else f"[{index}]"
         lines.append(f"{number}\t{label}: {reasons[position]}")
     return batch.select(kept), names, lines

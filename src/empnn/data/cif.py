@@ -210,7 +210,7 @@ def closes_a_cell(parameters: Sequence[float]) -> bool:
     """Whether six finite lattice parameters belong to three linearly independent vectors."""
     if not (math.isfinite(sum(parameters)) and max(parameters[3:]) < 180):
         return False
-    cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(angle)) for angle in parameters[3:])
+    cos_alpha, cos_beta, cos_gamma = map(math.cos, map(math.radians, parameters[3:]))
     return 1 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2 * cos_alpha * cos_beta * cos_gamma > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import gemmi
@@ -18,7 +19,6 @@ from empnn.data.cif import (
     TWO_SIGNS,
     cells_from_parameters,
     closes_a_cell,
-    number,
 )
 from empnn.data.cif_symmetry import GROUP_NUMBERS, OPERATOR_TAGS
 
@@ -72,7 +72,7 @@ class PlainCrystals:
         if loop is None or not _only_identity(block):
             return False
         tags, values = loop.tags, loop.values
-        if not values or not PLAIN_SITE_TAGS.issuperset(tags) or TWO_SIGNS in " ".join(values):
+        if not values or not PLAIN_SITE_TAGS.issuperset(tags):
             return False
         if any((block.find_value(tag) or "1") != "1" for tag in GROUP_NUMBERS):
             return False
@@ -82,10 +82,12 @@ class PlainCrystals:
             frac = [[*map(gemmi.cif.as_number, columns[f"_atom_site_fract_{axis}"])] for axis in "xyz"]
         except KeyError:
             return False
-        parameters = [number(block.find_value(tag) or "?") for tag in CELL_TAGS]
+        cell = [block.find_value(tag) or "?" for tag in CELL_TAGS]
+        parameters = [*map(gemmi.cif.as_number, cell)]
         sound = (
-            _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
-            and sum(sum(map(abs, along)) for along in frac) <= MAX_FRAC
+            TWO_SIGNS not in " ".join([*values, *cell])
+            and _ONE.issuperset(columns.get("_atom_site_occupancy", ()))
+            and sum(map(abs, chain(*frac))) <= MAX_FRAC
             and min(parameters) > 0
             and closes_a_cell(parameters)
         )

@@ -111,8 +111,11 @@ Reader = Callable[[Path], Entries]
 
 def identifier(values: dict[str, Any]) -> str | None:
     """The identifier among named values, on one line."""
-    found = (printable(" ".join(str(values[key]).split())) for key in ID_KEYS if values.get(key) is not None)
-    return next((name for name in found if name), None)
+    for key in ID_KEYS:
+        value = values.get(key)
+        if value is not None and (name := printable(" ".join(str(value).split()))):
+            return name
+    return None
 
 
 def json_text(value: object) -> str:

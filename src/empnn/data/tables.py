@@ -5,6 +5,7 @@ The other columns are the crystal's info, in both directions.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import TextIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +38,30 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]\d+)?")
 _MIXED = "_JSON "
 """Before values that are no text in a column of text; ASE marks JSON so."""
 _BATCH_ROWS = 1024
+_BLOCK = 1 << 20
 
 
 def csv_entries(path: Path) -> Entries:
     """The rows of a CSV file; numbers, lists and truth values in it are read as such, identifiers as text."""
     csv.field_size_limit(2**31 - 1)
-    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as handle:
+    with open_bytes(path) as handle:
         # Strict, because a file cut off within a quoted field would otherwise pass for a crystal with fewer atoms.
-        rows = csv.DictReader(handle, strict=True)
-        yield from _entries(rows, rows.fieldnames or (), _value_of_text)
+        rows = csv.reader(chain.from_iterable(_blocks_of_lines(handle)), strict=True)
+        columns = next(rows, [])
+        missing = dict.fromkeys(columns)
+        named = ({**missing, **dict(zip(columns, row, strict=False))} for row in rows if row)
+        yield from _entries(named, columns, _value_of_text)
+
+
+def _blocks_of_lines(handle: io.BufferedReader) -> Iterator[Iterable[str]]:
+    """The lines of a text with their ends, a block at a time: faster than line by line from a compressed file."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    left = ""
+    while block := handle.read(_BLOCK):
+        whole, end, rest = (left + decoder.decode(block)).rpartition("\n")
+        yield io.StringIO(whole + end, newline="")
+        left = rest
+    yield io.StringIO(left + decoder.decode(b"", final=True), newline="")
 
 
 def parquet_entries(path: Path) -> Entries:
