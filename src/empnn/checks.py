@@ -107,9 +107,13 @@ def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
     later = (crystals.starts[1:][crystals.batch] - torch.arange(crystals.n_atoms) - 1).masked_fill(sizes == 0, 0)
     first = torch.repeat_interleave(torch.arange(crystals.n_atoms), later)
     second = first + 1 + torch.arange(len(first)) - (later.cumsum(0) - later)[first]
-    between = crystals.frac[second] - crystals.frac[first]
+    along = crystals.frac.T.contiguous()
+    between = along[:, second] - along[:, first]
     structure = crystals.batch[first]
-    vectors = torch.bmm((between - between.round()).unsqueeze(1), crystals.cell[structure]).squeeze(1)
+    # Atoms that close are at most so far apart along each coordinate: few pairs are left to be measured.
+    near = between.sub_(between.round()).abs().amax(0) <= 1.01 * MIN_DISTANCE / spacing[structure]
+    structure = structure[near]
+    vectors = torch.bmm(between[:, near].T.unsqueeze(1), crystals.cell[structure]).squeeze(1)
     doubtful[structure[(vectors**2).sum(-1) < (1.01 * MIN_DISTANCE) ** 2]] = True
     return doubtful
 
