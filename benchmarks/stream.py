@@ -92,15 +92,16 @@ def make(path: Path, n: int) -> None:
     """Write n strained crystals, a part at a time."""
     real = load_files([split_file(locate(None, name), split) for name in BENCHMARKS for split in ("train", "val")])
     order = np.random.default_rng(0).permutation(len(real.ids))
+    output = writer(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         parts = []
         for start in range(0, n, RECORDS):
             numbers = np.arange(start, min(start + RECORDS, n))
             crystals = with_fixed_noise(real.stored.select(order[numbers % len(order)]), 0.1, seed=start)
             parts.append(Path(folder) / f"{start:08d}{path.suffix}")
-            writer(path).part(parts[-1], list(named(crystals, numbers)))
+            output.part(parts[-1], [output.prepared(atoms) for atoms in named(crystals, numbers)])
             print(f"\rmaking {path.name}: {numbers[-1] + 1:,}/{n:,}", end="", flush=True)
-        writer(path).join(parts)
+        output.join(parts)
     print()
 
 

@@ -300,6 +300,13 @@ def test_evaluate(model, data, here):
     assert {**folder, **still} == {**figures, **still}
 
 
+def test_evaluate_does_not_replace_its_data(model, data):
+    before = Path(data).read_bytes()
+    result = run("evaluate", "--model", model, "--data", data, "--out", data)
+    assert (result.exit_code, lines(result)) == (1, [f"empnn: {data} is also an input; choose another output"])
+    assert Path(data).read_bytes() == before
+
+
 def test_evaluate_prints_a_table(model, data):
     result = run("evaluate", "--model", model, "--data", data, "--noise", "0.2")
     assert "do nothing" in result.stdout

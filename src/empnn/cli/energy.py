@@ -58,8 +58,8 @@ def energy(
     as_json: Json = False,
 ) -> None:
     """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
-    from empnn.data.reading import read
-    from empnn.data.writing import writer
+    from empnn.data.reading import files_of, read
+    from empnn.data.writing import check_outputs, writer
     from empnn.energy.oracle import about
     from empnn.energy.registry import ORACLES
     from empnn.energy.run import Job
@@ -69,14 +69,19 @@ def energy(
     if oracle == VASP:
         options |= _options_of_inputs(output, fmax, steps)
     write = writer(output) if output is not None and oracle != VASP else None
+    check_outputs([output if write else None], [file for path in inputs for file in files_of(path)])
     default = ORACLES[oracle].default_mode if oracle in ORACLES else "none"
     relaxation = relaxation_of(relax or default, fmax, steps)
     choice = Choice(oracle, options)
     about_it = about(choice.load())
     # Nothing that VASP's inputs take could kill this process.
     job = Job(choice=choice, relaxation=relaxation, workers=0 if oracle == VASP else workers, store=store)
-    judged = _judge(list(read(*inputs)), job, quiet)
-    if write is not None and (written := [marked(one) for one in judged if one.result is not None]):
+    records = list(read(*inputs))
+    if write is not None:
+        write.check(len(records))
+    judged = _judge(records, job, quiet)
+    written = [marked(one) for one in judged if one.result is not None] if write is not None else []
+    if write is not None and written:
         write(written)
     if as_json:
         relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
@@ -84,7 +89,7 @@ def energy(
     elif not quiet:
         _print_energies(judged)
     if not quiet:
-        place = f" in {output}" if output is not None else ""
+        place = f"; wrote {len(written):,} to {output}" if written else f" in {output}" if oracle == VASP else ""
         stderr().print(f"{_counts(judged)}{place}", markup=False)
     if any(one.failed for one in judged):
         raise typer.Exit(1)

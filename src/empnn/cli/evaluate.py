@@ -56,7 +56,8 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     reference: Annotated[
-        Path | None, typer.Option(help="True relaxed crystals of --data, in its order; no noise is added then.")
+        Path | None,
+        typer.Option(help="True relaxed crystals of --data, in its order; no noise is added then.", readable=False),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many crystals, the first ones.")] = None,
     passes: Annotated[
@@ -76,7 +77,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
-    from empnn.data.writing import replacing
+    from empnn.data.reading import files_of
+    from empnn.data.writing import check_outputs, replacing
     from empnn.energy.run import Job
     from empnn.energy.workers import Choice
     from empnn.evaluate import load_crystals
@@ -88,6 +90,7 @@ def evaluate(
         _only_for_oracles(option, fmax, steps, workers, store)
     else:
         _only_for_empnn(relaxer, model, passes, device, noise_positions)
+    check_outputs([out], [file for place in (data, reference) if place is not None for file in files_of(place)])
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
     noise_added = Noise(sigma, seed, noise_positions)
