@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from empnn.checks import refusals
 from empnn.crystals import from_atoms
-from empnn.data import cif, plain_cif
+from empnn.data import cif, cif_symmetry, plain_cif
 from empnn.data.plain_cif import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
@@ -323,7 +323,8 @@ MERGED = "images of one site within 0.3 angstrom are one atom, which the others 
 _TAGS = {
     tag.lower(): tag
     for tag in (
-        *("data_", "loop_", *cif.CELL_TAGS, *cif.OPERATOR_TAGS, *cif.GROUP_NUMBERS, *plain_cif.PLAIN_SITE_TAGS),
+        *("data_", "loop_", *cif.CELL_TAGS, *plain_cif.PLAIN_SITE_TAGS),
+        *(*cif_symmetry.OPERATOR_TAGS, *cif_symmetry.GROUP_NUMBERS),
         *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
     )
 }

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from io import TextIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gemmi
 import numpy as np
@@ -20,6 +20,7 @@ from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
 from empnn.crystals import MAX_FRAC
+from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
 from empnn.data.records import (
     OXIDATION_STATES,
     Entries,
@@ -52,8 +53,6 @@ _SAME_CELL = 1e-5
 
 TWO_SIGNS = "+-"
 """gemmi reads a number with two signs."""
-OPERATOR_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
 
 def entries(path: Path) -> Entries:
@@ -111,18 +110,20 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     small = _small_structure(block)
     for site in small.sites:
         _check_site(site)
-    operations = _operations(small)
-    written = [np.array([site.fract.tolist()]) for site in small.sites]
-    orbits = [_orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
-    frac = np.concatenate(orbits)
-    site_of_atom = np.repeat(np.arange(len(orbits)), [len(orbit) for orbit in orbits])
-    sites = [small.sites[index] for index in site_of_atom.tolist()]
+    listed = operations(block, small)
+    orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
+    images = [image for orbit in orbits for image in orbit]
+    sites = [site for site, orbit in zip(small.sites, orbits, strict=True) for _ in orbit]
+    moments = magnetic_moments(block, [site.label for site in sites], [image.by for image in images], cell)
+    frac = np.array([image.frac for image in images])
     kept = _kept_beside(block, cell)
     cell = kept.pop("cell", cell)
     numbers = [site.element.atomic_number for site in sites]
     atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
     if any(site.charge for site in sites):
         atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
+    if moments is not None:
+        atoms.set_initial_magnetic_moments(moments)
     mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
@@ -297,36 +298,22 @@ def _check_site(site: gemmi.SmallStructure.Site) -> None:
         raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
 
 
-def _orbit(site: np.ndarray, operations: list[gemmi.Op], cell: np.ndarray) -> np.ndarray:
-    """The images of a site (1, 3), the site itself first and as written; on a special position they coincide."""
-    orbit = site
-    for operation in operations:
-        image = np.array(operation.apply_to_xyz(site[0].tolist()))
-        apart = orbit - image
+class _Image(NamedTuple):
+    """Where an operation takes a site."""
+
+    frac: list[float]
+    by: Operation
+
+
+def _orbit(site: list[float], listed: list[Operation], cell: np.ndarray) -> list[_Image]:
+    """The images of a site, the site itself first and as written; on a special position they coincide."""
+    images = [_Image(site, IDENTITY)]
+    for operation in listed if len(listed) > 1 else []:
+        image = operation.space.apply_to_xyz(site)
+        apart = np.array([other.frac for other in images]) - image
         if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            orbit = np.vstack([orbit, image])
-    return orbit
-
-
-def _operations(small: gemmi.SmallStructure) -> list[gemmi.Op]:
-    """The symmetry operations as listed, or else those of the space group that is named.
-
-    gemmi's own expansion drops operators that form no tabulated setting, which would silently lose atoms.
-    """
-    try:
-        listed = [gemmi.Op(triplet) for triplet in small.symops]
-    except (ValueError, RuntimeError) as error:
-        raise CrystalError(f"a symmetry operator cannot be read ({error}); correct it") from None
-    if listed and not any(operation == gemmi.Op() for operation in listed):
-        raise CrystalError("its symmetry operators lack x,y,z, so some are missing; complete their list")
-    if listed:
-        return listed
-    group = small.spacegroup
-    if group is None and small.spacegroup_number > 0:
-        group = gemmi.find_spacegroup_by_number(small.spacegroup_number)
-    if group is None and small.spacegroup_hm not in _NO_NAME:
-        raise CrystalError(f"unknown space group {small.spacegroup_hm!r}; list its operators or write all atoms in P 1")
-    return list(group.operations()) if group else []
+            images.append(_Image(image, operation))
+    return images
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:
