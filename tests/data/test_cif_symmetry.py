@@ -75,3 +75,21 @@ def test_symmetry_that_is_not_understood_is_refused(text, message):
 def test_operators_under_newer_tags_are_applied():
     text = cif.BY_OPERATORS.replace("_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
     assert len(atoms_from_text(text)) == len(atoms_from_text(cif.BY_OPERATORS)) == 12
+
+
+def disordered(groups, assemblies):
+    """The CIF with these disorder groups and assemblies beside its two sites."""
+    first, second = (f"{group} {assembly}\n" for group, assembly in zip(groups, assemblies, strict=True))
+    tags = "_atom_site_occupancy\n_atom_site_disorder_group\n_atom_site_disorder_assembly\n"
+    text = cif.BY_SYMBOL.replace("_atom_site_occupancy\n", tags)
+    return text.replace("0 0 0 1\n", f"0 0 0 1 {first}").replace("0.5 1.\n", f"0.5 1. {second}")
+
+
+def test_alternatives_are_refused():
+    with pytest.raises(CrystalError, match="site Cl1 is in disorder group 2, others are in 1; order"):
+        atoms_from_text(disordered("12", ".?"))
+
+
+@pytest.mark.parametrize(("groups", "assemblies"), [("11", ".."), ("1.", ".."), ("?2", "A."), ("12", "AB")])
+def test_one_disorder_group_that_is_full_is_no_disorder(groups, assemblies):
+    assert len(atoms_from_text(disordered(groups, assemblies))) == 8

@@ -103,13 +103,14 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     """The crystal of one CIF data block: whole unit cell, coordinates as written, a along x.
 
     Raises:
-        CrystalError: If the block holds no cell or no atoms, a site is partly occupied or of no known element, or
-            the symmetry is not known.
+        CrystalError: If the block holds no cell or no atoms, a site is partly occupied, disordered or of no known
+            element, or the symmetry is not known.
     """
     cell = _cell(block)
     small = _small_structure(block)
     for site in small.sites:
         _check_site(site)
+    _check_alternatives(block)
     listed = operations(block, small)
     orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
     images = [image for orbit in orbits for image in orbit]
@@ -296,6 +297,19 @@ def _check_site(site: gemmi.SmallStructure.Site) -> None:
         raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
     if max(map(abs, site.fract.tolist())) > MAX_FRAC:
         raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
+
+
+def _check_alternatives(block: gemmi.cif.Block) -> None:
+    """Refuse sites of several disorder groups in one assembly, for only one group is there at a time."""
+    groups: dict[str, str] = {}
+    for row in block.find("_atom_site_", ["disorder_group", "?disorder_assembly", "?label"]):
+        group, assembly = row[0], row[1] if row.has(1) and row[1] not in _NOT_GIVEN else ""
+        if group not in _NOT_GIVEN and groups.setdefault(assembly, group) != group:
+            label = row.str(2) if row.has(2) else row.row_index
+            raise CrystalError(
+                f"site {label} is in disorder group {group}, others are in {groups[assembly]}; "
+                "order the structure before relaxing it"
+            )
 
 
 class _Image(NamedTuple):
