@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
 from empnn.crystals import MAX_FRAC
+from empnn.data.cif_names import UNNAMED, BlockNames, block_name
 from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
 from empnn.data.records import (
     OXIDATION_STATES,
@@ -139,7 +140,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
 
     `with_info` is for tables, which hold info in columns of their own.
     """
-    block = gemmi.cif.Block("_".join(name.split()) or "structure")
+    block = gemmi.cif.Block(block_name(name))
     parameters = atoms.cell.cellpar()
     for tag, value in zip(CELL_TAGS, parameters, strict=True):
         block.set_pair(tag, f"{value:.15g}")
@@ -164,10 +165,18 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
 
 def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
     """Data blocks named by the identifiers; CIF wants the names to differ."""
-    names: set[str] = set()
-    for index, atoms in enumerate(map(with_results_kept, structures)):
-        name = identifier(atoms.info) or f"structure_{index}"
-        names.add(name if name not in names else (name := f"{name}_{index}"))
+    names = BlockNames()
+    _write(handle, structures, names.unique)
+
+
+def write_part(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
+    """Part of a file: data blocks whose names are made to differ once all are known, by `BlockNames.renamed`."""
+    _write(handle, structures, str)
+
+
+def _write(handle: TextIOBase, structures: Sequence[Atoms], named: Callable[[str], str]) -> None:
+    for atoms in map(with_results_kept, structures):
+        name = named(block_name(identifier(atoms.info) or UNNAMED))
         handle.write(text_from_atoms(atoms, name) + "\n")
 
 

@@ -19,6 +19,7 @@ from ase import Atoms
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
+from empnn.data.cif_names import BlockNames
 from empnn.data.reading import read
 from empnn.errors import ConfigError
 
@@ -69,11 +70,13 @@ class Format:
         write: Writes structures to a new file.
         join: Writes the structures of several files of this format, in order, to a new file; None if they must be read
             and written again.
+        part: Writes some of the structures to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
     """
 
     write: Callable[[Path, Sequence[Atoms]], None]
     join: Callable[[Sequence[Path], Path], None] | None = None
+    part: Callable[[Path, Sequence[Atoms]], None] | None = None
     single: bool = False
 
 
@@ -119,17 +122,18 @@ class Writer:
             OSError: If the file cannot be written.
         """
         with self._explained(), replacing(path) as temporary:
-            self.format.write(temporary, structures)
+            (self.format.part or self.format.write)(temporary, structures)
 
     def join(self, parts: Sequence[Path]) -> None:
-        """Make the file of files that `part` wrote; a single one is moved.
+        """Make the file of files that `part` wrote; a single one that is complete is moved.
 
         Raises:
             ConfigError: If the format cannot hold them.
             OSError: If the file cannot be written.
         """
         with self._explained(), replacing(self.path) as temporary:
-            if len(parts) == 1 and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
+            single = len(parts) == 1 and self.format.part is None
+            if single and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
                 parts[0].replace(temporary)
             elif self.format.join is not None:
                 self.format.join(parts, temporary)
@@ -211,13 +215,26 @@ def _concatenate(parts: Sequence[Path], target: Path) -> None:
                 shutil.copyfileobj(handle, out, 1 << 20)
 
 
+def _join_cif(parts: Sequence[Path], target: Path) -> None:
+    """Block after block; parts are written anew only where names of blocks occurred before."""
+    names = BlockNames()
+    for part in parts:
+        with _open(part, "r") as handle:
+            text = handle.read()
+        renamed = names.renamed(text)
+        if renamed != text:
+            with replacing(part) as temporary, _open(temporary, "w") as out:
+                out.write(renamed)
+    _concatenate(parts, target)
+
+
 def _join_csv(parts: Sequence[Path], target: Path) -> None:
     with ExitStack() as opened, _open(target, "w") as out:
         tables.join_csv([opened.enter_context(_open(part, "r")) for part in parts], out)
 
 
 _EXTXYZ = Format(_as_text(extxyz.write), _concatenate)
-_CIF = Format(_as_text(cif.write), _concatenate)
+_CIF = Format(_as_text(cif.write), _join_cif, part=_as_text(cif.write_part))
 _CSV = Format(_as_text(tables.write_csv), _join_csv)
 _JSON = Format(_as_text(pymatgen_json.write))
 
