@@ -1,6 +1,5 @@
 """Names of blocks differ throughout a CIF, also one that was written in parts; identifiers stay what they are."""
 
-import gzip
 from contextlib import suppress
 
 import gemmi
@@ -10,6 +9,7 @@ from relaxing import salt
 from empnn.data.cif_names import BlockNames
 from empnn.data.parts import PartedOutput
 from empnn.data.reading import read
+from empnn.data.records import read_text
 from empnn.data.writing import writer
 
 IDS = ["a", "A", "a_1", "a", "two words", "two_words", None, "café", "caf_", "a_3", None, "structure"]
@@ -28,7 +28,7 @@ def write_in_parts(path, structures, interrupted_after=None):
             output.add({}, atoms)
 
 
-@pytest.mark.parametrize("name", ["a.cif", "a.cif.gz"])
+@pytest.mark.parametrize("name", ["a.cif", "a.cif.gz", "a.cif.bz2", "a.cif.xz"])
 @pytest.mark.parametrize("records", [1, 4, 100])
 @pytest.mark.parametrize("interrupted_after", [None, 1, 7])
 def test_parts_make_the_file_that_is_written_at_once(tmp_path, monkeypatch, name, records, interrupted_after):
@@ -36,10 +36,8 @@ def test_parts_make_the_file_that_is_written_at_once(tmp_path, monkeypatch, name
     structures = [salt(name) for name in IDS]
     writer(tmp_path / f"whole-{name}")(structures)
     write_in_parts(tmp_path / name, structures, interrupted_after)
-    opener = gzip.open if name.endswith("gz") else open
-    with opener(tmp_path / f"whole-{name}", "rt") as whole, opener(tmp_path / name, "rt") as joined:
-        text = joined.read()
-        assert text == whole.read()
+    text = read_text(tmp_path / name)
+    assert text == read_text(tmp_path / f"whole-{name}")
     names = [block.name for block in gemmi.cif.read_string(text)]
     assert len({name.lower() for name in names}) == len(IDS)
     assert names[:4] == ["a", "A_1", "a_1_2", "a_3"]

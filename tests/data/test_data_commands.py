@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.data.reading import read
+from empnn.data.records import COMPRESSED
 from empnn.data.sets import load_split
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:Warning:pymatgen")
@@ -131,7 +132,7 @@ def test_a_split_that_cannot_be_written_leaves_nothing(metals, here, monkeypatch
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("empnn.data.writing.gzip.open", full)
+    monkeypatch.setitem(COMPRESSED, ".gz", full)
     result = run("split", "metals.extxyz", "-o", "new", status=1)
     assert result.stderr == "empnn: new: cannot be written (No space left on device)\n"
     assert sorted(p.name for p in here.iterdir()) == ["metals.extxyz"]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import ase.io
 import cif_texts as cif
@@ -13,11 +14,12 @@ from relaxing import salt, triclinic
 from empnn import symmetry
 from empnn.crystals import from_atoms
 from empnn.data.reading import read
-from empnn.data.writing import replacing, writer
+from empnn.data.records import COMPRESSED
+from empnn.data.writing import BARE_FORMATS, FORMATS, replacing, writer
 from empnn.errors import ConfigError
 
 MANY = ["a.extxyz", "a.xyz", "a.cif", "a.traj", "a.json", "a.db", "a.csv", "a.csv.gz", "a.parquet", "a.cif.gz"]
-ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "a.vasp"]
+ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "Si_POSCAR", "POSCAR.gz", "a.vasp", "a.vasp.xz"]
 
 
 def frac(atoms):
@@ -92,7 +94,33 @@ def test_cif_says_what_became_of_the_structure(tmp_path):
     assert "_empnn_source 'my file.cif[0]'" in text
 
 
-@pytest.mark.parametrize("name", ["a", "a.odd", "a.png.txt", "a.db.gz", "no/such/a.cif", "", "vasprun.xml"])
+@pytest.mark.parametrize("ending", sorted(BARE_FORMATS))
+def test_bare_formats_hold_the_crystal(tmp_path, ending):
+    atoms = triclinic()
+    atoms.set_cell(atoms.cell.array[[1, 0, 2]], scale_atoms=False)
+    writer(tmp_path / f"a{ending}")([atoms])
+    (record,) = read(tmp_path / f"a{ending}")
+    assert record.atoms.pbc.all()
+    assert record.atoms.numbers.tolist() == atoms.numbers.tolist()
+    assert record.atoms.cell.cellpar() == pytest.approx(atoms.cell.cellpar(), abs=1e-5)
+    apart = frac(record.atoms) - frac(atoms)
+    assert np.abs(apart - np.round(apart)).max() < 1e-6
+
+
+def test_the_page_on_data_names_what_is_written():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    files = page.partition("## Files")[2].partition("## Round trips")[0]
+    endings = {ending for ending in {**FORMATS, **BARE_FORMATS} if not ending.endswith(tuple(COMPRESSED))}
+    assert {ending for ending in endings if f"`{ending}`" not in files} == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a", "a.odd", "a.png.txt", "a.db.gz", "no/such/a.cif", "", "vasprun.xml", "a.png", "a.html"),
+        *("a.pdb", "a.in", "a.cell", "a.xsf.gz", "a.parquet.bz2", "Si_POSCAR.png", "a.vasp.zip"),
+    ],
+)
 def test_names_that_cannot_be_written(tmp_path, name):
     with pytest.raises(ConfigError):
         writer(tmp_path / name)

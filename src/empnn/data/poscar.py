@@ -1,27 +1,51 @@
-"""POSCAR and CONTCAR: read by ASE once it is certain that the lines say what ASE takes them for."""
+"""POSCAR and CONTCAR: read by ASE once it is certain that the lines say what ASE takes them for.
+
+The first line is free text. What is written here has the identifier in it, as `material_id=mp-1`, or else the comment
+that the structure came with.
+"""
 
 from __future__ import annotations
 
 import io
 import itertools
 from collections.abc import Sequence
+from io import TextIOBase
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
 
-from empnn.data.records import Entries, Entry, mark_deuterium, read_text
+from empnn.data.records import COMPRESSED, Entries, Entry, identifier, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""
+_ID = "material_id="
+_NAMES = ("POSCAR", "CONTCAR")
 _MODES = ("direct", "cartesian", "selective")
 
 
 def entries(path: Path) -> Entries:
     """The structure of a file."""
     yield Entry(_atoms_from_text, read_text(path))
+
+
+def is_poscar(path: Path) -> bool:
+    """Whether VASP, or who named a file after its files, would take this for one: POSCAR_2, Si_CONTCAR.gz."""
+    name = path.stem if path.suffix.lower() in COMPRESSED else path.name
+    return name.startswith(_NAMES) or name.endswith(_NAMES)
+
+
+def write(handle: TextIOBase, structures: Sequence[Atoms]) -> None:
+    """The only structure, in fractional coordinates."""
+    (atoms,) = structures
+    text = io.StringIO()
+    ase.io.write(text, atoms, format="vasp", direct=True)
+    elements, _, rest = text.getvalue().partition("\n")
+    name, comment = identifier(atoms.info), " ".join(str(atoms.info.get("comment", "")).split())
+    handle.write(f"{_ID + name if name else comment or elements}\n{rest}")
 
 
 def _atoms_from_text(text: str) -> Atoms:
@@ -39,7 +63,15 @@ def _atoms_from_text(text: str) -> Atoms:
     except AttributeError:
         # Where the comment does not name the elements, ASE looks for a POTCAR beside the file, and here is none.
         raise CrystalError("it does not name its elements; write them in its sixth line") from None
+    atoms.info.update(_info(lines[0].strip(), symbols))
     return mark_deuterium(atoms, np.flatnonzero(np.repeat(heavy, counts)).tolist() if any(heavy) else [])
+
+
+def _info(first: str, symbols: list[str] | None) -> dict[str, Any]:
+    """What the first line says, if it is more than the elements once again."""
+    if first.startswith(_ID) and first != _ID:
+        return {"material_id": first.removeprefix(_ID)}
+    return {"comment": first} if first.split() not in ([], symbols) else {}
 
 
 def _header(lines: Sequence[str]) -> tuple[list[str] | None, list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import sqlite3
@@ -16,11 +15,12 @@ from typing import Any
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from ase.io.formats import ioformats
 
-from empnn.data import ase_files, cif, extxyz, pymatgen_json, tables
+from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.cif_names import BlockNames
 from empnn.data.reading import read
+from empnn.data.records import COMPRESSED
 from empnn.errors import ConfigError
 
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
@@ -175,26 +175,16 @@ def writer(path: str | Path) -> Writer:
 
 
 def _format(target: Path) -> Format:
-    compressed = target.suffix.lower() == ".gz"
-    ending = "".join(target.suffixes[-2:] if compressed else target.suffixes[-1:]).lower()
-    if ending in FORMATS:
-        return FORMATS[ending]
-    try:
-        form = ioformats["vasp" if ending == ".poscar" else filetype(target.name, read=False)]
-    except (UnknownFileTypeError, KeyError):
-        form = None
-    if form is None or not form.can_write or compressed:
+    packed = target.suffix.lower() in COMPRESSED
+    ending = "".join(target.suffixes[-2:] if packed else target.suffixes[-1:]).lower()
+    found = FORMATS.get(ending) or BARE_FORMATS.get(ending) or (_POSCAR if poscar.is_poscar(target) else None)
+    if found is None:
         raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
-    options = {"direct": True} if form.name == "vasp" else {}
-
-    def write(path: Path, structures: Sequence[Atoms]) -> None:
-        ase.io.write(path, list(structures), format=form.name, **options)
-
-    return Format(write, single=form.single)
+    return found
 
 
 def _open(path: Path, mode: str) -> TextIOBase:
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    opener: Callable[..., Any] = COMPRESSED.get(path.suffix.lower(), open)
     opened: TextIOBase = opener(path, f"{mode}t", encoding="utf-8", newline="")
     return opened
 
@@ -233,20 +223,39 @@ def _join_csv(parts: Sequence[Path], target: Path) -> None:
         tables.join_csv([opened.enter_context(_open(part, "r")) for part in parts], out)
 
 
+def _by_ase(name: str) -> Format:
+    """A format that ASE writes so that a periodic cell and its atoms come back."""
+
+    def write(path: Path, structures: Sequence[Atoms]) -> None:
+        ase.io.write(path, list(structures), format=name)
+
+    return Format(write, single=ioformats[name].single)
+
+
+_PACKED = ("", *COMPRESSED)
 _EXTXYZ = Format(_as_text(extxyz.write), _concatenate)
 _CIF = Format(_as_text(cif.write), _join_cif, part=_as_text(cif.write_part))
 _CSV = Format(_as_text(tables.write_csv), _join_csv)
 _JSON = Format(_as_text(pymatgen_json.write))
+_POSCAR = Format(_as_text(poscar.write), single=True)
 
 FORMATS: dict[str, Format] = {
-    **{f"{ending}{packed}": _EXTXYZ for ending in (".extxyz", ".xyz") for packed in ("", ".gz")},
-    **{f".cif{packed}": _CIF for packed in ("", ".gz")},
-    **{f".csv{packed}": _CSV for packed in ("", ".gz")},
-    **{f".json{packed}": _JSON for packed in ("", ".gz")},
+    **{f"{ending}{packed}": _EXTXYZ for ending in (".extxyz", ".xyz") for packed in _PACKED},
+    **{f".cif{packed}": _CIF for packed in _PACKED},
+    **{f".csv{packed}": _CSV for packed in _PACKED},
+    **{f".json{packed}": _JSON for packed in _PACKED},
     ".parquet": Format(tables.write_parquet, tables.join_parquet),
     ".feather": Format(tables.write_feather, tables.join_feather),
     ".arrow": Format(tables.write_feather, tables.join_feather),
     ".db": Format(ase_files.write_database),
     ".traj": Format(ase_files.write_trajectory),
 }
-"""What is written here; every other ending is left to ASE."""
+"""Formats that hold all there is of a structure, by ending."""
+
+BARE_FORMATS: dict[str, Format] = {
+    **{f"{ending}{packed}": _POSCAR for ending in (".vasp", ".poscar") for packed in _PACKED},
+    ".xsf": _by_ase("xsf"),
+    ".gen": _by_ase("gen"),
+    ".res": _by_ase("res"),
+}
+"""Formats that hold a cell and atoms, and little else."""
