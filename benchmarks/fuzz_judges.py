@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from empnn.checks import refusals
 from empnn.crystals import from_atoms
-from empnn.data import cif, cif_symmetry, plain_cif
+from empnn.data import cif, cif_sites, cif_symmetry, plain_cif
 from empnn.data.plain_cif import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
@@ -247,7 +247,7 @@ def _of_pymatgen(structure: Any) -> Reading:
 
 
 def _cif_by_pymatgen(text: str) -> list[Reading]:
-    parser = CifParser(io.StringIO(text), occupancy_tolerance=cif.MAX_OCCUPANCY)
+    parser = CifParser(io.StringIO(text), occupancy_tolerance=cif_sites.MAX_OCCUPANCY)
     return [_of_pymatgen(s) for s in parser.parse_structures(primitive=False, check_occu=True, on_error="ignore")]
 
 

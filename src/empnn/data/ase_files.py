@@ -48,7 +48,11 @@ def write_database(path: Path, structures: Sequence[Atoms]) -> None:
         for atoms in structures:
             pairs = {key: value for key, value in atoms.info.items() if _is_pair(key, value)}
             data = {key: value for key, value in atoms.info.items() if key not in pairs}
-            arrays = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
+            arrays = {
+                name: array.tolist() if array.dtype.kind in "OU" else array  # ASE holds text in lists only
+                for name, array in atoms.arrays.items()
+                if name not in STANDARD_ARRAYS
+            }
             database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
 
 

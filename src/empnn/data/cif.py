@@ -19,24 +19,29 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
-from empnn.crystals import MAX_FRAC
 from empnn.data.cif_names import UNNAMED, BlockNames, block_name
+from empnn.data.cif_sites import (
+    LABELS,
+    NOT_GIVEN,
+    check_alternatives,
+    check_site,
+    is_whole,
+    labels_of_sites,
+    labels_to_write,
+    species,
+)
 from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
 from empnn.data.records import (
     OXIDATION_STATES,
     Entries,
     Entry,
     identifier,
-    is_deuterium,
     mark_deuterium,
     read_text,
     with_results_kept,
 )
 from empnn.errors import CrystalError
 
-FULL_OCCUPANCY = 1 - 1e-3
-MAX_OCCUPANCY = 1.05
-"""Above 1 by more than a refinement leaves it."""
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
@@ -45,8 +50,6 @@ CELL_TAGS = (
     *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_NOT_GIVEN = (".", "?")
-_NO_NAME = ("", *_NOT_GIVEN)
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
 OWN_TAG = "_empnn_ase"
 _SAME_CELL = 1e-5
@@ -110,8 +113,8 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     cell = _cell(block)
     small = _small_structure(block)
     for site in small.sites:
-        _check_site(site)
-    _check_alternatives(block)
+        check_site(site)
+    check_alternatives(block)
     listed = operations(block, small)
     orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
     images = [image for orbit in orbits for image in orbit]
@@ -124,6 +127,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
     if any(site.charge for site in sites):
         atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
+    labels = labels_of_sites(list(small.sites))
+    if labels is not None:
+        atoms.set_array(LABELS, np.repeat(labels, [len(orbit) for orbit in orbits]))
     if moments is not None:
         atoms.set_initial_magnetic_moments(moments)
     mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
@@ -150,15 +156,19 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
         for key in _OWN_INFO:
             if key in atoms.info:
                 block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
+    labels = labels_to_write(atoms)
     beside = _beside(atoms, parameters, with_info)
+    if labels is not None:
+        del beside[LABELS]
     if beside:
         block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
     block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])
     loop = block.init_loop("_atom_site_", list(SITE_TAGS))
     frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
     symbols = [chemical_symbols[number] for number in atoms.numbers]
-    for index, (symbol, species, site) in enumerate(zip(symbols, _species(atoms, symbols), frac, strict=True)):
-        loop.add_row([species, f"{symbol}{index}", *map(_written, site), "1"])
+    names = [f"{s}{i}" for i, s in enumerate(symbols)] if labels is None else map(gemmi.cif.quote, labels)
+    for kind, name, site in zip(species(atoms, symbols), names, frac, strict=True):
+        loop.add_row([kind, name, *map(_written, site), "1"])
     text: str = block.as_string()
     return text
 
@@ -211,26 +221,6 @@ def _written(coordinate: float) -> str:
     return f"{coordinate:.15g}"
 
 
-def _species(atoms: Atoms, symbols: list[str]) -> list[str]:
-    """Symbols with whole oxidation states, and D for deuterium."""
-    heavy = is_deuterium(atoms)
-    if not heavy.any() and OXIDATION_STATES not in atoms.arrays:
-        return symbols
-    charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(len(atoms)))
-    names = ["D" if is_heavy else symbol for symbol, is_heavy in zip(symbols, heavy, strict=True)]
-    return [name + _charge_suffix(charge) for name, charge in zip(names, charges, strict=True)]
-
-
-def _charge_suffix(charge: Any) -> str:
-    if not _is_whole(charge) or charge == 0:
-        return ""
-    return f"{abs(int(charge))}{'+' if charge > 0 else '-'}"
-
-
-def _is_whole(charge: Any) -> bool:
-    return isinstance(charge, int | float | np.number) and float(charge).is_integer()
-
-
 def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, Any]:
     """What CIF has no place for: vectors in another orientation, arrays, constraints, pbc and info."""
     beside: dict[str, Any] = {
@@ -239,7 +229,7 @@ def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, 
     if np.all(beside["pbc"]):
         del beside["pbc"]
     states = beside.get(OXIDATION_STATES)
-    if states is not None and all(map(_is_whole, states)):
+    if states is not None and all(map(is_whole, states)):
         del beside[OXIDATION_STATES]
     if np.abs(cells_from_parameters(parameters[None])[0] - atoms.cell.array).max() > 1e-9:
         beside["cell"] = atoms.cell.array
@@ -288,37 +278,9 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
             raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
     for site, share in zip(small.sites, block.find_values("_atom_site_occupancy"), strict=False):
         # What it cannot read, gemmi takes for 1, which is right for . and ? only.
-        if share not in _NOT_GIVEN and not math.isfinite(number(share)):
+        if share not in NOT_GIVEN and not math.isfinite(number(share)):
             raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
     return small
-
-
-def _check_site(site: gemmi.SmallStructure.Site) -> None:
-    if not site.occ >= FULL_OCCUPANCY:
-        raise CrystalError(
-            f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
-        )
-    if site.occ > MAX_OCCUPANCY:
-        raise CrystalError(f"site {site.label} has occupancy {site.occ:g}, over 1; correct it")
-    if site.element.atomic_number == 0:
-        raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
-    if not all(map(math.isfinite, site.fract.tolist())):
-        raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
-    if max(map(abs, site.fract.tolist())) > MAX_FRAC:
-        raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
-
-
-def _check_alternatives(block: gemmi.cif.Block) -> None:
-    """Refuse sites of several disorder groups in one assembly, for only one group is there at a time."""
-    groups: dict[str, str] = {}
-    for row in block.find("_atom_site_", ["disorder_group", "?disorder_assembly", "?label"]):
-        group, assembly = row[0], row[1] if row.has(1) and row[1] not in _NOT_GIVEN else ""
-        if group not in _NOT_GIVEN and groups.setdefault(assembly, group) != group:
-            label = row.str(2) if row.has(2) else row.row_index
-            raise CrystalError(
-                f"site {label} is in disorder group {group}, others are in {groups[assembly]}; "
-                "order the structure before relaxing it"
-            )
 
 
 class _Image(NamedTuple):
