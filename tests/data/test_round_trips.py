@@ -104,6 +104,17 @@ def test_energies_and_forces_are_kept(tmp_path, first, second):
     assert found.arrays["forces"] == pytest.approx(given.get_forces())
 
 
+@pytest.mark.parametrize("ending", RICH)
+def test_moments_that_are_vectors(tmp_path, ending):
+    given = salt("a")
+    given.set_initial_magnetic_moments([[0.0, 1.5, 0.5], [0.0, 0.0, -1.0]])
+    given.calc = SinglePointCalculator(given, energy=-3.5)
+    writer(tmp_path / f"a{ending}")([given])
+    (record,) = read(tmp_path / f"a{ending}")
+    assert record.atoms.get_initial_magnetic_moments() == pytest.approx(given.get_initial_magnetic_moments())
+    assert with_results_kept(record.atoms).info["energy"] == -3.5
+
+
 @pytest.mark.parametrize("first", RICH)
 @pytest.mark.parametrize("second", RICH)
 def test_identifiers_of_digits_beside_others(tmp_path, first, second):

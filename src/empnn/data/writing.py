@@ -256,6 +256,5 @@ BARE_FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": _POSCAR for ending in (".vasp", ".poscar") for packed in _PACKED},
     ".xsf": _by_ase("xsf"),
     ".gen": _by_ase("gen"),
-    ".res": _by_ase("res"),
 }
 """Formats that hold a cell and atoms, and little else."""
