@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 
 from empnn.checks import refusals
 from empnn.crystals import from_atoms
-from empnn.data import cif, cif_symmetry, plain_cif
+from empnn.data import cif, cif_sites, cif_symmetry, plain_cif
 from empnn.data.plain_cif import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
@@ -185,7 +185,7 @@ def same_once_merged(mine: Reading, other: Reading) -> bool:
     kept: list[int] = []
     for index in range(len(numbers)):
         apart = frac[kept] - frac[index]
-        close = np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) <= cif_symmetry.SAME_ATOM
+        close = np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) <= cif.SAME_ATOM
         if not (close & (numbers[kept] == numbers[index])).any():
             kept.append(index)
     return same(mine, (cell, frac[kept], numbers[kept]))
@@ -247,7 +247,7 @@ def _of_pymatgen(structure: Any) -> Reading:
 
 
 def _cif_by_pymatgen(text: str) -> list[Reading]:
-    parser = CifParser(io.StringIO(text), occupancy_tolerance=cif.MAX_OCCUPANCY)
+    parser = CifParser(io.StringIO(text), occupancy_tolerance=cif_sites.MAX_OCCUPANCY)
     return [_of_pymatgen(s) for s in parser.parse_structures(primitive=False, check_occu=True, on_error="ignore")]
 
 
@@ -323,14 +323,8 @@ MERGED = "images of one site within 0.3 angstrom are one atom, which the others 
 _TAGS = {
     tag.lower(): tag
     for tag in (
-        *(
-            "data_",
-            "loop_",
-            *cif.CELL_TAGS,
-            *cif_symmetry.OPERATOR_TAGS,
-            *cif_symmetry.GROUP_NUMBERS,
-            *plain_cif.PLAIN_SITE_TAGS,
-        ),
+        *("data_", "loop_", *cif.CELL_TAGS, *plain_cif.PLAIN_SITE_TAGS),
+        *(*cif_symmetry.OPERATOR_TAGS, *cif_symmetry.GROUP_NUMBERS),
         *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
     )
 }

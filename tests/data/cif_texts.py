@@ -52,43 +52,6 @@ Na1 Na+ 0 0 0 1
 Cl1 Cl- 0.5 0.5 0.5 1.
 """
 
-MAGNETIC = """data_magnetic
-_space_group_magn.number_BNS 140.550
-_cell_length_a 5.0
-_cell_length_b 5.0
-_cell_length_c 7.0
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-loop_
-_space_group_symop_magn_operation.id
-_space_group_symop_magn_operation.xyz
-1 x,y,z,+1
-2 -y,x,z,-1
-3 -x,-y,z,+1
-4 y,-x,z,-1
-loop_
-_space_group_symop_magn_centering.id
-_space_group_symop_magn_centering.xyz
-1 x,y,z,+1
-2 x+1/2,y+1/2,z+1/2,-1
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-Fe1 Fe 0.2 0.1 0.0 1
-O1 O 0.0 0.0 0.25 1
-loop_
-_atom_site_moment.label
-_atom_site_moment.crystalaxis_x
-_atom_site_moment.crystalaxis_y
-_atom_site_moment.crystalaxis_z
-Fe1 0.0 0.0 3.5
-"""
-
 BY_OPERATORS = """data_quartz
 _publ_section_title
 ;
@@ -136,6 +99,44 @@ _atom_site_fract_z
 D1 D 0.1 0.2 0.3
 'D2' 'D' 0.3 0.5 0.1
 O1 O2- 0.12 0.45 0.2
+"""
+
+MAGNETIC = """data_made_up
+_parent_space_group.name_H-M_alt "P 4 2 2"
+_space_group_magn.name_BNS "C_P 2'"
+_cell_length_a 4.8736
+_cell_length_b 4.8736
+_cell_length_c 6.62
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 120
+loop_
+_space_group_symop_magn_operation.id
+_space_group_symop_magn_operation.xyz
+1 x,y,z,+1
+2 -x,-y,z+1/4,-1
+3 -x,-y,-z,+1
+4 x,y,-z-1/4,-1
+loop_
+_space_group_symop_magn_centering.id
+_space_group_symop_magn_centering.xyz
+1 x,y,z,+1
+2 x+1/2,y+1/2,z+1/2,-1
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Mn1 Mn 0.1 0.2 0 1
+F1 F 0.30443 0.30443 0.125 1
+loop_
+_atom_site_moment.label
+_atom_site_moment.crystalaxis_x
+_atom_site_moment.crystalaxis_y
+_atom_site_moment.crystalaxis_z
+Mn1 1.5 0.5 4.6(1)
 """
 
 

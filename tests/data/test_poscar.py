@@ -47,20 +47,51 @@ def test_flavours(tmp_path, text):
     assert atoms.get_scaled_positions()[1] == pytest.approx([0.5, 0.5, 0.5])
 
 
-def test_the_comment_is_kept(tmp_path):
-    atoms = read_text(tmp_path, GOOD).atoms
-    assert atoms.info == {"comment": "rock salt"}
-    for name, first in (("b.vasp", "rock salt"), ("c.vasp", "mp-1")):
-        atoms.info.update({"material_id": "mp-1"} if name == "c.vasp" else {})
-        writer(tmp_path / name)([atoms])
-        assert (tmp_path / name).read_text().startswith(f"{first}\n")
-
-
 def test_a_volume_for_the_scale_keeps_the_handedness(tmp_path):
     left = GOOD.replace("0.0 2.8 2.8\n2.8 0.0 2.8", "2.8 0.0 2.8\n0.0 2.8 2.8").replace("\n1.0\n", "\n-43.904\n")
     atoms = read_text(tmp_path, left).atoms
     assert np.linalg.det(atoms.cell.array) == pytest.approx(-43.904)
     assert atoms.cell.array[0] == pytest.approx([2.8, 0, 2.8])
+
+
+@pytest.mark.parametrize(
+    ("first", "info"),
+    [
+        ("rock salt", {"comment": "rock salt"}),
+        (" Na  Cl ", {}),
+        ("", {}),
+        ("material_id=mp-22862", {"material_id": "mp-22862"}),
+        ("from material_id=mp-1", {"comment": "from material_id=mp-1"}),
+    ],
+)
+def test_the_first_line_is_a_comment_or_the_identifier_that_was_written(tmp_path, first, info):
+    record = read_text(tmp_path, GOOD.replace("rock salt", first))
+    assert record.atoms.info == info
+    assert record.id == info.get("material_id")
+
+
+def test_a_first_line_that_names_the_elements_is_kept_too(tmp_path):
+    atoms = read_text(tmp_path, GOOD.replace("Na Cl\n", "").replace("rock salt", "Na Cl rock salt")).atoms
+    assert atoms.get_chemical_symbols() == ["Na", "Cl"]
+    assert atoms.info == {"comment": "Na Cl rock salt"}
+
+
+@pytest.mark.parametrize(
+    ("info", "first"),
+    [
+        ({"material_id": "two words"}, "material_id=two words"),
+        ({"comment": "rock\nsalt"}, "rock salt"),
+        ({"id": 7, "comment": "rock salt"}, "material_id=7"),
+        ({}, "Na Cl"),
+    ],
+)
+def test_what_is_written_in_the_first_line(tmp_path, info, first):
+    atoms = read_text(tmp_path, GOOD).atoms
+    atoms.info = info
+    writer(tmp_path / "a.vasp")([atoms])
+    assert (tmp_path / "a.vasp").read_text().split("\n")[0].split() == first.split()
+    (record,) = read(tmp_path / "a.vasp")
+    assert record.id == (first.removeprefix("material_id=") if "=" in first else None)
 
 
 @pytest.mark.parametrize(

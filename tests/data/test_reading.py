@@ -75,25 +75,6 @@ def test_cif_operators_of_no_tabulated_setting_are_applied(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["a.mcif", "a.cif"])
-def test_magnetic_operations_are_applied(tmp_path, name):
-    found = one(written(tmp_path, name, cif.MAGNETIC)).atoms
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        (expected,) = CifParser.from_str(cif.MAGNETIC).parse_structures(primitive=False)
-    assert found.get_chemical_formula() == "Fe8O2" == expected.formula.replace(" ", "")
-    for site in expected:
-        apart = found.get_scaled_positions() - site.frac_coords
-        nearest = np.abs(apart - np.round(apart)).max(1).argmin()
-        assert np.abs(apart[nearest] - np.round(apart[nearest])).max() < 1e-6
-        assert found.numbers[nearest] == site.specie.Z
-
-
-def test_labels_of_sites_are_kept(tmp_path):
-    assert one(written(tmp_path, "a.cif", cif.MAGNETIC)).atoms.arrays["label"].tolist() == ["Fe1"] * 8 + ["O1"] * 2
-    assert "label" not in one(written(tmp_path, "b.cif", cif.P1)).atoms.arrays
-
-
 def test_cif_with_several_blocks(tmp_path):
     global_block = "data_global\n_journal_name_full 'Acta'\n"
     records = list(read(written(tmp_path, "a.cif", global_block + cif.P1 + cif.BY_SYMBOL)))
@@ -120,12 +101,6 @@ def test_damaged_cif_block_does_not_hide_the_others(tmp_path, damage):
         (cif.P1.replace("0.01000000", "1e308"), "over a million cells from the origin"),
         (cif.BY_OPERATORS.replace(" 'x, y, z'\n", ""), "symmetry operators lack x,y,z"),
         (cif.with_value(cif.P1, "_symmetry_Int_Tables_number", "0.1"), "not an integer"),
-        (cif.MAGNETIC.replace("magn_operation", "odd_operation"), "its symmetry stands under _space_group_symop_odd"),
-        (cif.MAGNETIC.replace("symop_magn", "list"), "it names a magnetic space group and lists no operators"),
-        (
-            cif.BY_SYMBOL.replace("occupancy", "disorder_group").replace("0 1\n", "0 A\n").replace(" 1.\n", " B\n"),
-            "site Na1 is disordered (groups A, B); order the structure first",
-        ),
         (cif.BY_SYMBOL.replace("Na1 Na+", "X1 Qq"), "site X1 has unknown element 'Qq'"),
         (cif.BY_SYMBOL.replace("0.5 0.5 0.5", "0.5 ? 0.5"), "site Cl1 has no numeric coordinates"),
         (cif.with_value(cif.BY_SYMBOL, "_symmetry_space_group_name_H-M", "'P 7 banana'"), "unknown space group"),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import ase.io
 import cif_texts as cif
@@ -12,13 +13,13 @@ from relaxing import salt, triclinic
 
 from empnn import symmetry
 from empnn.crystals import from_atoms
-from empnn.data.processing import Conversion, process
 from empnn.data.reading import read
-from empnn.data.writing import replacing, writer
+from empnn.data.records import COMPRESSED
+from empnn.data.writing import BARE_FORMATS, FORMATS, replacing, writer
 from empnn.errors import ConfigError
 
 MANY = ["a.extxyz", "a.xyz", "a.cif", "a.traj", "a.json", "a.db", "a.csv", "a.csv.gz", "a.parquet", "a.cif.gz"]
-ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "a.vasp"]
+ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "Si_POSCAR", "POSCAR.gz", "a.vasp", "a.vasp.xz"]
 
 
 def frac(atoms):
@@ -93,30 +94,30 @@ def test_cif_says_what_became_of_the_structure(tmp_path):
     assert "_empnn_source 'my file.cif[0]'" in text
 
 
-def test_cif_blocks_have_different_names_over_all_parts(tmp_path, monkeypatch):
-    """CIF does not tell upper from lower case in them; identifiers stay as they are."""
-    monkeypatch.setattr("empnn.data.parts.RECORDS", 2)
-    names = ["a", "A", "a_2", "a", "a_3", "b", "b"]
-    writer(tmp_path / "in.extxyz")([salt(name) for name in names] + [salt(), salt()])
-    process([tmp_path / "in.extxyz"], tmp_path / "out.cif", Conversion(), on_outcome=lambda outcome: None)
-    blocks = [line for line in (tmp_path / "out.cif").read_text().splitlines() if line.startswith("data_")]
-    assert len({block.casefold() for block in blocks}) == len(names) + 2
-    assert [record.id for record in read(tmp_path / "out.cif")][:7] == names
+@pytest.mark.parametrize("ending", sorted(BARE_FORMATS))
+def test_bare_formats_hold_the_crystal(tmp_path, ending):
+    atoms = triclinic()
+    atoms.set_cell(atoms.cell.array[[1, 0, 2]], scale_atoms=False)
+    writer(tmp_path / f"a{ending}")([atoms])
+    (record,) = read(tmp_path / f"a{ending}")
+    assert record.atoms.pbc.all()
+    assert record.atoms.numbers.tolist() == atoms.numbers.tolist()
+    assert record.atoms.cell.array == pytest.approx(atoms.cell.array, abs=1e-9)
+    assert frac(record.atoms) == pytest.approx(frac(atoms), abs=1e-9)
+
+
+def test_the_page_on_data_names_what_is_written():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    files = page.partition("## Files")[2].partition("## Round trips")[0]
+    endings = {ending for ending in {**FORMATS, **BARE_FORMATS} if not ending.endswith(tuple(COMPRESSED))}
+    assert {ending for ending in endings if f"`{ending}`" not in files} == set()
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "a.png",
-        "a.extxyz.png",
-        "a.lammps-data",
-        "a",
-        "a.odd",
-        "a.png.txt",
-        "a.db.gz",
-        "no/such/a.cif",
-        "",
-        "vasprun.xml",
+        *("a", "a.odd", "a.png.txt", "a.db.gz", "no/such/a.cif", "", "vasprun.xml", "a.png", "a.html"),
+        *("a.pdb", "a.in", "a.cell", "a.res", "a.xsf.gz", "a.parquet.bz2", "Si_POSCAR.png", "a.vasp.zip"),
     ],
 )
 def test_names_that_cannot_be_written(tmp_path, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,24 @@ def write_trajectory(path: Path, structures: Iterable[Atoms]) -> None:
 def write_database(path: Path, structures: Iterable[Atoms]) -> None:
     """An ASE database; info goes to key-value pairs where it can, so that it can be selected by, else to data."""
     with ase.db.connect(path, append=False, serial=True) as database:
-        for atoms in structures:
-            pairs = {key: value for key, value in atoms.info.items() if _is_pair(key, value)}
-            data = {key: value for key, value in atoms.info.items() if key not in pairs}
-            others = {name: array for name, array in atoms.arrays.items() if name not in STANDARD_ARRAYS}
-            # A database would not read an array of text.
-            arrays = {name: a if a.dtype.kind in "ifb" else a.tolist() for name, a in others.items()}
+        for given in structures:
+            pairs = {key: value for key, value in given.info.items() if _is_pair(key, value)}
+            data = {key: value for key, value in given.info.items() if key not in pairs}
+            atoms, arrays = _without_arrays(given)
             database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
+
+
+def _without_arrays(given: Atoms) -> tuple[Atoms, dict[str, Any]]:
+    """The atoms, and the arrays that a database has no place for, text as lists; moments that are vectors are one."""
+    atoms = given.copy()
+    names = [name for name in given.arrays if name not in STANDARD_ARRAYS]
+    names += ["initial_magmoms"] if given.get_initial_magnetic_moments().ndim > 1 else []
+    aside = {name: atoms.arrays.pop(name) for name in names}
+    if given.calc is not None:
+        # ASE drops the results of a calculator whose atoms are not quite these.
+        atoms.calc = copy(given.calc)
+        atoms.calc.atoms = atoms.copy()
+    return atoms, {name: array.tolist() if array.dtype.kind in "OU" else array for name, array in aside.items()}
 
 
 def _with_arrays(atoms: Atoms) -> Atoms:

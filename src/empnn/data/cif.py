@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gemmi
 import numpy as np
@@ -18,23 +18,31 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
-from empnn.crystals import MAX_FRAC
-from empnn.data.cif_symmetry import GROUP_NUMBERS, NOT_GIVEN, operations_of, orbit
+from empnn.data.cif_names import UNNAMED, block_name
+from empnn.data.cif_sites import (
+    LABELS,
+    NOT_GIVEN,
+    check_alternatives,
+    check_site,
+    is_whole,
+    labels_of_sites,
+    labels_to_write,
+    species,
+)
+from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
 from empnn.data.records import (
     OXIDATION_STATES,
     Entries,
     Entry,
     identifier,
-    is_deuterium,
     mark_deuterium,
     read_text,
     with_results_kept,
 )
 from empnn.errors import CrystalError
 
-FULL_OCCUPANCY = 1 - 1e-3
-MAX_OCCUPANCY = 1.05
-"""Above 1 by more than a refinement leaves it."""
+SAME_ATOM = 0.3
+"""Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -43,14 +51,11 @@ CELL_TAGS = (
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
 OWN_TAG = "_empnn_ase"
-LABELS = "label"
-"""The array that holds the labels of sites where they are not those that are written here."""
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
 TWO_SIGNS = "+-"
 """gemmi reads a number with two signs."""
-_HEADER = "data_"
 
 
 def entries(path: Path) -> Entries:
@@ -101,29 +106,31 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     """The crystal of one CIF data block: whole unit cell, coordinates as written, a along x.
 
     Raises:
-        CrystalError: If the block holds no cell or no atoms, a site is partly occupied or of no known element, or
-            the symmetry is not known.
+        CrystalError: If the block holds no cell or no atoms, a site is partly occupied, disordered or of no known
+            element, or the symmetry is not known.
     """
     cell = _cell(block)
     small = _small_structure(block)
     for site in small.sites:
-        _check_site(site)
-    _check_disorder(block, small)
-    operations = operations_of(block, small)
-    written = [np.array([site.fract.tolist()]) for site in small.sites]
-    orbits = [orbit(site, operations, cell) for site in written] if len(operations) > 1 else written
-    frac = np.concatenate(orbits)
-    site_of_atom = np.repeat(np.arange(len(orbits)), [len(orbit) for orbit in orbits])
-    sites = [small.sites[index] for index in site_of_atom.tolist()]
+        check_site(site)
+    check_alternatives(block)
+    listed = operations(block, small)
+    orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
+    images = [image for orbit in orbits for image in orbit]
+    sites = [site for site, orbit in zip(small.sites, orbits, strict=True) for _ in orbit]
+    moments = magnetic_moments(block, [site.label for site in sites], [image.by for image in images], cell)
+    frac = np.array([image.frac for image in images])
     kept = _kept_beside(block, cell)
     cell = kept.pop("cell", cell)
     numbers = [site.element.atomic_number for site in sites]
     atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
-    labels = [site.label for site in sites]
-    if labels != [f"{site.element.name}{index}" for index, site in enumerate(sites)]:
-        atoms.set_array(LABELS, np.array(labels))
     if any(site.charge for site in sites):
         atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
+    labels = labels_of_sites(list(small.sites))
+    if labels is not None:
+        atoms.set_array(LABELS, np.repeat(labels, [len(orbit) for orbit in orbits]))
+    if moments is not None:
+        atoms.set_initial_magnetic_moments(moments)
     mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
@@ -138,7 +145,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
 
     `with_info` is for tables, which hold info in columns of their own.
     """
-    block = gemmi.cif.Block("_".join(name.split()) or "structure")
+    block = gemmi.cif.Block(block_name(name))
     parameters = atoms.cell.cellpar()
     for tag, value in zip(CELL_TAGS, parameters, strict=True):
         block.set_pair(tag, f"{value:.15g}")
@@ -148,43 +155,27 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
         for key in _OWN_INFO:
             if key in atoms.info:
                 block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
+    labels = labels_to_write(atoms)
     beside = _beside(atoms, parameters, with_info)
+    if labels is not None:
+        del beside[LABELS]
     if beside:
         block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
     block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])
     loop = block.init_loop("_atom_site_", list(SITE_TAGS))
     frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
     symbols = [chemical_symbols[number] for number in atoms.numbers]
-    for index, (symbol, species, site) in enumerate(zip(symbols, _species(atoms, symbols), frac, strict=True)):
-        loop.add_row([species, f"{symbol}{index}", *map(_written, site), "1"])
+    names = [f"{s}{i}" for i, s in enumerate(symbols)] if labels is None else map(gemmi.cif.quote, labels)
+    for kind, name, site in zip(species(atoms, symbols), names, frac, strict=True):
+        loop.add_row([kind, name, *map(_written, site), "1"])
     text: str = block.as_string()
     return text
 
 
 def named_text_from_atoms(atoms: Atoms) -> str:
-    """A data block named by the identifier, with all that belongs to the crystal."""
+    """A data block named by the identifier, with all that belongs to the crystal; CIF wants the names to differ."""
     kept = with_results_kept(atoms)
-    return text_from_atoms(kept, identifier(kept.info) or "structure") + "\n"
-
-
-def with_names_apart(lines: Iterable[str]) -> Iterator[str]:
-    """The lines, or texts that begin with one, of data blocks written here, the names of the blocks made to differ.
-
-    CIF does not tell upper from lower case in them. Digests are kept, not names: there may be millions.
-    """
-    seen: set[int] = set()
-    repeats: dict[int, int] = {}
-    for line in lines:
-        if not line.startswith(_HEADER):
-            yield line
-            continue
-        header, _, rest = line.partition("\n")
-        name, key = header, hash(header.casefold())
-        while hash(name.casefold()) in seen:
-            repeats[key] = repeats.get(key, 1) + 1
-            name = f"{header}_{repeats[key]}"
-        seen.add(hash(name.casefold()))
-        yield f"{name}\n{rest}"
+    return text_from_atoms(kept, identifier(kept.info) or UNNAMED) + "\n"
 
 
 def cells_from_parameters(parameters: np.ndarray) -> np.ndarray:
@@ -218,26 +209,6 @@ def _written(coordinate: float) -> str:
     return f"{coordinate:.15g}"
 
 
-def _species(atoms: Atoms, symbols: list[str]) -> list[str]:
-    """Symbols with whole oxidation states, and D for deuterium."""
-    heavy = is_deuterium(atoms)
-    if not heavy.any() and OXIDATION_STATES not in atoms.arrays:
-        return symbols
-    charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(len(atoms)))
-    names = ["D" if is_heavy else symbol for symbol, is_heavy in zip(symbols, heavy, strict=True)]
-    return [name + _charge_suffix(charge) for name, charge in zip(names, charges, strict=True)]
-
-
-def _charge_suffix(charge: Any) -> str:
-    if not _is_whole(charge) or charge == 0:
-        return ""
-    return f"{abs(int(charge))}{'+' if charge > 0 else '-'}"
-
-
-def _is_whole(charge: Any) -> bool:
-    return isinstance(charge, int | float | np.number) and float(charge).is_integer()
-
-
 def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, Any]:
     """What CIF has no place for: vectors in another orientation, arrays, constraints, pbc and info."""
     beside: dict[str, Any] = {
@@ -246,7 +217,7 @@ def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, 
     if np.all(beside["pbc"]):
         del beside["pbc"]
     states = beside.get(OXIDATION_STATES)
-    if states is not None and all(map(_is_whole, states)):
+    if states is not None and all(map(is_whole, states)):
         del beside[OXIDATION_STATES]
     if np.abs(cells_from_parameters(parameters[None])[0] - atoms.cell.array).max() > 1e-9:
         beside["cell"] = atoms.cell.array
@@ -300,30 +271,22 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     return small
 
 
-def _check_disorder(block: gemmi.cif.Block, small: gemmi.SmallStructure) -> None:
-    """Refuse sites that stand for each other: they are disordered even where each is written as fully occupied."""
-    groups = [str(group) for group in block.find_values("_atom_site_disorder_group")]
-    alternatives = {group for group in groups if group not in (*NOT_GIVEN, "0")}
-    if len(alternatives) > 1:
-        label = small.sites[next(index for index, group in enumerate(groups) if group in alternatives)].label
-        raise CrystalError(
-            f"site {label} is disordered (groups {', '.join(sorted(alternatives))}); order the structure first"
-        )
+class _Image(NamedTuple):
+    """Where an operation takes a site."""
+
+    frac: list[float]
+    by: Operation
 
 
-def _check_site(site: gemmi.SmallStructure.Site) -> None:
-    if not site.occ >= FULL_OCCUPANCY:
-        raise CrystalError(
-            f"site {site.label} has partial occupancy {site.occ:g}; order the structure before relaxing it"
-        )
-    if site.occ > MAX_OCCUPANCY:
-        raise CrystalError(f"site {site.label} has occupancy {site.occ:g}, over 1; correct it")
-    if site.element.atomic_number == 0:
-        raise CrystalError(f"site {site.label} has unknown element {site.type_symbol!r}; replace it")
-    if not all(map(math.isfinite, site.fract.tolist())):
-        raise CrystalError(f"site {site.label} has no numeric coordinates; correct its position")
-    if max(map(abs, site.fract.tolist())) > MAX_FRAC:
-        raise CrystalError(f"site {site.label} lies over a million cells from the origin; correct its position")
+def _orbit(site: list[float], listed: list[Operation], cell: np.ndarray) -> list[_Image]:
+    """The images of a site, the site itself first and as written; on a special position they coincide."""
+    images = [_Image(site, IDENTITY)]
+    for operation in listed if len(listed) > 1 else []:
+        image = operation.space.apply_to_xyz(site)
+        apart = np.array([other.frac for other in images]) - image
+        if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
+            images.append(_Image(image, operation))
+    return images
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:

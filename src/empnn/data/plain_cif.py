@@ -20,7 +20,7 @@ from empnn.data.cif import (
     cells_from_parameters,
     closes_a_cell,
 )
-from empnn.data.cif_symmetry import GROUP_NUMBERS, OPERATOR_TAGS
+from empnn.data.cif_symmetry import GROUP_NUMBERS, OPERATOR_MARK, OPERATOR_TAGS
 
 PLAIN_SITE_TAGS = frozenset(
     f"_atom_site_{tag}"
@@ -28,6 +28,7 @@ PLAIN_SITE_TAGS = frozenset(
 )
 _READ_SITE_TAGS = {f"_atom_site_{tag}" for tag in ("type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")}
 _NUMBERS = {symbol: number for symbol, number in atomic_numbers.items() if number > 0}
+_P1 = frozenset({"1", "", None})
 _ONE = frozenset({"1", "1.0", "1.00", "1.000", "1.0000", "1.00000000"})
 
 
@@ -56,25 +57,25 @@ class PlainCrystals:
             Whether it was taken up.
         """
         if isinstance(content, gemmi.cif.Block):
-            return self._add_block(content)
+            return self._add_block(content, content.as_string())
         if not isinstance(content, str):
             return False
         try:
             document = gemmi.cif.read_string(content)
         except (ValueError, RuntimeError):
             return False
-        return len(document) == 1 and self._add_block(document[0])
+        return len(document) == 1 and self._add_block(document[0], content)
 
-    def _add_block(self, block: gemmi.cif.Block) -> bool:
+    def _add_block(self, block: gemmi.cif.Block, text: str) -> bool:
         if block.find_value(OWN_TAG):
             return False
         loop = block.find_loop("_atom_site_fract_x").get_loop()
-        if loop is None or not _only_identity(block):
+        if loop is None or not _only_identity(block, text):
             return False
         tags, values = loop.tags, loop.values
         if not values or not PLAIN_SITE_TAGS.issuperset(tags):
             return False
-        if any((block.find_value(tag) or "1") != "1" for tag in GROUP_NUMBERS):
+        if {block.find_value(GROUP_NUMBERS[0]), block.find_value(GROUP_NUMBERS[1])} - _P1:
             return False
         columns = {tag: values[start :: len(tags)] for start, tag in enumerate(tags) if tag in _READ_SITE_TAGS}
         try:
@@ -106,11 +107,20 @@ class PlainCrystals:
         return cells, np.array(self.frac).T, np.array(self.numbers), np.array(self.sizes)
 
 
-def _only_identity(block: gemmi.cif.Block) -> bool:
-    """Whether one symmetry operation is listed, and it is x, y, z; columns are slow to iterate over."""
-    columns = [block.find_values(tag) for tag in OPERATOR_TAGS]
-    lengths = [len(column) for column in columns]
-    return sum(lengths) == 1 and _is_identity(columns[lengths.index(1)][0])
+def _only_identity(block: gemmi.cif.Block, text: str) -> bool:
+    """Whether one symmetry operation is listed, it is x, y, z, and the text speaks of no others."""
+    first, second = block.find_values(OPERATOR_TAGS[0]), block.find_values(OPERATOR_TAGS[1])
+    column = first or second
+    if len(column) != 1 or (first and second) or not _is_identity(column[0]):
+        return False
+    mentions = text.lower().count(OPERATOR_MARK)
+    return mentions == 0 or mentions == _tags_of_operators(column)
+
+
+def _tags_of_operators(column: gemmi.cif.Column) -> int:
+    """How often a text speaks of operators where this column holds the only ones."""
+    loop = column.get_loop()
+    return sum(OPERATOR_MARK in tag.lower() for tag in ([column.tag] if loop is None else loop.tags))
 
 
 def _is_identity(operator: str) -> bool:

@@ -1,22 +1,29 @@
-"""POSCAR and CONTCAR: read by ASE once it is certain that the lines say what ASE takes them for."""
+"""POSCAR and CONTCAR: read by ASE once it is certain that the lines say what ASE takes them for.
+
+The first line is free text. What is written here has the identifier in it, as `material_id=mp-1`, or else the comment
+that the structure came with.
+"""
 
 from __future__ import annotations
 
 import io
 import itertools
 from collections.abc import Iterable, Sequence
+from io import TextIOBase
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
 
-from empnn.data.records import Entries, Entry, identifier, mark_deuterium, printable, read_text
+from empnn.data.records import COMPRESSED, Entries, Entry, identifier, mark_deuterium, read_text
 from empnn.errors import CrystalError
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""
-_COMMENT = "comment"
+_ID = "material_id="
+_NAMES = ("POSCAR", "CONTCAR")
 _MODES = ("direct", "cartesian", "selective")
 
 
@@ -25,18 +32,24 @@ def entries(path: Path) -> Entries:
     yield Entry(_atoms_from_text, read_text(path))
 
 
-def write(path: Path, structures: Iterable[Atoms]) -> None:
-    """The structure with fractional coordinates; the first line is its identifier, or the comment it was read with."""
+def is_poscar(path: Path) -> bool:
+    """Whether VASP, or who named a file after its files, would take this for one: POSCAR_2, Si_CONTCAR.gz."""
+    name = path.stem if path.suffix.lower() in COMPRESSED else path.name
+    return name.startswith(_NAMES) or name.endswith(_NAMES)
+
+
+def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:
+    """The only structure, in fractional coordinates."""
     (atoms,) = structures
-    buffer = io.StringIO()
-    ase.io.write(buffer, atoms, format="vasp", direct=True)
-    symbols, _, rest = buffer.getvalue().partition("\n")
-    comment = identifier(atoms.info) or printable(str(atoms.info.get(_COMMENT, "")))
-    path.write_text(f"{comment or symbols}\n{rest}", encoding="utf-8")
+    text = io.StringIO()
+    ase.io.write(text, atoms, format="vasp", direct=True)
+    elements, _, rest = text.getvalue().partition("\n")
+    name, comment = identifier(atoms.info), " ".join(str(atoms.info.get("comment", "")).split())
+    handle.write(f"{_ID + name if name else comment or elements}\n{rest}")
 
 
 def _atoms_from_text(text: str) -> Atoms:
-    """ASE's reading of it, with deuterium as hydrogen of its mass, and the comment of VASP 5 in info."""
+    """ASE's reading of it, with deuterium as hydrogen of its mass."""
     lines = text.split("\n")
     _check_lattice(lines)
     symbols, counts = _header(lines)
@@ -50,10 +63,15 @@ def _atoms_from_text(text: str) -> Atoms:
     except AttributeError:
         # Where the comment does not name the elements, ASE looks for a POTCAR beside the file, and here is none.
         raise CrystalError("it does not name its elements; write them in its sixth line") from None
-    comment = lines[0].strip()
-    if symbols is not None and comment and comment.split() != symbols:
-        atoms.info[_COMMENT] = printable(comment)
+    atoms.info.update(_info(lines[0].strip(), symbols))
     return mark_deuterium(atoms, np.flatnonzero(np.repeat(heavy, counts)).tolist() if any(heavy) else [])
+
+
+def _info(first: str, symbols: list[str] | None) -> dict[str, Any]:
+    """What the first line says, if it is more than the elements once again."""
+    if first.startswith(_ID) and first != _ID:
+        return {"material_id": first.removeprefix(_ID)}
+    return {"comment": first} if first.split() not in ([], symbols) else {}
 
 
 def _header(lines: Sequence[str]) -> tuple[list[str] | None, list[int]]:

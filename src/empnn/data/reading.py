@@ -33,7 +33,6 @@ _READERS: dict[str, Reader] = {
     ".poscar": poscar.entries,
 }
 _OTHERS_IN_FOLDERS = (".traj", ".xsf", ".res", ".gen", ".cell")
-_POSCAR_NAMES = ("POSCAR", "CONTCAR")
 
 
 def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
@@ -108,7 +107,7 @@ def _reader(path: Path) -> Reader:
         return extxyz.entries
     if path.stat().st_size == 0:
         raise CrystalError("the file is empty; nothing to read")
-    return _READERS.get(_ending(path), poscar.entries if _is_poscar(path) else ase_files.entries)
+    return _READERS.get(_ending(path), poscar.entries if poscar.is_poscar(path) else ase_files.entries)
 
 
 def _ending(path: Path) -> str:
@@ -116,12 +115,8 @@ def _ending(path: Path) -> str:
     return plain.suffix.lower()
 
 
-def _is_poscar(path: Path) -> bool:
-    return path.name.startswith(_POSCAR_NAMES)
-
-
 def _holds_crystals(path: Path) -> bool:
-    known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or _is_poscar(path)
+    known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or poscar.is_poscar(path)
     return known and not any(part.startswith(".") for part in path.parts)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, filetype
 
 from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.cif_names import BlockNames
 from empnn.data.reading import read
 from empnn.data.records import COMPRESSED
 from empnn.errors import ConfigError, CrystalError
@@ -71,12 +71,14 @@ class Format:
         join: Writes the structures of several files of this format, in order, to a new file; None if they must be read
             and written again.
         prepare: Makes of a structure what is written of it.
+        part: Writes some of them to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
     """
 
     write: Callable[[Path, Iterable[Any]], None]
     join: Callable[[Sequence[Path], Path], None] | None = None
     prepare: Callable[[Atoms], Any] = lambda atoms: atoms
+    part: Callable[[Path, Iterable[Any]], None] | None = None
     single: bool = False
 
 
@@ -131,7 +133,7 @@ class Writer:
                 prepared.append(self.prepared(atoms))
             except CrystalError as error:
                 raise ConfigError(f"{self.path}: structure {index}: {error}") from None
-        self.part(self.path, prepared)
+        self._write(self.format.write, self.path, prepared)
 
     def part(self, path: Path, prepared: Sequence[Any]) -> None:
         """Write some of the structures to a file of their own.
@@ -140,24 +142,28 @@ class Writer:
             ConfigError: If the format cannot hold them.
             OSError: If the file cannot be written.
         """
-        with self._explained(), replacing(path) as temporary:
-            self.format.write(temporary, prepared)
+        self._write(self.format.part or self.format.write, path, prepared)
 
     def join(self, parts: Sequence[Path]) -> None:
-        """Make the file of files that `part` wrote; a single one is moved.
+        """Make the file of files that `part` wrote; a single one that is complete is moved.
 
         Raises:
             ConfigError: If the format cannot hold them.
             OSError: If the file cannot be written.
         """
         with self._explained(), replacing(self.path) as temporary:
-            if len(parts) == 1 and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
+            single = len(parts) == 1 and self.format.part is None
+            if single and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
                 parts[0].replace(temporary)
             elif self.format.join is not None:
                 self.format.join(parts, temporary)
             else:
                 found = (record.atoms for part in parts for record in read(part))
                 self.format.write(temporary, (self.prepared(atoms) for atoms in found if atoms is not None))
+
+    def _write(self, write: Callable[[Path, Iterable[Any]], None], path: Path, prepared: Sequence[Any]) -> None:
+        with self._explained(), replacing(path) as temporary:
+            write(temporary, prepared)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -223,17 +229,12 @@ def _check_place(target: Path) -> None:
 
 
 def _format(target: Path) -> Format:
-    compressed = target.suffix.lower() in COMPRESSED
-    ending = "".join(target.suffixes[-2:] if compressed else target.suffixes[-1:]).lower()
-    if ending in FORMATS:
-        return FORMATS[ending]
-    try:
-        name = "vasp" if ending == ".poscar" else filetype(target.name, read=False)
-    except UnknownFileTypeError:
-        name = None
-    if name not in _BY_ASE or compressed:
+    packed = target.suffix.lower() in COMPRESSED
+    ending = "".join(target.suffixes[-2:] if packed else target.suffixes[-1:]).lower()
+    found = FORMATS.get(ending) or BARE_FORMATS.get(ending) or (_POSCAR if poscar.is_poscar(target) else None)
+    if found is None:
         raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
-    return _BY_ASE[name]
+    return found
 
 
 def _open(path: Path, mode: str) -> TextIOBase:
@@ -275,34 +276,41 @@ def _join_json(parts: Sequence[Path], target: Path) -> None:
 
 
 def _write_cif(handle: TextIOBase, texts: Iterable[str]) -> None:
-    handle.writelines(cif.with_names_apart(texts))
+    names = BlockNames()
+    handle.writelines(map(names.renamed, texts))
 
 
 def _join_cif(parts: Sequence[Path], target: Path) -> None:
+    names = BlockNames()
     with _open(target, "w") as out:
-        _write_cif(out, _lines(parts))
+        for part in parts:
+            with _open(part, "r") as handle:
+                out.write(names.renamed(handle.read()))
 
 
-_EXTXYZ = Format(_as_text(TextIOBase.writelines), _concatenate, extxyz.text_from_atoms)
-_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms)
+_write_texts = _as_text(TextIOBase.writelines)
+_EXTXYZ = Format(_write_texts, _concatenate, extxyz.text_from_atoms)
+_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_write_texts)
 _CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
+_POSCAR = Format(_as_text(poscar.write), single=True)
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
+_PACKED = ("", *COMPRESSED)
 
 FORMATS: dict[str, Format] = {
-    **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in ("", *COMPRESSED)},
+    **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in _PACKED},
     ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
     ".feather": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
     ".arrow": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
     ".db": Format(ase_files.write_database),
     ".traj": Format(ase_files.write_trajectory),
 }
-"""What is written with all that belongs to a crystal."""
+"""Formats that hold all there is of a structure, by ending."""
 
-_BY_ASE = {
-    "vasp": Format(poscar.write, single=True),
-    **{name: Format(partial(ase_files.write, name), single=True) for name in ("aims", "castep-cell", "gen", "res")},
-    "xsf": Format(partial(ase_files.write, "xsf")),
+BARE_FORMATS: dict[str, Format] = {
+    **{f"{ending}{packed}": _POSCAR for ending in (".vasp", ".poscar") for packed in _PACKED},
+    ".xsf": Format(partial(ase_files.write, "xsf")),
+    ".gen": Format(partial(ase_files.write, "gen"), single=True),
 }
-"""What holds a crystal and little else, by ASE's name of it."""
+"""Formats that hold a cell and atoms, and little else."""
