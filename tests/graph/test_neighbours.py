@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, to_atoms
 from empnn.errors import ConfigError
-from empnn.graph import SHELL_TOLERANCE, Graph, GraphRule, cutoff, element_cutoff, knn
+from empnn.graph import SHELL_TOLERANCE, Graph, GraphRule, covalent, cutoff, element_cutoff, knn
 from empnn.testing import match_edges, moves
 
 SHEAR = torch.tensor([[[1, 3, 0], [0, 1, 0], [2, 6, 1]]])
@@ -82,6 +82,19 @@ def test_knn_finds_the_edges_of_a_brute_force_search(name: str, k: int) -> None:
     i, j, image, _ = _brute_knn(crystal, k, radius=9.0)
     assert len(graph) == len(i)
     assert _edge_set(graph.source, graph.target, graph.image) == _edge_set(i, j, image)
+
+
+@pytest.mark.parametrize("rule", [knn(1), knn(8), knn(30), cutoff(4.0), covalent(1.4)])
+def test_pairs_and_lists_of_cells_find_the_same(monkeypatch: pytest.MonkeyPatch, rule: GraphRule) -> None:
+    """In one batch with each other too, whatever is looked at together."""
+    crystals = CrystalBatch.cat([*ZOO.values(), ELONGATED])
+    found = []
+    for small, pairs in ((0, 1), (10**6, 1), (10**6, 10**6), (2, 10)):
+        monkeypatch.setattr("empnn.graph.search._SMALL", small)
+        monkeypatch.setattr("empnn.graph.search._PAIRS", pairs)
+        graph = rule(crystals)
+        found.append(_edge_set(graph.source, graph.target, graph.image))
+    assert found[0] == found[1] == found[2] == found[3]
 
 
 def test_neighbours_may_be_a_dozen_images_away() -> None:

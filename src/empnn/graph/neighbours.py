@@ -7,28 +7,25 @@ Euc(3), SL3(Z) and S_n. What remains is the jump at that limit itself: an edge j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from ase.data import atomic_numbers, covalent_radii
 from jaxtyping import Float64
-from pymatgen.optimization.neighbors import find_points_in_spheres
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.graph.graph import Graph, make_graph
 from empnn.graph.reduction import reduce_cells
+from empnn.graph.search import Edges, Search
 
 SHELL_TOLERANCE = 1e-3
 
-_MARGIN = 1e-6
-_PBC = np.ones(3, dtype=np.int64)
 _GROWTH = 1.5
 _FIRST_GUESS = 1.8
-_ZERO_SHELL = 1e-8
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Cutoff:
             raise ValueError(f"{len(limits)} cutoff radii for {crystals.n_atoms} atoms; give one for each")
         own = np.broadcast_to(limits, (crystals.n_atoms,))
 
-        def within(search: _Search) -> _Edges:
+        def within(search: Search) -> Edges:
             edges = search.within(search.largest(own))
             return edges.keep(edges.length <= own[edges.source])
 
@@ -104,7 +101,7 @@ class Covalent:
         """The graph of the crystals."""
         own = self.scale * covalent_radii[crystals.numbers.numpy()] * (1 + SHELL_TOLERANCE)
 
-        def bonded(search: _Search) -> _Edges:
+        def bonded(search: Search) -> Edges:
             edges = search.within(2 * search.largest(own))
             return edges.keep(edges.length <= own[edges.source] + own[edges.target])
 
@@ -165,96 +162,39 @@ def covalent(scale: float) -> Covalent:
     return Covalent(scale)
 
 
-@dataclass(frozen=True)
-class _Edges:
-    """Edges of crystals in their reduced bases."""
-
-    source: np.ndarray
-    target: np.ndarray
-    image: np.ndarray
-    length: np.ndarray
-
-    def keep(self, mask: np.ndarray) -> _Edges:
-        return _Edges(self.source[mask], self.target[mask], self.image[mask], self.length[mask])
-
-    @staticmethod
-    def cat(parts: Sequence[_Edges]) -> _Edges:
-        """All of them; none if there are no parts."""
-        columns = zip(*((e.source, e.target, e.image, e.length) for e in parts), strict=True)
-        empty = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0)
-        return _Edges(*(np.concatenate(c) for c in columns)) if parts else _Edges(*empty)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Crystals in reduced bases, ready to be searched.
-
-    Attributes:
-        cell: Reduced cells, (structures, 3, 3).
-        frac: Fractional coordinates in them, in [0, 1), (atoms, 3).
-        starts: First atom of each structure, and the number of atoms at the end.
-    """
-
-    cell: np.ndarray
-    frac: np.ndarray
-    starts: np.ndarray
-
-    @property
-    def owner(self) -> np.ndarray:
-        """Structure of each atom."""
-        return np.repeat(np.arange(len(self.cell)), np.diff(self.starts))
-
-    def largest(self, values: np.ndarray) -> np.ndarray:
-        """Largest value of an atom in each structure."""
-        return np.maximum.reduceat(values, self.starts[:-1]) if len(self.cell) else np.empty(0)
-
-    def within(self, radii: np.ndarray, which: np.ndarray | None = None) -> _Edges:
-        """All edges of the structures `which`, or all, no longer than the radius of their structure.
-
-        They come ordered by source. An atom is not its own neighbour: that edge comes with infinite length.
-        """
-        points = np.einsum("ni,nij->nj", self.frac, self.cell[self.owner])
-        parts = []
-        for index in range(len(self.cell)) if which is None else which:
-            start, stop = self.starts[index : index + 2]
-            own = points[start:stop]
-            source, target, image, length = find_points_in_spheres(
-                own, own, radii[index] * (1 + _MARGIN), _PBC, self.cell[index], tol=_ZERO_SHELL
-            )
-            parts.append(_Edges(source + start, target + start, image, length))
-        edges = _Edges.cat(parts)
-        edges.length[(edges.source == edges.target) & (edges.length <= _ZERO_SHELL)] = np.inf
-        return edges
-
-
-def _nearest(search: _Search, k: int) -> _Edges:
+def _nearest(search: Search, k: int) -> Edges:
     """The k nearest neighbours of each atom and their last shell; structures with too small a sphere come again."""
-    owner, sizes = search.owner, np.diff(search.starts)
-    per_atom = np.abs(np.linalg.det(search.cell)) / sizes
+    per_atom = np.abs(np.linalg.det(search.cell)) / search.sizes
     radii = (_FIRST_GUESS * k * per_atom * 3 / (4 * np.pi)) ** (1 / 3)
     pending, found = np.arange(len(search.cell)), []
     while len(pending):
-        edges = search.within(radii, pending)
-        limits = _kth_length(edges, len(owner), k) * (1 + SHELL_TOLERANCE)
+        limits = np.full(len(search.owner), np.inf)
+        nearest = []
+        for edges in search.parts(radii, pending):
+            atoms, lengths = _kth_lengths(edges, k)
+            limits[atoms] = lengths * (1 + SHELL_TOLERANCE)
+            nearest.append(edges.keep(edges.length <= limits[edges.source]))
         needed = search.largest(limits)
         done = needed <= radii
-        found.append(edges.keep((edges.length <= limits[edges.source]) & done[owner[edges.source]]))
+        edges = Edges.cat(nearest)
+        found.append(edges if done[pending].all() else edges.keep(done[search.owner[edges.source]]))
         pending = pending[~done[pending]]
         radii = np.where(np.isfinite(needed), np.maximum(needed, radii), radii * _GROWTH)
-    return _Edges.cat(found)
+    return Edges.cat(found)
 
 
-def _kth_length(edges: _Edges, n_atoms: int, k: int) -> np.ndarray:
-    """Length of the k-th shortest edge of each atom, infinite if it has fewer; edges are ordered by source."""
-    counts = np.bincount(edges.source, minlength=n_atoms)
-    rank = np.arange(len(edges.source)) - (counts.cumsum() - counts)[edges.source]
-    table = np.full((n_atoms, max(k, counts.max(initial=0))), np.inf)
-    table[edges.source, rank] = edges.length
+def _kth_lengths(edges: Edges, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The atoms that have edges, ordered by them, and the length of the k-th shortest of each; infinite without one."""
+    first = np.flatnonzero(np.diff(edges.source, prepend=-1))
+    counts = np.diff(first, append=len(edges.source))
+    row = np.repeat(np.arange(len(first)), counts)
+    table = np.full((len(first), max(k, counts.max(initial=0))), np.inf)
+    table[row, np.arange(len(row)) - first[row]] = edges.length
     kth: np.ndarray = np.partition(table, k - 1, axis=1)[:, k - 1]
-    return kth
+    return edges.source[first], kth
 
 
-def _build(crystals: CrystalBatch, select: Callable[[_Search], _Edges]) -> Graph:
+def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
     """Search the crystals in their reduced bases and write the edges in the caller's."""
     cell = crystals.cell.numpy()
     reduced, change = reduce_cells(cell)
@@ -262,10 +202,11 @@ def _build(crystals: CrystalBatch, select: Callable[[_Search], _Edges]) -> Graph
     inverse = np.rint(np.linalg.inv(change)).astype(np.int64)
     frac = np.einsum("ni,nij->nj", crystals.frac.numpy(), inverse[batch])
     shift = np.floor(frac).astype(np.int64)
-    edges = select(_Search(reduced, frac - shift, crystals.starts.numpy()))
-    order = np.argsort(edges.source, kind="stable")
-    source, target = edges.source[order], edges.target[order]
-    image = np.rint(edges.image[order]).astype(np.int64) - shift[target] + shift[source]
+    edges = select(Search(reduced, frac - shift, crystals.starts.numpy()))
+    if (np.diff(edges.source) < 0).any():
+        edges = edges.keep(np.argsort(edges.source, kind="stable"))
+    source, target = edges.source, edges.target
+    image = np.rint(edges.image).astype(np.int64) - shift[target] + shift[source]
     edge_batch = batch[source]
     image = np.einsum("ei,eij->ej", image, change[edge_batch])
     original = crystals.frac.numpy()

@@ -1,0 +1,156 @@
+"""All pairs of atoms and images within a radius: small cells by pairs, large ones by a list of cells.
+
+Everything is float64 and happens in reduced bases, so that few images have to be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from pymatgen.optimization.neighbors import find_points_in_spheres
+
+MARGIN = 1e-6
+"""Part of the radius by which the search looks further, so that rounding loses no edge."""
+_SMALL = 24
+"""Atoms up to which looking at all pairs of a structure is faster than making a list of cells."""
+_PAIRS = 16_384
+"""Pairs that are looked at together; what is made of them stays in the caches."""
+_PBC = np.ones(3, dtype=np.int64)
+_ZERO = 1e-8
+"""An atom closer than this to an image of its own is that image."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges of crystals in their reduced bases."""
+
+    source: np.ndarray
+    target: np.ndarray
+    image: np.ndarray
+    length: np.ndarray
+
+    def keep(self, which: np.ndarray) -> Edges:
+        """Some of them, by a mask or by their places."""
+        index = np.flatnonzero(which) if which.dtype == bool else which
+        return Edges(*(column.take(index, axis=0) for column in (self.source, self.target, self.image, self.length)))
+
+    @staticmethod
+    def cat(parts: Sequence[Edges]) -> Edges:
+        """All of them; none if there are no parts."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*((e.source, e.target, e.image, e.length) for e in parts), strict=True)
+        empty = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0)
+        return Edges(*(np.concatenate(c) for c in columns)) if parts else Edges(*empty)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Crystals in reduced bases, ready to be searched.
+
+    Attributes:
+        cell: Reduced cells, (structures, 3, 3).
+        frac: Fractional coordinates in them, in [0, 1), (atoms, 3).
+        starts: First atom of each structure, and the number of atoms at the end.
+    """
+
+    cell: np.ndarray
+    frac: np.ndarray
+    starts: np.ndarray
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Atoms of each structure."""
+        return np.diff(self.starts)
+
+    @cached_property
+    def owner(self) -> np.ndarray:
+        """Structure of each atom."""
+        return np.repeat(np.arange(len(self.cell)), self.sizes)
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Largest value of an atom in each structure."""
+        return np.maximum.reduceat(values, self.starts[:-1]) if len(self.cell) else np.empty(0)
+
+    def within(self, radii: np.ndarray) -> Edges:
+        """All edges no longer than the radius of their structure; see `parts`."""
+        return Edges.cat(list(self.parts(radii, np.arange(len(self.cell)))))
+
+    def parts(self, radii: np.ndarray, which: np.ndarray) -> Iterator[Edges]:
+        """All edges of the structures `which` no longer than the radius of their structure.
+
+        Each part holds whole structures, and its edges come ordered by source. An atom is not its own neighbour: that
+        edge comes with infinite length.
+        """
+        small = self.sizes[which] <= _SMALL
+        for part in self._slices(which[small]):
+            yield self._by_pairs(radii, part)
+        for index in which[~small]:
+            yield self._by_cells(float(radii[index]), int(index))
+
+    def _slices(self, which: np.ndarray) -> Iterator[np.ndarray]:
+        """Structures whose pairs are looked at together."""
+        if len(which):
+            slice_of = (self.sizes[which] ** 2).cumsum() // _PAIRS
+            yield from np.split(which, np.flatnonzero(np.diff(slice_of)) + 1)
+
+    def _by_pairs(self, radii: np.ndarray, which: np.ndarray) -> Edges:
+        """The edges of some structures, from all pairs of atoms with those images that are near.
+
+        In a triangular basis (a along x, b in the xy plane) the images of a pair within a sphere are enumerated axis by
+        axis, z first: what is left of the radius limits the next axis, so that hardly any image is looked at in vain.
+        """
+        sizes = self.sizes[which]
+        of_atom = np.repeat(np.arange(len(which)), sizes)
+        atoms = self.starts[which][of_atom] + _counted(sizes)
+        structure, source = (np.repeat(each, sizes[of_atom]) for each in (of_atom, atoms))
+        target = self.starts[which][structure] + _counted(sizes[of_atom])
+        limits = (radii[which] * (1 + MARGIN)) ** 2
+        basis = np.linalg.cholesky(np.einsum("nij,nkj->nik", self.cell[which], self.cell[which]))
+        offset = (self.frac[target] - self.frac[source]).T
+        place, square = np.arange(len(source)), np.zeros(len(source))
+        along: list[np.ndarray] = []
+        images: list[np.ndarray] = []
+        for axis in (2, 1, 0):
+            left = np.sqrt(np.maximum(limits[structure] - square, 0))
+            step = basis[:, axis, axis][structure]
+            shift = sum(f * basis[:, other, axis][structure] for other, f in zip((2, 1), along, strict=False))
+            here = offset[axis][place]
+            parent, image = _integers((-left - shift) / step - here, (left - shift) / step - here)
+            place, structure = place[parent], structure[parent]
+            along = [f[parent] for f in along] + [here[parent] + image]
+            images = [n[parent] for n in images] + [image]
+            square = square[parent] + (along[-1] * step[parent] + (shift[parent] if images[1:] else 0)) ** 2
+        return _without_itself(source[place], target[place], np.stack(images[::-1], axis=1), np.sqrt(square))
+
+    def _by_cells(self, radius: float, index: int) -> Edges:
+        """The edges of one structure."""
+        start, stop = self.starts[index : index + 2]
+        points = self.frac[start:stop] @ self.cell[index]
+        source, target, image, length = find_points_in_spheres(
+            points, points, radius * (1 + MARGIN), _PBC, self.cell[index], tol=_ZERO
+        )
+        return _without_itself(source + start, target + start, image, length)
+
+
+def _without_itself(source: np.ndarray, target: np.ndarray, image: np.ndarray, length: np.ndarray) -> Edges:
+    length[(length <= _ZERO) & (source == target)] = np.inf
+    return Edges(source, target, image, length)
+
+
+def _counted(counts: np.ndarray) -> np.ndarray:
+    """0 ... count - 1 for each count, one after the other."""
+    ends = counts.cumsum()
+    counted: np.ndarray = np.arange(ends[-1] if len(ends) else 0, dtype=counts.dtype) - np.repeat(ends - counts, counts)
+    return counted
+
+
+def _integers(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All integers from `low` to `high` for each pair of limits, one after the other, and the pair of each."""
+    first = np.ceil(low)
+    counts = (np.floor(high) - first).astype(np.int64) + 1
+    parent = np.repeat(np.arange(len(counts)), counts)
+    return parent, first[parent] + _counted(counts)
