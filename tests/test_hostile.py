@@ -171,7 +171,9 @@ def test_outputs_that_cannot_be(command, model, here, monkeypatch):
     for output, message in messages.items():
         options = ("-o", output, "--model", model) if command == "relax" else (output,)
         result = run(command, "in.extxyz", *options)
-        assert (result.exit_code, result.stderr.splitlines()) == (1, [f"empnn: {message}"])
+        (line,) = result.stderr.splitlines()
+        assert (result.exit_code, line.partition("; once that is mended")[0]) == (1, f"empnn: {message}")
+    assert line.endswith("; once that is mended, the same command with --resume goes on from here")
     assert Path("in.extxyz").read_bytes() == before
     # On a full disk what is done waits for --resume.
     assert [path.name for path in here.iterdir() if path.name.startswith(".")] == [".full.extxyz.parts"]
@@ -220,6 +222,45 @@ def test_parts_that_are_done_outlive_what_stops_a_run(relax, monkeypatch):
     again = relax("in.extxyz", "-o", "out.extxyz")
     expected = "29 relaxed, 1 skipped; what an unfinished run had done (20) was discarded without --resume; wrote 29"
     assert again.stderr.splitlines()[-1].startswith(expected)
+
+
+@pytest.mark.parametrize("left", ["", '{"note": {"file": "in.ext'])
+def test_what_a_kill_left_of_a_journal_is_no_journal(relax, monkeypatch, left):
+    monkeypatch.setattr("empnn.data.parts.RECORDS", 10)
+    frames = [salt(f"mp-{index}") for index in range(30)]
+    frames[25].positions[0] = frames[25].positions[1]
+    ase.io.write("in.extxyz", frames)
+    relax("in.extxyz", "-o", "out.extxyz", "--strict")
+    journal = Path(".out.extxyz.parts/000001.jsonl").read_text()
+    Path(".out.extxyz.parts/.000002.ab12.000002.jsonl").write_text(left or journal)
+    resumed = relax("in.extxyz", "-o", "out.extxyz", "--resume")
+    assert resumed.stderr.splitlines()[-1].startswith("29 relaxed, 1 skipped; 20 had been done before; wrote 29")
+    names = [f"mp-{index}" for index in range(30) if index != 25]
+    assert [atoms.info["material_id"] for atoms in ase.io.read("out.extxyz", ":")] == names
+
+
+def test_columns_of_text_where_numbers_are_usual(relax):
+    header = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:oxi_states:S:1:magmom:S:1'
+    Path("in.extxyz").write_text(f"2\n{header}\nNa 0 0 0 1+ up\nCl 2 2 2 1- down\n")
+    assert "1 relaxed, 0 skipped" in relax("in.extxyz", "-o", "out.extxyz").stderr
+    assert ase.io.read("out.extxyz").arrays["oxi_states"].tolist() == ["1+", "1-"]
+
+
+def test_large_structures_are_held_a_few_at_a_time(relax, monkeypatch):
+    monkeypatch.setattr("empnn.data.parts.ATOMS", 4)
+    monkeypatch.setattr("empnn.data.processing.CHUNK_ATOMS", 2)
+    ase.io.write("in.extxyz", [salt(f"mp-{index}") for index in range(9)])
+    assert "9 relaxed, 0 skipped; wrote 9" in relax("in.extxyz", "-o", "out.extxyz").stderr
+    assert len(ase.io.read("out.extxyz", ":")) == 9
+
+
+def test_refused_structures_are_written_with_all_they_had(relax):
+    bad = salt("bad")
+    bad.positions[0] = bad.positions[1]
+    bad.calc = SinglePointCalculator(bad, energy=-3.5)
+    ase.io.write("in.extxyz", [bad])
+    relax("in.extxyz", "-o", "out.extxyz", "--keep-failed")
+    assert ase.io.read("out.extxyz").get_potential_energy() == -3.5
 
 
 def test_what_the_output_cannot_hold_does_not_hide_the_others(relax):

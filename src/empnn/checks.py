@@ -16,6 +16,8 @@ MIN_DISTANCE = 0.3
 MAX_LENGTH = 1e4
 _FEW_ATOMS = 200
 """Up to so many atoms all pairs of a structure are looked at; beyond, its neighbours are searched."""
+_PAIRS = 1 << 20
+"""Pairs that are looked at together."""
 USUAL_VOLUMES = (2.0, 200.0)
 _VORONOI = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)])
 
@@ -101,6 +103,11 @@ def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
     Where all planes of the lattice are far enough apart, two atoms can be close only through the nearest image of each
     fractional coordinate, so that looking at pairs is enough.
     """
+    part_of = (crystals.sizes.clamp(max=_FEW_ATOMS) ** 2).cumsum(0) // _PAIRS
+    cuts = (np.flatnonzero(np.diff(part_of.numpy())) + 1).tolist()
+    if cuts:
+        parts = np.split(np.arange(len(crystals)), cuts)
+        return torch.cat([_may_overlap(crystals.select(part.tolist())) for part in parts])
     spacing = 1 / torch.linalg.vector_norm(torch.linalg.inv_ex(crystals.cell).inverse, dim=1).amax(-1)
     doubtful: torch.Tensor = ~(spacing > 2.1 * MIN_DISTANCE) | (crystals.sizes > _FEW_ATOMS)
     sizes = crystals.sizes.masked_fill(doubtful, 0)[crystals.batch]

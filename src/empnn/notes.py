@@ -69,5 +69,7 @@ def _says_something(values: object) -> bool:
         return False
     if isinstance(values, list | tuple):
         return any(map(_says_something, values))
-    numbers = np.asarray(values)
-    return bool(numbers.any()) if numbers.dtype.kind in "fiub" else bool(values)
+    found = np.asarray(values)
+    if found.dtype.kind in "fiub":
+        return bool(found.any())
+    return any(map(_says_something, found.ravel().tolist())) if found.ndim else bool(values)

@@ -45,7 +45,7 @@ class Relaxing(Work):
             atoms, status, warnings = next(results)
             if atoms is None:
                 message = status.removeprefix(f"{REFUSED}: ")
-                failed = _marked(record, record.atoms.copy(), REFUSED) if self.keep_failed else None
+                failed = _marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
                 yield outcome_of(record, REFUSED, message=message), failed
             else:
                 warnings = warnings + repeated

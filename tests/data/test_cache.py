@@ -73,7 +73,11 @@ def test_changed_file_and_other_suffix_are_parsed_again(data, parsed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-40], lambda b: b"", lambda b: b"no" + b[2:], lambda b: b[:-9] + b"\x07" + b[-8:]]
+    "damage",
+    [
+        *(lambda b: b[:-40], lambda b: b"", lambda b: b"no" + b[2:], lambda b: b[:-9] + b"\x07" + b[-8:]),
+        lambda b: b.replace(b'"shape": [2, 3, 3]', b'"shape": [1, 3, 3]'),
+    ],
 )
 def test_damaged_cache_is_rebuilt(data, parsed, cache, damage):
     first = load_file(data)

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from ase import Atoms
 from ase.db import connect
-from pymatgen.core import DummySpecies, Lattice, Structure
+from pymatgen.core import DummySpecies, Lattice, Species, Structure
 from pymatgen.io.cif import CifParser
 from relaxing import salt, triclinic
 
@@ -241,6 +241,32 @@ def test_table(tmp_path, name):
 
 def test_table_without_cif(tmp_path):
     assert "no column named cif" in refusal(written(tmp_path, "a.csv", "a,b\n1,2\n"))
+
+
+def test_csv_rows_are_independent(tmp_path):
+    rows = [f'a{index},"{cif.P1}",caf\xe9' for index in range(4)]
+    rows[1] += ",one too many"
+    rows[2] = rows[2].replace('",caf', '"stray,caf')
+    path = written(tmp_path, "a.csv", ("material_id,cif,note\n" + "\n".join(rows) + "\n").encode("latin-1"))
+    first, second, third, fourth = read(path)
+    assert (first.id, fourth.id, first.atoms.info["note"]) == ("a0", "a3", "caf\xe9")
+    assert second.error.startswith("the row has 4 cells under 3 names")
+    assert third.error.startswith("the row is no CSV")
+
+
+def test_a_frame_that_is_no_text_does_not_hide_the_others(tmp_path):
+    ase.io.write(tmp_path / "a.extxyz", [salt("a"), salt("b"), salt("c")])
+    text = (tmp_path / "a.extxyz").read_text().replace("id=b", "id=b\0")
+    found = list(read(written(tmp_path, "b.extxyz", text)))
+    assert [record.id for record in found] == ["a", None, "c"]
+    assert found[1].error == "not a text file; check its format"
+
+
+def test_charges_and_spins_of_pymatgen_json(tmp_path):
+    structure = Structure(Lattice.cubic(4), [Species("Fe", 2, spin=4), "O"], [[0, 0, 0], [0.5, 0.5, 0.5]], charge=2)
+    atoms = one(written(tmp_path, "a.json", structure.to_json())).atoms
+    assert atoms.info["charge"] == 2
+    assert atoms.get_initial_magnetic_moments().tolist() == [4, 0]
 
 
 def test_csv_cut_off_within_a_cif(tmp_path):

@@ -155,6 +155,9 @@ VALUES = {
     "key=with:signs": "x",
     "pbc": "a name that is taken",
     "virial": 3.5,
+    "cif": "made by hand",
+    "structure": "rocksalt",
+    "arrays": [1, 2],
 }
 
 

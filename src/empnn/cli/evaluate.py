@@ -77,7 +77,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
-    from empnn.data.reading import files_of
+    from empnn.data.collecting import files_in
     from empnn.data.writing import check_outputs, replacing
     from empnn.energy.run import Job
     from empnn.energy.workers import Choice
@@ -90,7 +90,7 @@ def evaluate(
         _only_for_oracles(option, fmax, steps, workers, store)
     else:
         _only_for_empnn(relaxer, model, passes, device, noise_positions)
-    check_outputs([out], [file for place in (data, reference) if place is not None for file in files_of(place)])
+    check_outputs([out], files_in([place for place in (data, reference) if place is not None]))
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
     noise_added = Noise(sigma, seed, noise_positions)

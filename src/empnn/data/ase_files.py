@@ -55,7 +55,7 @@ def write_database(path: Path, structures: Iterable[Atoms]) -> None:
             pairs = {key: value for key, value in given.info.items() if _is_pair(key, value)}
             data = {key: value for key, value in given.info.items() if key not in pairs}
             atoms, arrays = _without_arrays(given)
-            database.write(atoms, key_value_pairs=pairs, data={**data, **({"arrays": arrays} if arrays else {})})
+            database.write(atoms, key_value_pairs=pairs, data={**data, **({_ARRAYS: arrays} if arrays else {})})
 
 
 def _without_arrays(given: Atoms) -> tuple[Atoms, dict[str, Any]]:
@@ -82,7 +82,7 @@ def _atoms_from_row(row: Any) -> Atoms:
     """A database row with its key-value pairs and data as info, and the arrays that were put aside."""
     atoms: Atoms = row.toatoms()
     data = dict(row.data)
-    for name, array in data.pop("arrays", {}).items():
+    for name, array in data.pop(_ARRAYS, {}).items():
         atoms.set_array(name, np.asarray(array))
     atoms.info.update(row.key_value_pairs)
     atoms.info.update(data)

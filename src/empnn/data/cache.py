@@ -28,7 +28,8 @@ from empnn.data.records import Entry
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
 
-CACHE_VERSION = "4"
+CACHE_VERSION = "5"
+"""To be raised when readers read anything otherwise, too."""
 
 _CHUNK = 4096
 """Structures that are parsed and checked together."""
@@ -274,7 +275,7 @@ def _store(spool: _Spool, path: Path) -> bool:
     header: dict[str, Any] = {"__metadata__": {f"crc32_{name}": str(value) for name, value in spool.checksums.items()}}
     end = 0
     for name, (kind, dtype, item) in _LAYOUT.items():
-        begin, end = end, end + spool.lengths[name] * np.dtype(dtype).itemsize * int(np.prod(item))
+        begin, end = end, end + spool.lengths[name] * np.dtype(dtype).itemsize * _per_item(name)
         header[name] = {"dtype": kind, "shape": [spool.lengths[name], *item], "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -298,6 +299,8 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
             header = json.loads(file.read(length))
             for name in _LAYOUT:
                 begin, end = header[name]["data_offsets"]
+                if end - begin != header[name]["shape"][0] * np.dtype(_LAYOUT[name][1]).itemsize * _per_item(name):
+                    return None
                 checksum, read = 0, 0
                 for block in _blocks(file, end - begin):
                     checksum, read = zlib.crc32(block, checksum), read + len(block)
@@ -312,6 +315,10 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
         return arrays
     except (OSError, KeyError, TypeError, ValueError, OverflowError, MemoryError):
         return None
+
+
+def _per_item(name: str) -> int:
+    return int(np.prod(_LAYOUT[name][2]))
 
 
 def _blocks(file: IO[bytes], size: int | None = None) -> Iterator[bytes]:

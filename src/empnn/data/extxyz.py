@@ -81,7 +81,7 @@ def _is_column(name: str, array: np.ndarray) -> bool:
     """Whether the rows of a frame can hold it."""
     if ":" in name or not _WORD.fullmatch(name) or array.ndim > 2 or array.shape[1:] in ((0,), (1,)):
         return False
-    return array.dtype.kind in "ifb" or (array.dtype.kind == "U" and all(_WORD.fullmatch(x) for x in array.flat))
+    return array.dtype.kind in "ifb" or all(isinstance(x, str) and _WORD.fullmatch(x) for x in array.flat)
 
 
 def _has_place(key: str, value: Any) -> bool:
@@ -125,8 +125,6 @@ def _as_json(key: str, value: object) -> str:
 
 def _decoded(line: str) -> str:
     """A line without its end; Latin-1 where it is not UTF-8."""
-    if "\0" in line:
-        raise CrystalError("not a text file; check its format")
     if not line.isascii():
         line = line.encode("utf-8", "surrogateescape").decode("utf-8" if _is_utf8(line) else "latin-1")
     return line.rstrip("\n")
@@ -153,6 +151,8 @@ def _frames(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _atoms_from_frame(frame: list[str]) -> Atoms:
+    if any("\0" in line for line in frame):
+        raise CrystalError("not a text file; check its format")
     header = frame[0].strip()
     if not header.isdecimal():
         raise CrystalError(f"expected a number of atoms, as extended XYZ begins, found {header[:40]!r}; correct it")

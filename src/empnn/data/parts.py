@@ -23,7 +23,9 @@ except ImportError:  # Windows, where two processes that write one output are no
     fcntl = None  # type: ignore[assignment]
 
 RECORDS = 4_096
-"""Input records per part."""
+"""Most input records per part."""
+ATOMS = 200_000
+"""Atoms after which a part ends: it is in memory until then."""
 
 _GO_ON = "the same command with --resume goes on from here"
 _SETTINGS = "settings.json"
@@ -50,8 +52,8 @@ class PartedOutput:
         self._settings = settings
         self._folder = path.parent / f".{path.name}.parts"
         self._resume = resume
-        self._entries: list[dict[str, Any]] = []
-        self._structures: list[Any] = []
+        self._entries: list[tuple[dict[str, Any], Any | None]] = []
+        self._atoms = 0
         self._lock: IO[str] | None = None
         self.written = 0
         """Structures in the output so far."""
@@ -81,6 +83,9 @@ class PartedOutput:
                 if parts := self._parts():
                     self._write.join(parts)
                 complete = True
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
             if complete or not self._journals():
                 shutil.rmtree(self._folder, ignore_errors=True)
@@ -103,6 +108,7 @@ class PartedOutput:
         Raises:
             CrystalError: If the format cannot hold it.
         """
+        self._atoms += len(atoms)
         return self._write.prepared(atoms)
 
     def add(self, note: dict[str, Any], prepared: Any | None) -> None:
@@ -110,23 +116,26 @@ class PartedOutput:
         if prepared is not None:
             self.written += 1
             self._write.check(self.written)
-            self._structures.append(prepared)
-        self._entries.append({"note": note, "written": prepared is not None})
-        if len(self._entries) >= RECORDS:
+        self._entries.append((note, prepared))
+        if len(self._entries) >= RECORDS or self._atoms >= ATOMS:
             self._flush()
 
     def _flush(self) -> None:
         if not self._entries:
             return
+        # Whatever happens from here on, no record is written twice: what is not noted is done again.
+        entries, self._entries, self._atoms = self._entries, [], 0
         number = len(self._journals())
-        if self._structures:
-            self._write.part(self._folder / f"{number:06d}-{self._write.path.name}", self._structures)
+        structures = [prepared for _, prepared in entries if prepared is not None]
+        if structures:
+            self._write.part(self._folder / f"{number:06d}-{self._write.path.name}", structures)
+        lines = (json.dumps({"note": note, "written": prepared is not None}) + "\n" for note, prepared in entries)
         with replacing(self._folder / f"{number:06d}{_JOURNAL}") as temporary:
-            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self._entries), encoding="utf-8")
-        self._entries, self._structures = [], []
+            temporary.write_text("".join(lines), encoding="utf-8")
 
     def _journals(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_JOURNAL}"))
+        """Those that are complete: one that was being written when a run was killed has another name."""
+        return sorted(self._folder.glob(f"[0-9]*{_JOURNAL}"))
 
     def _parts(self) -> list[Path]:
         """The files of structures whose journal is complete."""

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from empnn.data.writing import FORMATS, Writer, check_outputs
 from empnn.errors import ConfigError, CrystalError
 
 CHUNK = 256
+CHUNK_ATOMS = 32_768
 REFUSED = "refused"
 CONVERTED = "converted"
 
@@ -132,7 +132,7 @@ def process(
         OSError: If the output cannot be written.
     """
     files = [file for path in inputs for file in files_of(path)]
-    check_outputs([output], files)
+    check_outputs([None if str(output) == STREAM else output], files)
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("--resume: what comes from or goes to a stream cannot be resumed; use files")
     summary = Summary()
@@ -202,5 +202,14 @@ def _sink(output: Path, settings: dict[str, Any], resume: bool) -> AbstractConte
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while chunk := list(islice(records, CHUNK)):
+    """Records that are done together: so many, or so many atoms."""
+    chunk: list[Record] = []
+    atoms = 0
+    for record in records:
+        chunk.append(record)
+        atoms += 0 if record.atoms is None else len(record.atoms)
+        if len(chunk) >= CHUNK or atoms >= CHUNK_ATOMS:
+            yield chunk
+            chunk, atoms = [], 0
+    if chunk:
         yield chunk

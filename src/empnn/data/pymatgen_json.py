@@ -64,6 +64,11 @@ def atoms_from_dict(entry: Any) -> Atoms:
     if OXIDATION_STATES in atoms.arrays:
         states = [0 if state is None else state for state in atoms.arrays[OXIDATION_STATES]]
         atoms.arrays[OXIDATION_STATES] = np.array(states)
+    if structure._charge:
+        atoms.info["charge"] = structure._charge
+    spins = [getattr(site.specie, "spin", None) or 0 for site in structure]
+    if any(spins) and not atoms.has("initial_magmoms"):
+        atoms.set_initial_magnetic_moments(spins)
     if described is not entry:
         atoms.info.update({key: value for key, value in entry.items() if key != "structure"})
     return mark_deuterium(atoms, deuterium)

@@ -10,10 +10,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import cast
 
-from ase import Atoms
-
 from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
-from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, unreadable
+from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
 
 STREAM = "-"
@@ -61,13 +59,25 @@ def files_of(path: str | Path) -> list[Path]:
     What is hidden in a folder is no part of it.
     """
     path = Path(path)
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if _holds_crystals(file.relative_to(path)) and file.is_file())
-        return inside or [path]
-    if not path.exists() and glob.has_magic(str(path)):
-        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        return sorted(match for match in matches if match.is_file()) or [path]
+    try:
+        if path.is_dir():
+            return _inside(path) or [path]
+        if not path.exists() and glob.has_magic(str(path)):
+            matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes relative ones only
+            return sorted(match for match in matches if match.is_file()) or [path]
+    except PermissionError:
+        pass  # Whoever reads it says so.
     return [path]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The files of crystals in a folder, and the folders in it that cannot be read, so that somebody says so."""
+    closed: list[Path] = []
+    found: list[Path] = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [file for file in map(Path(root).joinpath, files) if _holds_crystals(file) and file.is_file()]
+    return sorted(found + closed)
 
 
 def entries(path: Path) -> Entries:
@@ -117,12 +127,8 @@ def _ending(path: Path) -> str:
 
 def _holds_crystals(path: Path) -> bool:
     known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or poscar.is_poscar(path)
-    return known and not any(part.startswith(".") for part in path.parts)
+    return known and not path.name.startswith(".")
 
 
 def _refusal(message: str) -> Entry:
-    return Entry(_refuse, message)
-
-
-def _refuse(message: str) -> Atoms:
-    raise CrystalError(message)
+    return Entry(refuse, message)

@@ -109,6 +109,15 @@ Entries = Iterator[Entry]
 Reader = Callable[[Path], Entries]
 
 
+def refuse(message: str) -> Atoms:
+    """What stands in for a parser where a message has taken the place of a crystal.
+
+    Raises:
+        CrystalError: Always.
+    """
+    raise CrystalError(message)
+
+
 def identifier(values: dict[str, Any]) -> str | None:
     """The identifier among named values, on one line."""
     for key in ID_KEYS:

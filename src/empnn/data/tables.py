@@ -25,16 +25,18 @@ import pyarrow.parquet
 from ase import Atoms
 
 from empnn.data import cif, pymatgen_json
-from empnn.data.records import ID_KEYS, Entries, Entry, identifier, json_text, open_bytes, with_results_kept
+from empnn.data.records import ID_KEYS, Entries, Entry, identifier, json_text, open_bytes, refuse, with_results_kept
 from empnn.errors import CrystalError
 
 _CRYSTAL_COLUMNS: dict[str, Callable[[Any], Atoms]] = {
     "cif": cif.atoms_from_text,
     "structure": pymatgen_json.atoms_from_dict,
 }
+_INFO = "info."
 _PLAIN = (str, int, float, bool)
 _TRUTH_VALUES = ("true", "false")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]\d+)?")
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _MIXED = "_JSON "
 """Before values that are no text in a column of text; ASE marks JSON so."""
 _BATCH_ROWS = 1024
@@ -46,19 +48,36 @@ def csv_entries(path: Path) -> Entries:
     csv.field_size_limit(2**31 - 1)
     with open_bytes(path) as handle:
         # Strict, because a file cut off within a quoted field would otherwise pass for a crystal with fewer atoms.
-        rows = csv.reader(chain.from_iterable(_blocks_of_lines(handle)), strict=True)
-        columns = next(rows, [])
-        missing = dict.fromkeys(columns)
-        named = ({**missing, **dict(zip(columns, row, strict=False))} for row in rows if row)
-        yield from _entries(named, columns, _value_of_text)
+        reader = csv.reader(chain.from_iterable(_blocks_of_lines(handle)), strict=True)
+        columns = next(reader, [])
+        yield from _entries(_named(reader, columns), columns, _value_of_text)
+
+
+def _named(reader: Iterator[list[str]], columns: list[str]) -> Iterator[Row | CrystalError]:
+    """The rows by column; a row that is no row says so, and does not hide the others."""
+    missing = dict.fromkeys(columns)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield CrystalError(f"the row is no CSV ({error}); correct its quotes")
+            continue
+        if len(row) > len(columns):
+            yield CrystalError(f"the row has {len(row)} cells under {len(columns)} names; quote what holds a comma")
+        elif row:
+            yield {**missing, **dict(zip(columns, row, strict=False))}
 
 
 def _blocks_of_lines(handle: io.BufferedReader) -> Iterator[Iterable[str]]:
     """The lines of a text with their ends, a block at a time: faster than line by line from a compressed file."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     left = ""
     while block := handle.read(_BLOCK):
-        whole, end, rest = (left + decoder.decode(block)).rpartition("\n")
+        # A byte that is no UTF-8 is Latin-1, as in other files.
+        text = _ESCAPED.sub(lambda found: chr(ord(found[0]) - 0xDC00), decoder.decode(block))
+        whole, end, rest = (left + text).rpartition("\n")
         yield io.StringIO(whole + end, newline="")
         left = rest
     yield io.StringIO(left + decoder.decode(b"", final=True), newline="")
@@ -66,7 +85,8 @@ def _blocks_of_lines(handle: io.BufferedReader) -> Iterator[Iterable[str]]:
 
 def parquet_entries(path: Path) -> Entries:
     """The rows of a parquet file, some at a time."""
-    with pyarrow.parquet.ParquetFile(path) as file:
+    # Buffered ahead, a whole file would be held until it is closed.
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BLOCK) as file:
         batches = file.iter_batches(batch_size=_BATCH_ROWS)
         rows = (row for batch in batches for row in batch.to_pylist())
         yield from _entries(rows, file.schema_arrow.names, _value_of_arrow)
@@ -111,6 +131,11 @@ def write_feather(path: Path, rows: Iterable[Row]) -> None:
     pyarrow.feather.write_feather(_arrow_table(list(rows)), str(path), chunksize=_BATCH_ROWS)
 
 
+def write_feather_part(path: Path, rows: Iterable[Row]) -> None:
+    """Rows as feather that is mapped when it is joined, not unpacked into memory."""
+    pyarrow.feather.write_feather(_arrow_table(list(rows)), str(path), compression="uncompressed")
+
+
 def join_parquet(parts: Sequence[Path], target: Path) -> None:
     """Parquet files one after another; a column that one of them lacks is empty there."""
     schema = _common_schema([pyarrow.parquet.read_schema(part) for part in parts])
@@ -146,18 +171,23 @@ def join_csv(parts: Sequence[Callable[[], TextIOBase]], target: TextIOBase) -> N
 def _row(atoms: Atoms, cell: Callable[[Any], Any]) -> Row:
     """Identifier, CIF text and info, each value made a cell."""
     atoms = with_results_kept(atoms)
-    info = {key: value for key, value in atoms.info.items() if value is not None and key not in _CRYSTAL_COLUMNS}
-    cells = {key: str(value) if key in ID_KEYS else cell(value) for key, value in info.items()}
+    info = {key: value for key, value in atoms.info.items() if value is not None}
+    cells = {_column_of(key): str(value) if key in ID_KEYS else cell(value) for key, value in info.items()}
     name = identifier(info)
     text = cif.text_from_atoms(atoms, name or "structure", with_info=False)
     return {"material_id": name, "cif": text, **cells}
+
+
+def _column_of(key: str) -> str:
+    """The name of the column of an info; those of crystals are taken."""
+    return f"{_INFO}{key}" if key in _CRYSTAL_COLUMNS else key
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _entries(rows: Iterable[dict[str, Any]], columns: Sequence[str], read_value: Callable[[Any], Any]) -> Entries:
+def _entries(rows: Iterable[Row | CrystalError], columns: Sequence[str], read_value: Callable[[Any], Any]) -> Entries:
     column = next((name for name in _CRYSTAL_COLUMNS if name in columns), None)
     if column is None:
         raise CrystalError(
@@ -165,7 +195,10 @@ def _entries(rows: Iterable[dict[str, Any]], columns: Sequence[str], read_value:
         )
     parse = partial(_atoms_from_row, column, read_value)
     for row in rows:
-        yield Entry(parse, row, identifier(row), cif=row[column] if column == "cif" else None)
+        if isinstance(row, CrystalError):
+            yield Entry(refuse, str(row))
+        else:
+            yield Entry(parse, row, identifier(row), cif=row[column] if column == "cif" else None)
 
 
 def _slices(batch: pyarrow.RecordBatch) -> Iterator[pyarrow.RecordBatch]:
@@ -177,8 +210,9 @@ def _atoms_from_row(column: str, read_value: Callable[[Any], Any], row: Row) -> 
     for name, value in row.items():
         if name and name != column and value is not None:
             found = (value or None) if name in ID_KEYS else read_value(value)
+            key = name.removeprefix(_INFO)
             if found is not None:
-                atoms.info[name] = found
+                atoms.info[key if key in _CRYSTAL_COLUMNS else name] = found
     return atoms
 
 
@@ -250,11 +284,17 @@ def _column(values: list[Any]) -> pyarrow.Array:
 
 def _common_schema(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema:
     """All columns of all schemas; text where types cannot be brought together."""
+    fields: dict[str, list[pyarrow.Schema]] = {}
+    for field in (field for schema in schemas for field in schema):
+        fields.setdefault(field.name, []).append(pyarrow.schema([field.remove_metadata()]))
+    return pyarrow.schema([_common_field(name, each) for name, each in fields.items()])
+
+
+def _common_field(name: str, schemas: Sequence[pyarrow.Schema]) -> pyarrow.Field:
     try:
-        return pyarrow.unify_schemas([s.remove_metadata() for s in schemas], promote_options="permissive")
+        return pyarrow.unify_schemas(schemas, promote_options="permissive").field(0)
     except pyarrow.ArrowException:
-        names = dict.fromkeys(name for schema in schemas for name in schema.names)
-        return pyarrow.schema([(name, pyarrow.string()) for name in names])
+        return pyarrow.field(name, pyarrow.string())
 
 
 def _with_schema(table: pyarrow.Table, schema: pyarrow.Schema) -> pyarrow.Table:

@@ -19,7 +19,7 @@ from ase import Atoms
 from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.cif_names import BlockNames
 from empnn.data.reading import read
-from empnn.data.records import COMPRESSED
+from empnn.data.records import COMPRESSED, Record
 from empnn.errors import ConfigError, CrystalError
 
 _CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
@@ -158,8 +158,8 @@ class Writer:
             elif self.format.join is not None:
                 self.format.join(parts, temporary)
             else:
-                found = (record.atoms for part in parts for record in read(part))
-                self.format.write(temporary, (self.prepared(atoms) for atoms in found if atoms is not None))
+                found = (_read_back(record) for part in parts for record in read(part))
+                self.format.write(temporary, map(self.prepared, found))
 
     def _write(self, write: Callable[[Path, Iterable[Any]], None], path: Path, prepared: Sequence[Any]) -> None:
         with self._explained(), replacing(path) as temporary:
@@ -183,11 +183,17 @@ class Writer:
             raise OSError(None, f"cannot be written ({error})", str(self.path)) from None
 
 
+def _read_back(record: Record) -> Atoms:
+    if record.atoms is None:
+        raise ConfigError(f"{record.source}: what was written cannot be read back ({record.error}); begin again")
+    return record.atoms
+
+
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
     """Make sure, before anything is read, that files can be written, and replace neither an input nor each other.
 
     Args:
-        outputs: Files to write; None and standard output are passed over.
+        outputs: Files to write; None is passed over.
         inputs: Files to read.
 
     Raises:
@@ -197,7 +203,7 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> Non
     same_file = [path for path in read_from.values() if path.exists()]
     taken: set[str] = set()
     for output in outputs:
-        if output is None or str(output) == "-":
+        if output is None:
             continue
         _check_place(output)
         place = os.path.realpath(output)
@@ -294,6 +300,7 @@ _CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_
 _CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
+_FEATHER = Format(tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part)
 _POSCAR = Format(_as_text(poscar.write), single=True)
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
@@ -301,8 +308,8 @@ _PACKED = ("", *COMPRESSED)
 FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in _PACKED},
     ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
-    ".feather": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
-    ".arrow": Format(tables.write_feather, tables.join_feather, tables.arrow_row),
+    ".feather": _FEATHER,
+    ".arrow": _FEATHER,
     ".db": Format(ase_files.write_database),
     ".traj": Format(ase_files.write_trajectory),
 }
