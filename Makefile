@@ -58,7 +58,7 @@ energies: $(READY)
 	$(BIN)/python benchmarks/energies.py
 	$(BIN)/python benchmarks/relaxers.py $(if $(FF),--ff $(FF))
 	$(BIN)/python benchmarks/steps_saved.py
-	$(BIN)/python benchmarks/convergence.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/convergence.py
 	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py --oracles gpaw sevennet chgnet --small --limit 6 || exit 1; done
 	$(BIN)/python benchmarks/energy_report.py
 

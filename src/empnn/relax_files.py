@@ -8,10 +8,8 @@ from typing import Any
 from ase import Atoms
 
 from empnn.data.processing import REFUSED, Outcome, Work, outcome_of
-from empnn.data.records import Record, with_results_kept
+from empnn.data.records import Record, with_input_results, with_results_kept
 from empnn.relax import Relaxer
-
-_OF_THE_CELL = ("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial")
 
 
 class Relaxing(Work):
@@ -34,7 +32,7 @@ class Relaxing(Work):
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
-        readable = [_with_input_results(record.atoms) for record in records if record.atoms is not None]
+        readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
         result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms)
         results = zip(result.structures, result.status, result.warnings, strict=True)
         for record in records:
@@ -66,20 +64,6 @@ class Relaxing(Work):
         seen = digest in self._ids
         self._ids.add(digest)
         return [f"the identifier {identifier} occurs more than once"] if seen else []
-
-
-def _with_input_results(atoms: Atoms) -> Atoms:
-    """The atoms with energy, forces and stress named as those of the input, for they end with its cell."""
-    held = with_results_kept(atoms)
-    if not any(name in held.info or name in held.arrays for name in _OF_THE_CELL):
-        return held
-    kept: Atoms = held.copy()
-    for name in _OF_THE_CELL:
-        if name in kept.info:
-            kept.info[f"input_{name}"] = kept.info.pop(name)
-        if name in kept.arrays:
-            kept.arrays[f"input_{name}"] = kept.arrays.pop(name)
-    return kept
 
 
 def _marked(record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = ()) -> Atoms:

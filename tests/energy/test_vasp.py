@@ -14,6 +14,7 @@ from standins import records
 
 from empnn.energy import Relaxation
 from empnn.energy.run import Job, judge
+from empnn.energy.store import crystal_digest
 from empnn.energy.vasp_runs import read_run
 from empnn.energy.workers import Choice
 from empnn.errors import CrystalError
@@ -48,6 +49,11 @@ PEROVSKITE = Atoms(
 )
 
 
+def place(root, atoms, number=0):
+    """The folder of a crystal, which does not depend on what else a run holds."""
+    return root / f"c-{number}-{crystal_digest(atoms)[:8]}"
+
+
 def judged(folder, *crystals, mode="cell", **options):
     choice = Choice("vasp-inputs", {"folder": str(folder), **options})
     return judge(records(*crystals), Job(choice=choice, relaxation=Relaxation(mode=mode)))
@@ -56,12 +62,12 @@ def judged(folder, *crystals, mode="cell", **options):
 def test_inputs_are_those_of_the_listings(tmp_path):
     found = judged(tmp_path / "runs", PEROVSKITE, bulk("Cu"))
     assert [one.status for one in found] == ["written", "written"]
-    folder = tmp_path / "runs" / "000000-c-0"
+    folder = place(tmp_path / "runs", PEROVSKITE)
     assert sorted(path.name for path in folder.iterdir()) == ["INCAR", "KPOINTS", "POSCAR", "POTCAR.spec"]
     assert (folder / "INCAR").read_text().partition("\n\n")[2] == INCAR
     assert (folder / "KPOINTS").read_text() == KPOINTS
     assert (folder / "POTCAR.spec").read_text() == "O\nTi_pv\nSr_sv\n"
-    assert (tmp_path / "runs" / "000001-c-1" / "POTCAR.spec").read_text() == "Cu_pv\n"
+    assert (place(tmp_path / "runs", bulk("Cu"), 1) / "POTCAR.spec").read_text() == "Cu_pv\n"
     written = read(folder / "POSCAR", format="vasp")
     assert str(written.symbols) == "O3TiSr"
     assert written.cell.array == pytest.approx(PEROVSKITE.cell.array)
@@ -70,16 +76,16 @@ def test_inputs_are_those_of_the_listings(tmp_path):
 
 def test_limits_of_a_relaxation(tmp_path):
     judged(tmp_path, bulk("Cu"), nsw=300, ediffg=-0.02)
-    text = (tmp_path / "000000-c-0/INCAR").read_text()
+    text = (place(tmp_path, bulk("Cu")) / "INCAR").read_text()
     assert "NSW = 300\n" in text
     assert "EDIFFG = -0.02\n" in text
     judged(tmp_path / "still", bulk("Cu"), mode="none", ediffg=-0.02)
-    assert "EDIFFG" not in (tmp_path / "still/000000-c-0/INCAR").read_text()
+    assert "EDIFFG" not in (place(tmp_path / "still", bulk("Cu")) / "INCAR").read_text()
 
 
 def test_files_that_are_there_are_left_alone(tmp_path):
     judged(tmp_path, DIAMOND)
-    folder = tmp_path / "000000-c-0"
+    folder = place(tmp_path, DIAMOND)
     (folder / "POTCAR.spec").write_text("C_s\n")
     assert judged(tmp_path, DIAMOND)[0].status == "written"
     assert (folder / "POTCAR.spec").read_text() == "C_s\n"
@@ -91,7 +97,7 @@ def test_files_that_are_there_are_left_alone(tmp_path):
 
 
 def test_a_run_that_did_not_converge_comes_with_advice(tmp_path):
-    folder = tmp_path / "000000-c-0"
+    folder = place(tmp_path, DIAMOND)
     folder.mkdir()
     text = (RUNS / "vasprun_pstress.xml").read_text()
     (folder / "vasprun.xml").write_text(re.sub('NELM">.*?<', 'NELM">8<', text))
@@ -104,16 +110,16 @@ def test_a_run_that_did_not_converge_comes_with_advice(tmp_path):
 @pytest.mark.parametrize(("mode", "lines"), [("none", ("-1", "2", "0")), ("all", ("2", "3", "100"))])
 def test_other_modes(tmp_path, mode, lines):
     judged(tmp_path, bulk("Cu"), mode=mode, cutoff=800.0, kpoint_density=1.9)
-    text = (tmp_path / "000000-c-0/INCAR").read_text()
+    text = (place(tmp_path, bulk("Cu")) / "INCAR").read_text()
     assert re.findall(r"(?:IBRION|ISIF|NSW|ENCUT) = (.*)", text) == [*lines, "800"]
-    assert "Gamma\n6 6 6" in (tmp_path / "000000-c-0/KPOINTS").read_text()
+    assert "Gamma\n6 6 6" in (place(tmp_path, bulk("Cu")) / "KPOINTS").read_text()
 
 
 def test_pymatgen_reads_the_inputs(tmp_path):
     from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
     judged(tmp_path, PEROVSKITE)
-    folder = tmp_path / "000000-c-0"
+    folder = place(tmp_path, PEROVSKITE)
     incar = Incar.from_file(folder / "INCAR")
     assert (incar["ISIF"], incar["ENCUT"], incar["LCHARG"]) == (6, 500, False)
     assert Kpoints.from_file(folder / "KPOINTS").kpts == [(7, 7, 7)]
@@ -122,7 +128,7 @@ def test_pymatgen_reads_the_inputs(tmp_path):
 
 def test_a_finished_run_is_read_back(tmp_path):
     judged(tmp_path, DIAMOND, mode="none")
-    shutil.copy(RUNS / "vasprun_pstress.xml", tmp_path / "000000-c-0/vasprun.xml")
+    shutil.copy(RUNS / "vasprun_pstress.xml", place(tmp_path, DIAMOND) / "vasprun.xml")
     one = judged(tmp_path, DIAMOND, mode="none")[0]
     assert one.status == "computed"
     assert one.result.energy_per_atom == pytest.approx(-20.24720095 / 2, abs=1e-6)
@@ -175,23 +181,41 @@ def test_runs_that_cannot_be_used():
         read_run(other, strained)
 
 
+def test_an_incar_may_say_more(tmp_path):
+    judged(tmp_path, DIAMOND)
+    with (place(tmp_path, DIAMOND) / "INCAR").open("a") as incar:
+        incar.write("NCORE = 4 ! for this machine\nLREAL = .false.\n")
+    assert judged(tmp_path, DIAMOND)[0].status == "written"
+    with (place(tmp_path, DIAMOND) / "INCAR").open("a") as incar:
+        incar.write("ENCUT = 400\n")
+    assert "holds another INCAR" in judged(tmp_path, DIAMOND)[0].message
+
+
+def test_runs_are_found_in_other_company(tmp_path):
+    judged(tmp_path, bulk("Cu"), DIAMOND, mode="none")
+    shutil.copy(RUNS / "vasprun_pstress.xml", place(tmp_path, DIAMOND, 1) / "vasprun.xml")
+    choice = Choice("vasp-inputs", {"folder": str(tmp_path)})
+    (one,) = judge(records(bulk("Cu"), DIAMOND)[1:], Job(choice=choice, relaxation=Relaxation(mode="none")))
+    assert one.status == "computed"
+
+
 def test_a_folder_of_another_run_is_left_alone(tmp_path):
     judged(tmp_path, bulk("Cu"))
-    before = (tmp_path / "000000-c-0/POSCAR").read_text()
+    before = (place(tmp_path, bulk("Cu")) / "POSCAR").read_text()
     for change in ({"mode": "all"}, {"cutoff": 600.0}):
         assert "holds another INCAR" in judged(tmp_path, bulk("Cu"), **change)[0].message
-    assert "holds another POSCAR" in judged(tmp_path, bulk("Al"))[0].message
-    assert (tmp_path / "000000-c-0/POSCAR").read_text() == before
+    assert judged(tmp_path, bulk("Al"))[0].status == "written"
+    assert (place(tmp_path, bulk("Cu")) / "POSCAR").read_text() == before
 
 
 def test_order_and_basis_come_back_as_given(tmp_path):
     left = Atoms("BNB", cell=[[0, 3, 0], [4, 0, 0], [0, 0, 5]], scaled_positions=[[0, 0, 0], [0.5] * 3, [0.2] * 3])
     judged(tmp_path, left)
-    written = read(tmp_path / "000000-c-0/POSCAR", format="vasp")
+    written = read(place(tmp_path, left) / "POSCAR", format="vasp")
     assert str(written.symbols) == "B2N"
     assert np.linalg.det(written.cell.array) > 0
     text = _vasprun(written)
-    (tmp_path / "000000-c-0/vasprun.xml").write_text(text)
+    (place(tmp_path, left) / "vasprun.xml").write_text(text)
     result = judged(tmp_path, left)[0].result
     assert np.array(result.cell) == pytest.approx(left.cell.array)
     assert np.array(result.forces)[:, 0] == pytest.approx([0.1, 0.3, 0.2])

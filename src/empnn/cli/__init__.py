@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -38,5 +39,6 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Entry point of the `empnn` command."""
+    """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     app()

@@ -134,16 +134,20 @@ def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | Non
 
 
 def marked(judged: Judged) -> Any:
-    """The crystal at the end, with its energy (eV/atom), status, source and warnings in info."""
+    """The crystal at the end with its energy, forces and stress as ASE keeps them; status, source, warnings in info."""
     import numpy as np
+    from ase.calculators.singlepoint import SinglePointCalculator
 
     from empnn.crystals import replace_cell
+    from empnn.data.records import with_input_results
 
     result, record = judged.result, judged.record
     if result is None or record.atoms is None:
         raise ConfigError(f"{record.label}: there is no result to be written")
     shift = 0.0 if result.shift is None else np.array(result.shift)
-    atoms: Any = replace_cell(record.atoms, np.array(result.cell), shift)
+    atoms: Any = replace_cell(with_input_results(record.atoms), np.array(result.cell), shift)
+    held = {"energy": result.energy, "forces": result.forces, "stress": result.stress}
+    atoms.calc = SinglePointCalculator(atoms, **{key: value for key, value in held.items() if value is not None})
     if record.id is not None:
         atoms.info.setdefault("material_id", record.id)
     atoms.info |= {

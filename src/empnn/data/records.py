@@ -32,6 +32,7 @@ OXIDATION_STATES = "oxi_states"
 """The array that holds oxidation states, as pymatgen names it."""
 DEUTERIUM_MASS = 2.014
 _RESULTS_PER_ATOM = ("energies", "forces", "stresses", "magmoms", "charges")
+_RESULTS_OF_A_CELL = ("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial")
 
 PARSE_ERRORS = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
@@ -193,6 +194,20 @@ def with_results_kept(atoms: Atoms) -> Atoms:
             kept.set_array(name, np.asarray(value))
         else:
             kept.info.setdefault(name, value)
+    return kept
+
+
+def with_input_results(atoms: Atoms) -> Atoms:
+    """The atoms with energy, forces and stress named as those of the input, for they end with its cell."""
+    held = with_results_kept(atoms)
+    if not any(name in held.info or name in held.arrays for name in _RESULTS_OF_A_CELL):
+        return held
+    kept: Atoms = held.copy()
+    for name in _RESULTS_OF_A_CELL:
+        if name in kept.info:
+            kept.info[f"input_{name}"] = kept.info.pop(name)
+        if name in kept.arrays:
+            kept.arrays[f"input_{name}"] = kept.arrays.pop(name)
     return kept
 
 

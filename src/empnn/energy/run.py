@@ -17,7 +17,7 @@ from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.data.folders import cache_folder
 from empnn.data.records import Record
 from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
-from empnn.energy.store import Store, key_of
+from empnn.energy.store import Store, crystal_digest, key_of
 from empnn.energy.workers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.errors import ConfigError, CrystalError
 from empnn.notes import doubtful_periodicity, notes
@@ -142,6 +142,8 @@ class _Run:
         self._on_judged = on_judged
         self._judged: list[Judged | None] = [None] * len(records)
         self._keys: dict[int, str] = {}
+        self._alike: dict[str, list[int]] = {}
+        """Who else waits for what is being computed."""
         self._damaged: set[int] = set()
 
     @property
@@ -160,7 +162,7 @@ class _Run:
         for position, record in enumerate(self._records):
             try:
                 request = Request(
-                    atoms=_sound(record, self._oracle), relaxation=self._job.relaxation, label=_label(position, record)
+                    atoms=_sound(record, self._oracle), relaxation=self._job.relaxation, label=_label(record)
                 )
             except CrystalError as error:
                 self._settle(position, Judged(record=record, status=REFUSED, message=str(error)))
@@ -174,9 +176,17 @@ class _Run:
                 if known is not None:
                     self._settle(position, self._found(record, known, stored=True))
                     continue
+                waiting = self._alike.setdefault(self._keys[position], [])
+                waiting.append(position)
+                if len(waiting) > 1:
+                    continue
             yield position, request
 
     def _keep(self, position: int, answer: Answer) -> None:
+        for other in self._alike.pop(self._keys.get(position, ""), [position]):
+            self._take(other, answer)
+
+    def _take(self, position: int, answer: Answer) -> None:
         record = self._records[position]
         if answer.result is None:
             judged = Judged(record=record, status=answer.status, message=answer.message, seconds=answer.seconds)
@@ -216,10 +226,11 @@ def _sound(record: Record, oracle: EnergyOracle) -> Any:
     return record.atoms
 
 
-def _label(position: int, record: Record) -> str:
-    """A name for a folder: where the crystal stands, and what it is called."""
+def _label(record: Record) -> str:
+    """A name for a folder, the same in whatever company: what the crystal is called, and a digest of it."""
     name = re.sub(r"[^\w.-]+", "_", record.id or Path(record.file).stem)[:60].strip("._")
-    return f"{position:06d}-{name}" if name else f"{position:06d}"
+    digest = crystal_digest(record.atoms)[:8] if record.atoms is not None else ""
+    return f"{name}-{digest}" if name else digest
 
 
 def _ignore(judged: Judged) -> None:

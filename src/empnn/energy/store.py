@@ -75,10 +75,18 @@ class Store:
 
 def key_of(atoms: Atoms, oracle: EnergyOracle, relaxation: Relaxation) -> str:
     """What a result depends on, as one word: the crystal bit by bit, the oracle with its version and all settings."""
-    arrays = ((atoms.numbers, np.int64), (atoms.cell.array, np.float64), (atoms.positions, np.float64))
-    crystal = [np.ascontiguousarray(values, dtype=kind).tobytes().hex() for values, kind in arrays]
-    depends = {"format": _FORMAT, "crystal": crystal, "oracle": about(oracle), "relaxation": relaxation.settings}
+    depends = {"format": _FORMAT, "crystal": _bits(atoms), "oracle": about(oracle), "relaxation": relaxation.settings}
     return _digest(depends)
+
+
+def crystal_digest(atoms: Atoms) -> str:
+    """A word for a crystal bit by bit."""
+    return _digest(_bits(atoms))
+
+
+def _bits(atoms: Atoms) -> list[str]:
+    arrays = ((atoms.numbers, np.int64), (atoms.cell.array, np.float64), (atoms.positions, np.float64))
+    return [np.ascontiguousarray(values, dtype=kind).tobytes().hex() for values, kind in arrays]
 
 
 def _digest(content: Any) -> str:

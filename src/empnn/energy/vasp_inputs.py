@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ class VaspInputs:
         if Path(folder).exists() and not Path(folder).is_dir():
             raise ConfigError(f"{folder} is a file; --oracle vasp-inputs needs a folder for -o")
         check_mesh(cutoff, kpoints, kpoint_density)
-        if nsw < 1 or (ediffg is not None and not math.isfinite(ediffg)):
-            raise ConfigError(f"--option nsw={nsw} or ediffg={ediffg}: give a positive nsw and a finite ediffg")
+        if type(nsw) is not int or nsw < 1 or (ediffg is not None and not math.isfinite(ediffg)):
+            raise ConfigError(f"--option nsw={nsw} or ediffg={ediffg}: give a whole positive nsw and a finite ediffg")
         self.folder = Path(folder)
         mesh = mesh_settings(kpoints, kpoint_density)
         self.settings: dict[str, Any] = {"cutoff": float(cutoff), **mesh, "nsw": nsw, "ediffg": ediffg}
@@ -161,10 +162,22 @@ def _by_element(atoms: Atoms) -> np.ndarray:
 
 
 def _check_same(folder: Path, files: dict[str, str]) -> None:
+    """Refuse files of another structure or run; an INCAR may say more than ours, as NCORE or KPAR."""
     for name in ("POSCAR", "INCAR", "KPOINTS"):
         path = folder / name
-        if path.exists() and path.read_text() != files[name]:
+        if not path.exists():
+            continue
+        text = path.read_text(errors="replace")
+        same = _tags(files[name]).items() <= _tags(text).items() if name == "INCAR" else text == files[name]
+        if not same:
             raise CrystalError(f"{folder} holds another {name}, of another structure or run; choose another -o")
+
+
+def _tags(incar: str) -> dict[str, str]:
+    """The tags of an INCAR but its title, which says nothing."""
+    lines = (re.split("[#!]", line)[0].partition("=") for line in incar.splitlines())
+    tags = {tag.strip().upper(): " ".join(value.split()).upper() for tag, equals, value in lines if equals}
+    return {tag: value for tag, value in tags.items() if tag != "SYSTEM"}
 
 
 def _write_missing(folder: Path, files: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from empnn.energy.oracle import EnergyOracle, Request, Result, Written
 from empnn.energy.registry import load_oracle
 from empnn.errors import CrystalError
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 COMPUTED, WRITTEN, REFUSED, FAILED = "computed", "written", "refused", "failed"
 
 
@@ -122,6 +124,18 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _one_thread_in_children() -> Iterator[None]:
+    """A process started within has one thread for whatever library it loads, unless the user asked for more."""
+    missing = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(missing, "1"))
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
     """A process started within ignores Ctrl-C from its first moment on."""
     if threading.current_thread() is not threading.main_thread():
@@ -159,7 +173,7 @@ class _Worker:
             context = multiprocessing.get_context("spawn")
             self.connection, end = context.Pipe()
             self._process = context.Process(target=_serve, args=(end, self._choice), daemon=True)
-            with _ignoring_interrupts():
+            with _ignoring_interrupts(), _one_thread_in_children():
                 self._process.start()
             end.close()
         self.position, self.busy, self._begun = position, True, time.perf_counter()
