@@ -30,7 +30,7 @@ def test_names():
         ("vasp-inputs", {"folder": ".", "cutoff": "high"}, "check the options"),
         ("vasp-inputs", {"folder": ".", "kpoints": [1, 2]}, "give positive numbers"),
         ("vasp-inputs", {"folder": ".", "kpoints": 0}, "give positive numbers"),
-        ("vasp-inputs", {"folder": ".", "nsw": 0}, "give a positive nsw"),
+        ("vasp-inputs", {"folder": ".", "nsw": 0}, "give a whole positive nsw"),
         (EMT_PATH, {"asap_cutoff": float("nan")}, "finite numbers"),
         ("vasp-inputs", {"folder": ".", "kpoint_density": 0.0}, "per inverse angstrom"),
         ("vasp-inputs:PBE", {"folder": "."}, "no models to choose from"),
