@@ -48,9 +48,16 @@ def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, An
         "indices": [chosen.indices[place] for place in sound],
         "energies": energies,
         "left_out": left_out,
-        "about": about(load_oracle(oracle, used[0])),
+        "about": described(oracle, used),
         "options": [used[place] for place in sound],
     }
+
+
+def described(oracle: str, used: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the oracle is, without those of its settings that differ from crystal to crystal: they are in `options`."""
+    found = about(load_oracle(oracle, used[0]))
+    varied = {name for one in used for name in one if any(other.get(name) != one[name] for other in used)}
+    return {**found, "settings": {key: value for key, value in found["settings"].items() if key not in varied}}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from bench import RESULTS
+from steps_saved import summary
 
 from empnn.data.writing import replacing
 
@@ -83,15 +84,29 @@ def relaxers(rows: list[dict[str, Any]]) -> str:
 
 def steps(rows: list[dict[str, Any]]) -> str:
     """What a start from EMPNN's cell saves."""
-    head = "set | converged | oracle | steps, raw | steps, EMPNN | s, raw | s, EMPNN | same | EMPNN lower | raw lower"
+    head = (
+        "set | converged | oracle | steps, raw | steps, EMPNN | s, raw | s, EMPNN | same end | steps of these, raw | EMPNN"
+        " | EMPNN lower | raw lower | largest difference, eV/atom"
+    )
 
     def line(r: dict[str, Any]) -> list[str]:
         medians = [number(r[f"{what}_from_{state}"], 1) for what in ("steps", "seconds") for state in STATES]
-        ends = [str(r[name]) for name in ("same_energy", "lower_from_denoised", "lower_from_noisy")]
+        same = [str(r["same_energy"]), *(number(r[f"steps_from_{state}_same_energy"], 1) for state in STATES)]
+        ends = [str(r["lower_from_denoised"]), str(r["lower_from_noisy"]), number(r["largest_difference"], 4)]
         count = f"{r['converged_from_both']} of {r['n']} {r['crystals']}"
-        return [r["data"], count, named(r["oracle"], r), *medians, *ends]
+        return [r["data"], count, named(r["oracle"], r), *medians, *same, *ends]
 
-    return table(head, [line(r) for r in rows])
+    return table(head, [line(r) for r in rows + pooled(rows)])
+
+
+def pooled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for all small crystals of each oracle of DFT, which are few in each set."""
+    found = []
+    for key in dict.fromkeys((r["oracle"], r["cutoff"], r["kpoint_density"]) for r in rows if "cutoff" in r):
+        alike = [r for r in rows if (r["oracle"], r.get("cutoff"), r.get("kpoint_density")) == key]
+        crystals = [one for r in alike for one in r["per_crystal"]]
+        found.append({**alike[0], "data": "all of these", "n": len(crystals), **summary(crystals)})
+    return found if len(found) < len(rows) else []
 
 
 def convergence(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """Steps and seconds that an MLIP or DFT needs to relax the cell, from the strained one and from EMPNN's.
 
 Fractional coordinates are held, the virial ends below 0.02 eV per atom. Also whether both end at the same energy.
-Medians over the crystals that converge from both.
+Medians over the crystals that converge from both, and over those that end at the same energy.
 
 Usage: python benchmarks/steps_saved.py [--sets mp_20] [--limit 64] [--oracles chgnet sevennet]
        python benchmarks/steps_saved.py --oracles gpaw --small --limit 6      (EMPNN_DATA names the data folder)
@@ -45,7 +45,7 @@ def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, An
 
 
 def summary(crystals: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over the crystals that converge from both starts."""
+    """Medians over the crystals that converge from both starts, and over those of them that end at the same energy."""
     both = [one for one in crystals if all(one[state]["status"] == "converged" for state in STATES)]
     figures: dict[str, Any] = {"converged_from_both": len(both)}
     for state in STATES:
@@ -56,6 +56,9 @@ def summary(crystals: list[dict[str, Any]]) -> dict[str, Any]:
         figures["steps_saved"] = median(one["noisy"]["steps"] - one["denoised"]["steps"] for one in both)
         figures["seconds_saved"] = median(one["noisy"]["seconds"] - one["denoised"]["seconds"] for one in both)
     ends = [one["denoised"]["energy_per_atom"] - one["noisy"]["energy_per_atom"] for one in both]
+    same = [one for one, difference in zip(both, ends, strict=True) if abs(difference) <= SAME]
+    for state in STATES:
+        figures[f"steps_from_{state}_same_energy"] = median(one[state]["steps"] for one in same) if same else None
     figures["same_energy"] = sum(abs(difference) <= SAME for difference in ends)
     figures["lower_from_denoised"] = sum(difference < -SAME for difference in ends)
     figures["lower_from_noisy"] = sum(difference > SAME for difference in ends)
