@@ -85,8 +85,8 @@ def relaxers(rows: list[dict[str, Any]]) -> str:
 def steps(rows: list[dict[str, Any]]) -> str:
     """What a start from EMPNN's cell saves."""
     head = (
-        "set | converged | oracle | steps, raw | steps, EMPNN | s, raw | s, EMPNN | same end | steps of these, raw | EMPNN"
-        " | EMPNN lower | raw lower | largest difference, eV/atom"
+        "set | converged | oracle | steps, raw | steps, EMPNN | s, raw | s, EMPNN | same end"
+        " | steps of these, raw | EMPNN | EMPNN lower | raw lower | largest difference, eV/atom"
     )
 
     def line(r: dict[str, Any]) -> list[str]:
