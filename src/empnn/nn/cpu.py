@@ -25,12 +25,11 @@ _BEFORE: list[str] = []
 
 @contextmanager
 def tuned(device: str = "cpu") -> Iterator[None]:
-    """All settings, for a process that computes on this device; on others than the CPU nothing changes."""
+    """Both settings, for a process that computes on this device; on others than the CPU nothing changes."""
     if torch.device(device).type != "cpu":
         yield
         return
     keep_freed_memory()
-    keep_few_programs()
     with exact_onednn():
         yield
 
@@ -75,9 +74,10 @@ def keep_freed_memory() -> None:
 
 
 def keep_few_programs() -> None:
-    """Let oneDNN keep few of the programs that it makes for each size of a product: batches hardly ever come twice.
+    """Let oneDNN keep few of the programs that it makes for each size of a product.
 
-    A thousand of them, its default, take hundreds of MiB. Nothing changes once oneDNN has made its first.
+    A thousand of them, its default, take hundreds of MiB. For a process that relaxes, where sizes hardly ever come
+    twice; a step of training comes to the same sizes many times. Nothing changes once oneDNN has made its first.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _PROGRAMS)
 
