@@ -435,8 +435,10 @@ main()
 def started(model, *options):
     command = ["relax", "in.extxyz", "-o", "out.extxyz", "--model", model, *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # As in the background of a script, where Ctrl-C is ignored.
+    in_background = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     return subprocess.Popen(
-        [sys.executable, "-c", SLOWLY, *command], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", in_background + SLOWLY, *command], stderr=subprocess.PIPE, text=True, env=environment
     )
 
 

@@ -40,5 +40,13 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _end)
     app()
+
+
+def _end(number: int, frame: object) -> None:
+    # A command in the background of a script ignores Ctrl-C, and must end all the same.
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.raise_signal(signal.SIGINT)
+    else:
+        raise KeyboardInterrupt
