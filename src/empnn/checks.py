@@ -10,6 +10,7 @@ from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters, volume
 from empnn.graph import knn
 from empnn.graph.reduction import reduce_cells
+from empnn.graph.search import few_pairs
 
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
@@ -103,11 +104,14 @@ def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
     Where all planes of the lattice are far enough apart, two atoms can be close only through the nearest image of each
     fractional coordinate, so that looking at pairs is enough.
     """
-    part_of = (crystals.sizes.clamp(max=_FEW_ATOMS) ** 2).cumsum(0) // _PAIRS
-    cuts = (np.flatnonzero(np.diff(part_of.numpy())) + 1).tolist()
-    if cuts:
-        parts = np.split(np.arange(len(crystals)), cuts)
-        return torch.cat([_may_overlap(crystals.select(part.tolist())) for part in parts])
+    parts = few_pairs(crystals.sizes.clamp(max=_FEW_ATOMS).numpy(), _PAIRS)
+    if len(parts) <= 1:
+        return _may_overlap_in(crystals)
+    return torch.cat([_may_overlap_in(crystals.select(range(part.start, part.stop))) for part in parts])
+
+
+def _may_overlap_in(crystals: CrystalBatch) -> torch.Tensor:
+    """The same, looking at all pairs together."""
     spacing = 1 / torch.linalg.vector_norm(torch.linalg.inv_ex(crystals.cell).inverse, dim=1).amax(-1)
     doubtful: torch.Tensor = ~(spacing > 2.1 * MIN_DISTANCE) | (crystals.sizes > _FEW_ATOMS)
     sizes = crystals.sizes.masked_fill(doubtful, 0)[crystals.batch]

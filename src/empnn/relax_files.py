@@ -7,7 +7,7 @@ from typing import Any
 
 from ase import Atoms
 
-from empnn.data.processing import REFUSED, Outcome, Work, outcome_of
+from empnn.data.processing import REFUSED, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record, with_input_results, with_results_kept
 from empnn.relax import Relaxer
 
@@ -43,11 +43,11 @@ class Relaxing(Work):
             atoms, status, warnings = next(results)
             if atoms is None:
                 message = status.removeprefix(f"{REFUSED}: ")
-                failed = _marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
+                failed = marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
                 yield outcome_of(record, REFUSED, message=message), failed
             else:
                 warnings = warnings + repeated
-                yield outcome_of(record, status, warnings), _marked(record, atoms, status, warnings)
+                yield outcome_of(record, status, warnings), marked(record, atoms, status, warnings)
 
     def passed(self, outcome: Outcome) -> None:
         """Remember the identifier."""
@@ -64,15 +64,3 @@ class Relaxing(Work):
         seen = digest in self._ids
         self._ids.add(digest)
         return [f"the identifier {identifier} occurs more than once"] if seen else []
-
-
-def _marked(record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = ()) -> Atoms:
-    """Say in the structure itself what became of it and where it comes from."""
-    if record.id is not None:
-        atoms.info.setdefault("material_id", record.id)
-    atoms.info["empnn_status"] = status
-    atoms.info["empnn_source"] = record.source
-    atoms.info.pop("empnn_warnings", None)
-    if warnings:
-        atoms.info["empnn_warnings"] = "; ".join(warnings)
-    return atoms

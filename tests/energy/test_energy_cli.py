@@ -17,7 +17,7 @@ from standins import EMT_PATH, strained_copper
 from typer.testing import CliRunner
 
 from empnn.cli import app
-from empnn.cli.common import json_text
+from empnn.cli.common import json_document
 from empnn.cli.energy import parsed_options
 
 FIGURES = (
@@ -183,7 +183,7 @@ def test_options_are_numbers_where_they_look_like_it():
 
 def test_json_has_no_words_for_what_is_not_finite():
     figures = {"a": float("nan"), "b": [1.5, float("-inf")], "c": ({"d": None},)}
-    assert json.loads(json_text(figures), parse_constant=pytest.fail) == {
+    assert json.loads(json_document(figures), parse_constant=pytest.fail) == {
         "a": None,
         "b": [1.5, None],
         "c": [{"d": None}],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,7 +12,15 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from empnn.errors import ConfigError, CrystalError
 
@@ -90,19 +97,23 @@ def counted(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int
         yield lambda count: progress.advance(task, count)
 
 
+@contextmanager
+def followed(what: str, total: int | None, quiet: bool) -> Iterator[tuple[Console, Callable[[], None]]]:
+    """A console on stderr and what counts one more done; under its lines, on a terminal, stands how many there are."""
+    console = stderr()
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield console, lambda: progress.advance(task)
+
+
 def print_json(content: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json_text(content))
+    sys.stdout.write(json_document(content))
 
 
-def json_text(content: object) -> str:
+def json_document(content: object) -> str:
     """A JSON document. NaN and infinity, which JSON has no words for, become null."""
-    return json.dumps(_with_nulls(content), indent=2, allow_nan=False) + "\n"
+    from empnn.data.records import with_nulls
 
-
-def _with_nulls(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _with_nulls(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_with_nulls(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    return json.dumps(with_nulls(content), indent=2, allow_nan=False) + "\n"

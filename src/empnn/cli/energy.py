@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, followed, print_json, reports_errors, stderr
 from empnn.cli.relax import Inputs
 from empnn.errors import ConfigError
 
@@ -80,7 +79,7 @@ def energy(
     if write is not None:
         write.check(len(records))
     judged = _judge(records, job, quiet)
-    written = [marked(one) for one in judged if one.result is not None] if write is not None else []
+    written = [with_energy(one) for one in judged if one.result is not None] if write is not None else []
     if write is not None and written:
         write(written)
     if as_json:
@@ -133,12 +132,13 @@ def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | Non
     return {"folder": None if output is None else str(output)}
 
 
-def marked(judged: Judged) -> Any:
+def with_energy(judged: Judged) -> Any:
     """The crystal at the end with its energy, forces and stress as ASE keeps them; status, source, warnings in info."""
     import numpy as np
     from ase.calculators.singlepoint import SinglePointCalculator
 
     from empnn.crystals import replace_cell
+    from empnn.data.processing import marked
     from empnn.data.records import with_input_results
 
     result, record = judged.result, judged.record
@@ -148,30 +148,17 @@ def marked(judged: Judged) -> Any:
     atoms: Any = replace_cell(with_input_results(record.atoms), np.array(result.cell), shift)
     held = {"energy": result.energy, "forces": result.forces, "stress": result.stress}
     atoms.calc = SinglePointCalculator(atoms, **{key: value for key, value in held.items() if value is not None})
-    if record.id is not None:
-        atoms.info.setdefault("material_id", record.id)
-    atoms.info |= {
-        "empnn_energy_per_atom": result.energy_per_atom,
-        "empnn_status": judged.status,
-        "empnn_source": record.source,
-    }
-    atoms.info.pop("empnn_warnings", None)
-    if judged.warnings:
-        atoms.info["empnn_warnings"] = "; ".join(judged.warnings)
-    return atoms
+    atoms.info["empnn_energy_per_atom"] = result.energy_per_atom
+    return marked(record, atoms, judged.status, judged.warnings)
 
 
 def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:
     from empnn.energy.run import judge
 
-    console = stderr()
-    columns = (TextColumn(job.choice.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = not quiet and console.is_terminal
-    with Progress(*columns, console=console, disable=not shown, transient=True) as progress:
-        task = progress.add_task(job.choice.name, total=len(records))
+    with followed(job.choice.name, len(records), quiet) as (console, advance):
 
         def note(judged: Judged) -> None:
-            progress.advance(task)
+            advance()
             words = [judged.message or _figures(judged), *judged.warnings]
             news = judged.message is not None or judged.warnings or not judged.stored
             if judged.failed or (news and not quiet):

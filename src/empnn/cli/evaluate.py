@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, json_text, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, followed, json_document, print_json, reports_errors
 from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
@@ -103,7 +102,7 @@ def evaluate(
     figures = {**result.as_dict(), "relaxer": relaxer}
     if out is not None:
         with replacing(out) as temporary:
-            temporary.write_text(json_text(figures))
+            temporary.write_text(json_document(figures))
     if as_json:
         print_json(figures)
     elif not quiet:
@@ -162,13 +161,10 @@ def _by_oracle(
 ) -> Evaluation:
     from empnn.evaluate import compare_by_oracle, denoise_by_oracle
 
-    console = stderr()
-    columns = (TextColumn(job.choice.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(job.choice.name, total=len(crystals))
+    with followed(job.choice.name, len(crystals), quiet) as (console, advance):
 
         def note(judged: Judged) -> None:
-            progress.advance(task)
+            advance()
             words = ([] if judged.message is None else [judged.message]) + judged.warnings
             if words and (judged.failed or not quiet):
                 console.print(f"structure {judged.record.index}: {'; '.join(words)}", markup=False)

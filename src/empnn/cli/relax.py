@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from empnn.cli.common import Device, Json, Model, Passes, Quiet, reports_errors, stderr
+from empnn.cli.common import Device, Json, Model, Passes, Quiet, followed, reports_errors
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,21 +93,17 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
-    console = stderr()
-    columns = (TextColumn(run.done), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, console=console, disable=run.quiet or not console.is_terminal, transient=True)
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes, progress:
-        task = progress.add_task(run.done, total=None)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes:
+        with followed(run.done, None, run.quiet) as (console, advance):
 
-        def note(outcome: Outcome) -> None:
-            progress.advance(task)
-            if outcome.status == REFUSED:
-                console.print(outcome.line, markup=False)
-            if run.as_json:
-                outcomes.write(f"{json.dumps(vars(outcome))}\n")
+            def note(outcome: Outcome) -> None:
+                advance()
+                if outcome.status == REFUSED:
+                    console.print(outcome.line, markup=False)
+                if run.as_json:
+                    outcomes.write(f"{json.dumps(vars(outcome))}\n")
 
-        summary = process(inputs, output, work, note, run.strict, run.resume)
-        progress.stop()
+            summary = process(inputs, output, work, note, run.strict, run.resume)
         if run.as_json:
             outcomes.seek(0)
             _print_outcomes(run.done, summary, outcomes)

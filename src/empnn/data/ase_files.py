@@ -9,11 +9,10 @@ from typing import Any
 
 import ase.db
 import ase.io
-import numpy as np
 from ase import Atoms
 from ase.db.core import check
 
-from empnn.data.records import STANDARD_ARRAYS, Entries, Entry
+from empnn.data.records import STANDARD_ARRAYS, Entries, Entry, set_arrays
 
 _ARRAYS = "empnn_arrays"
 
@@ -73,20 +72,15 @@ def _without_arrays(given: Atoms) -> tuple[Atoms, dict[str, Any]]:
 
 def _with_arrays(atoms: Atoms) -> Atoms:
     """The arrays that were put aside in info."""
-    for name, array in atoms.info.pop(_ARRAYS, {}).items():
-        atoms.set_array(name, np.asarray(array))
-    return atoms
+    return set_arrays(atoms, atoms.info.pop(_ARRAYS, {}))
 
 
 def _atoms_from_row(row: Any) -> Atoms:
     """A database row with its key-value pairs and data as info, and the arrays that were put aside."""
     atoms: Atoms = row.toatoms()
-    data = dict(row.data)
-    for name, array in data.pop(_ARRAYS, {}).items():
-        atoms.set_array(name, np.asarray(array))
     atoms.info.update(row.key_value_pairs)
-    atoms.info.update(data)
-    return atoms
+    atoms.info.update(row.data)
+    return _with_arrays(atoms)
 
 
 def _is_pair(key: str, value: object) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
-from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, json_text, mark_deuterium, open_bytes
+from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, json_text, mark_deuterium, open_bytes, set_arrays
 from empnn.errors import CrystalError
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
@@ -174,9 +174,7 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
             atoms.info[key] = written[1].strip('"')
     aside = atoms.info.pop(_ASIDE, {})
     atoms.info.update(aside.get("info", {}))
-    for name, array in aside.get("arrays", {}).items():
-        atoms.set_array(name, np.asarray(array))
-    return mark_deuterium(atoms, deuterium)
+    return mark_deuterium(set_arrays(atoms, aside.get("arrays", {})), deuterium)
 
 
 def _check_columns(comment: str, rows: list[list[str]]) -> None:

@@ -102,18 +102,16 @@ class PartedOutput:
                 self.written += entry["written"]
                 yield entry["note"]
 
-    def prepared(self, atoms: Atoms) -> Any:
-        """What is written of a structure.
+    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
+        """Take what became of the next input record: a note, and the structure unless there is none to be written.
 
         Raises:
-            CrystalError: If the format cannot hold it.
+            CrystalError: If the format cannot hold the structure; nothing is taken then.
         """
-        self._atoms += len(atoms)
-        return self._write.prepared(atoms)
-
-    def add(self, note: dict[str, Any], prepared: Any | None) -> None:
-        """Take what became of the next input record: a note, and what is written of the structure, if anything."""
-        if prepared is not None:
+        prepared = None
+        if atoms is not None:
+            prepared = self._write.prepared(atoms)
+            self._atoms += len(atoms)
             self.written += 1
             self._write.check(self.written)
         self._entries.append((note, prepared))

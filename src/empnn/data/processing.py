@@ -154,14 +154,13 @@ def process(
 
 def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None, strict: bool) -> Outcome:
     """The outcome of a structure once it is handed on; refused if the format cannot hold it."""
-    prepared = None
-    try:
-        prepared = None if atoms is None else sink.prepared(atoms)
-    except CrystalError as error:
-        outcome = replace(outcome, status=REFUSED, warnings=[], message=str(error))
     if outcome.status == REFUSED and strict:
         raise CrystalError(outcome.line)
-    sink.add(asdict(outcome), prepared)
+    try:
+        sink.add(asdict(outcome), atoms)
+    except CrystalError as error:
+        refused = replace(outcome, status=REFUSED, warnings=[], message=str(error))
+        return _written(sink, refused, None, strict)
     return outcome
 
 
@@ -179,6 +178,18 @@ def named(record: Record) -> Atoms | None:
     return record.atoms
 
 
+def marked(record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = ()) -> Atoms:
+    """Say in the structure itself what became of it and where it comes from."""
+    if record.id is not None:
+        atoms.info.setdefault("material_id", record.id)
+    atoms.info["empnn_status"] = status
+    atoms.info["empnn_source"] = record.source
+    atoms.info.pop("empnn_warnings", None)
+    if warnings:
+        atoms.info["empnn_warnings"] = "; ".join(warnings)
+    return atoms
+
+
 class _Stream:
     """Extxyz on standard output, as it comes."""
 
@@ -188,12 +199,12 @@ class _Stream:
     def journal(self) -> Iterator[dict[str, Any]]:
         yield from ()
 
-    def prepared(self, atoms: Atoms) -> Any:
-        return Writer(Path(STREAM), FORMATS[".extxyz"]).prepared(atoms)
+    def __init__(self) -> None:
+        self._write = Writer(Path(STREAM), FORMATS[".extxyz"])
 
-    def add(self, note: dict[str, Any], prepared: str | None) -> None:
-        if prepared is not None:
-            sys.stdout.write(prepared)
+    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
+        if atoms is not None:
+            sys.stdout.write(self._write.prepared(atoms))
             self.written += 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from io import TextIOBase
 from pathlib import Path
@@ -25,6 +24,7 @@ from empnn.data.records import (
     is_deuterium,
     mark_deuterium,
     read_text,
+    with_nulls,
     with_results_kept,
 )
 from empnn.errors import CrystalError
@@ -86,7 +86,7 @@ def text_from_atoms(atoms: Atoms) -> str:
     try:
         return json.dumps(described, cls=MontyEncoder, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(json.loads(json.dumps(described, cls=MontyEncoder))), allow_nan=False)
+        return json.dumps(with_nulls(json.loads(json.dumps(described, cls=MontyEncoder))), allow_nan=False)
 
 
 def write(handle: TextIOBase, texts: Iterable[str]) -> None:
@@ -104,14 +104,6 @@ def write(handle: TextIOBase, texts: Iterable[str]) -> None:
 def texts_in(written: Iterable[str]) -> Iterator[str]:
     """The dictionaries in what `write` wrote, as they are."""
     return (line.rstrip(",\n") for line in written if line.startswith("{"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return list(map(_finite, value))
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _bare(atoms: Atoms) -> Atoms:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import math
 import re
 import sqlite3
 import struct
@@ -137,6 +138,27 @@ def json_text(value: object) -> str:
     return json.dumps(value, default=_listed)
 
 
+def with_nulls(content: Any) -> Any:
+    """Content of a JSON document in which NaN and infinity, which JSON has no words for, have become null."""
+    if isinstance(content, dict):
+        return {key: with_nulls(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [with_nulls(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def set_arrays(atoms: Atoms, arrays: dict[str, Any]) -> Atoms:
+    """Put back arrays that a format has no place for and that were kept aside."""
+    for name, array in arrays.items():
+        atoms.set_array(name, np.asarray(array))
+    return atoms
+
+
+def in_words(error: BaseException) -> str:
+    """An exception of a library on one short line."""
+    return " ".join(f"{type(error).__name__} {error}".split())[:160]
+
+
 def _listed(value: object) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
@@ -153,8 +175,7 @@ def unreadable(error: BaseException) -> str:
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
         return f"unknown element {missing!r}; replace it by an element"
-    detail = printable(" ".join(f"{type(error).__name__} {error}".split())[:160])
-    return f"cannot be read ({detail}); check that it is whole and of the format its name tells"
+    return f"cannot be read ({printable(in_words(error))}); check that it is whole and of the format its name tells"
 
 
 def open_bytes(path: Path) -> io.BufferedReader:

@@ -19,7 +19,7 @@ from ase import Atoms
 from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.cif_names import BlockNames
 from empnn.data.reading import read
-from empnn.data.records import COMPRESSED, Record
+from empnn.data.records import COMPRESSED, Record, in_words
 from empnn.errors import ConfigError, CrystalError
 
 _CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
@@ -116,8 +116,7 @@ class Writer:
         except CrystalError:
             raise
         except _CANNOT_HOLD as error:
-            detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
-            raise CrystalError(f"{self.path.name} cannot hold it ({detail}); write .extxyz") from None
+            raise CrystalError(f"{self.path.name} cannot hold it ({in_words(error)}); write .extxyz") from None
 
     def __call__(self, structures: Sequence[Atoms]) -> None:
         """Write all structures; the file appears or changes only when they are all there.
@@ -173,9 +172,8 @@ class Writer:
         except ConfigError:
             raise
         except _CANNOT_HOLD as error:
-            detail = " ".join(f"{type(error).__name__} {error}".split())[:160]
             raise ConfigError(
-                f"{self.path}: this format cannot hold the structures ({detail}); write .extxyz"
+                f"{self.path}: this format cannot hold the structures ({in_words(error)}); write .extxyz"
             ) from None
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), str(self.path)) from None

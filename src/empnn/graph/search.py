@@ -5,6 +5,7 @@ Everything is float64 and happens in reduced bases, so that few images have to b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-MARGIN = 1e-6
+_MARGIN = 1e-6
 """Part of the radius by which the search looks further, so that rounding loses no edge."""
 _SMALL = 24
 """Atoms up to which looking at all pairs of a structure is faster than making a list of cells."""
@@ -86,16 +87,10 @@ class Search:
         edge comes with infinite length.
         """
         small = self.sizes[which] <= _SMALL
-        for part in self._slices(which[small]):
-            yield self._by_pairs(radii, part)
+        for part in few_pairs(self.sizes[which[small]], _PAIRS):
+            yield self._by_pairs(radii, which[small][part])
         for index in which[~small]:
             yield self._by_cells(float(radii[index]), int(index))
-
-    def _slices(self, which: np.ndarray) -> Iterator[np.ndarray]:
-        """Structures whose pairs are looked at together."""
-        if len(which):
-            slice_of = (self.sizes[which] ** 2).cumsum() // _PAIRS
-            yield from np.split(which, np.flatnonzero(np.diff(slice_of)) + 1)
 
     def _by_pairs(self, radii: np.ndarray, which: np.ndarray) -> Edges:
         """The edges of some structures, from all pairs of atoms with those images that are near.
@@ -108,7 +103,7 @@ class Search:
         atoms = self.starts[which][of_atom] + _counted(sizes)
         structure, source = (np.repeat(each, sizes[of_atom]) for each in (of_atom, atoms))
         target = self.starts[which][structure] + _counted(sizes[of_atom])
-        limits = (radii[which] * (1 + MARGIN)) ** 2
+        limits = (radii[which] * (1 + _MARGIN)) ** 2
         basis = np.linalg.cholesky(np.einsum("nij,nkj->nik", self.cell[which], self.cell[which]))
         offset = (self.frac[target] - self.frac[source]).T
         place, square = np.arange(len(source)), np.zeros(len(source))
@@ -117,13 +112,15 @@ class Search:
         for axis in (2, 1, 0):
             left = np.sqrt(np.maximum(limits[structure] - square, 0))
             step = basis[:, axis, axis][structure]
-            shift = sum(f * basis[:, other, axis][structure] for other, f in zip((2, 1), along, strict=False))
+            shift = np.zeros(len(structure))
+            for other, f in zip((2, 1), along, strict=False):
+                shift += f * basis[:, other, axis][structure]
             here = offset[axis][place]
             parent, image = _integers((-left - shift) / step - here, (left - shift) / step - here)
             place, structure = place[parent], structure[parent]
             along = [f[parent] for f in along] + [here[parent] + image]
             images = [n[parent] for n in images] + [image]
-            square = square[parent] + (along[-1] * step[parent] + (shift[parent] if images[1:] else 0)) ** 2
+            square = square[parent] + (along[-1] * step[parent] + shift[parent]) ** 2
         return _without_itself(source[place], target[place], np.stack(images[::-1], axis=1), np.sqrt(square))
 
     def _by_cells(self, radius: float, index: int) -> Edges:
@@ -131,9 +128,16 @@ class Search:
         start, stop = self.starts[index : index + 2]
         points = self.frac[start:stop] @ self.cell[index]
         source, target, image, length = find_points_in_spheres(
-            points, points, radius * (1 + MARGIN), _PBC, self.cell[index], tol=_ZERO
+            points, points, radius * (1 + _MARGIN), _PBC, self.cell[index], tol=_ZERO
         )
         return _without_itself(source + start, target + start, image, length)
+
+
+def few_pairs(sizes: np.ndarray, most: int) -> list[slice]:
+    """Structures, given by their numbers of atoms, in runs with about so many pairs of atoms at most."""
+    cuts = np.flatnonzero(np.diff((sizes**2).cumsum() // most)) + 1
+    edges = [0, *cuts.tolist(), len(sizes)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]
 
 
 def _without_itself(source: np.ndarray, target: np.ndarray, image: np.ndarray, length: np.ndarray) -> Edges:
