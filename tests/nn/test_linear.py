@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from empnn.nn import linear as module
+from empnn.nn import blocks
 from empnn.nn.linear import linear
 
 
-@pytest.mark.parametrize("n", [0, 1, 4, 5, 8, 11])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 11])
 def test_blocks_give_what_one_product_gives_gradients_included(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "LARGEST", 4)
+    monkeypatch.setattr(blocks, "STEP", 2)
     generator = torch.Generator().manual_seed(0)
     shapes = ((n, 3), (5, 3), (5,))
     given = [torch.randn(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ ROW_STARTS = np.array([0, 3, 3, 9, 10, 14])
 def some_pairs(chunk: int, monkeypatch: pytest.MonkeyPatch) -> Pairs:
     """Random pairs within structures, in random numbers; some rows have none."""
     monkeypatch.setattr(pairs_module, "CHUNK", chunk)
+    monkeypatch.setattr(pairs_module, "STEP", 3)
     generator = np.random.default_rng(0)
     left, right = [], []
     for start, stop in itertools.pairwise(ROW_STARTS):
@@ -132,23 +134,43 @@ def test_no_pairs(rows: int) -> None:
 
 def test_chunks_cover_all_and_split_no_row_and_no_structure(pairs: Pairs) -> None:
     for chunks, boundaries in ((pairs.row_chunks, np.arange(15)), (pairs.structure_chunks, ROW_STARTS)):
-        rows, ends = [(c[0], c[1]) for c in chunks], [(c[2], c[3]) for c in chunks]
-        for runs, last in ((rows, pairs.n_rows), (ends, len(pairs))):
-            assert runs[0][0] == 0
-            assert runs[-1][1] == last
-            assert all(a[1] == b[0] for a, b in itertools.pairwise(runs))
-        assert {r for run in rows for r in run} <= set(boundaries.tolist())
-        for r0, r1, p0, p1 in chunks:
-            assert set(pairs.left[p0:p1].tolist()) <= set(range(r0, r1))
-        for r0, r1, p0, p1 in pairs.structure_chunks:
-            assert set(pairs.right[p0:p1].tolist()) <= set(range(r0, r1))
+        for runs, last in (([c.rows for c in chunks], pairs.n_rows), ([c.pairs for c in chunks], len(pairs))):
+            assert runs[0].start == 0
+            assert runs[-1].stop == last
+            assert all(a.stop == b.start for a, b in itertools.pairwise(runs))
+        assert {r for c in chunks for r in (c.rows.start, c.rows.stop)} <= set(boundaries.tolist())
+        for chunk in chunks:
+            assert set(pairs.left[chunk.pairs].tolist()) <= set(range(15)[chunk.rows])
+    for chunk in pairs.structure_chunks:
+        assert set(pairs.right[chunk.pairs].tolist()) <= set(range(15)[chunk.rows])
+
+
+def test_a_window_holds_its_chunk(pairs: Pairs) -> None:
+    every = torch.arange(len(pairs))
+    for chunk in (*pairs.row_chunks, *pairs.structure_chunks, pairs.whole):
+        assert torch.equal(every[chunk.window][chunk.inside], every[chunk.pairs])
+        size = len(every[chunk.window])
+        assert size == len(pairs) or size % pairs_module.STEP == 0
+        assert size - len(every[chunk.pairs]) < pairs_module.STEP
 
 
 def test_a_chunk_holds_about_as_many_pairs_as_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine, whole = some_pairs(7, monkeypatch), some_pairs(1000, monkeypatch)
+    fine = some_pairs(7, monkeypatch)
+    sizes = [c.pairs.stop - c.pairs.start for c in fine.row_chunks]
+    assert max(sizes) <= 7
+    assert len(sizes) <= 1 + len(fine) / (7 - 5)
+    whole = some_pairs(1000, monkeypatch)
     assert len(whole.row_chunks) == len(whole.structure_chunks) == 1
-    assert max(c[3] - c[2] for c in fine.row_chunks) <= 7 + 5
-    assert len(fine.row_chunks) >= len(fine) / (7 + 5)
+
+
+def test_a_part_is_what_its_structures_give_alone(pairs: Pairs) -> None:
+    for first, last in itertools.combinations(range(6), 2):
+        (r0, r1), part = ROW_STARTS[[first, last]], pairs.part(first, last)
+        own = (pairs.left >= int(r0)) & (pairs.left < int(r1))
+        left, right = (side[own].numpy() - r0 for side in (pairs.left, pairs.right))
+        alone = make_pairs(left, right, ROW_STARTS[first : last + 1] - r0)
+        for field in fields(Pairs):
+            assert torch.equal(getattr(part, field.name), getattr(alone, field.name)), field.name
 
 
 def test_both_orders_are_grouped(pairs: Pairs) -> None:

@@ -52,6 +52,11 @@ class Triplets:
         pairs = self.pairs.to(device, non_blocking=non_blocking)
         return replace(self, pairs=pairs, batch=self.batch.to(device, non_blocking=non_blocking))
 
+    def part(self, first: int, last: int) -> Triplets:
+        """The triplets of the structures from one to another (excluded), on a CPU."""
+        start, stop = torch.searchsorted(self.batch, torch.tensor([first, last])).tolist()
+        return replace(self, pairs=self.pairs.part(first, last), batch=self.batch[start:stop] - first)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
@@ -99,6 +104,20 @@ class Graph:
         moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names}
         triplets = self.triplets.to(device, non_blocking=non_blocking) if self.triplets is not None else None
         return replace(self, triplets=triplets, **moved)
+
+    def part(self, first: int, last: int) -> Graph:
+        """The graph of the structures from one to another (excluded), on a CPU."""
+        atoms = slice(*self.pairs.structures[[first, last]].tolist())
+        edges = slice(*self.pairs.left_starts[[atoms.start, atoms.stop]].tolist())
+        return Graph(
+            pairs=self.pairs.part(first, last),
+            image=self.image[edges],
+            vectors=self.vectors[edges],
+            batch=self.batch[edges] - first,
+            atom_batch=self.atom_batch[atoms] - first,
+            n_structures=last - first,
+            triplets=self.triplets.part(first, last) if self.triplets is not None else None,
+        )
 
 
 GraphRule = Callable[[CrystalBatch], Graph]

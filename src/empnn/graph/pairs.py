@@ -6,20 +6,54 @@ pairs are ordered by that side, so nothing is scattered. Pairs are worked throug
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-CHUNK = 4096
-"""Pairs of a chunk on a CPU, if no structure or row alone has more: with 128 features 2 MiB in float32."""
+CHUNK, STEP = 4096, 512
+"""Pairs of a chunk on a CPU, if no structure or row alone has more (with 128 features 2 MiB in float32); and what the
+size of a window is a multiple of."""
 
-Chunk = tuple[int, int, int, int]
-"""Rows from, to (excluded), and the pairs whose left side they are, from, to (excluded)."""
+
+class Bags(NamedTuple):
+    """What is summed together.
+
+    Attributes:
+        order: Places of all terms, sum by sum.
+        starts: Where each sum starts in that order.
+    """
+
+    order: Int64[Tensor, " terms"]
+    starts: Int64[Tensor, " sums"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Some rows and the pairs they are on the left of.
+
+    Attributes:
+        rows: The rows.
+        pairs: Their pairs.
+        window: Pairs around them, few in excess: products of matrices whose shapes come again are prepared once.
+        inside: The pairs, counted from the first of the window.
+        sides: Both sides of each pair of the window, in a table whose rows hold a left and a right half.
+        left: Pairs of each row on the left, counted from the first of the chunk.
+        right: Pairs of each row on the right, likewise, if that is among the rows for all of them.
+    """
+
+    rows: slice
+    pairs: slice
+    window: slice
+    inside: slice
+    sides: Bags
+    left: Bags
+    right: Bags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,48 +63,89 @@ class Pairs:
     Attributes:
         left: Row on the left, ascending. Per pair.
         right: Row on the right. Per pair.
-        sides: 2 left and 2 right + 1: where the sides are in a table whose rows hold a left and a right half. Per pair.
         left_starts: First pair of each row on the left, and the number of pairs at the end.
         by_right: The pairs ordered by right.
         right_starts: First place in `by_right` of each row on the right, and the number of pairs at the end.
-        row_chunks: Chunks that no row on the left is split between.
-        structure_chunks: Chunks that no structure is split between.
+        structures: First row of each structure, and the number of rows at the end.
     """
 
     left: Int64[Tensor, " pairs"]
     right: Int64[Tensor, " pairs"]
-    sides: Int64[Tensor, "pairs 2"]
     left_starts: Int64[Tensor, " rows_and_end"]
     by_right: Int64[Tensor, " pairs"]
     right_starts: Int64[Tensor, " rows_and_end"]
-    row_chunks: tuple[Chunk, ...]
-    structure_chunks: tuple[Chunk, ...]
+    structures: Int64[Tensor, " structures_and_end"]
 
     def __len__(self) -> int:
         return self.left.shape[0]
-
-    def window(self, chunk: Chunk) -> tuple[int, int]:
-        """Pairs from, to (excluded) around those of a chunk: always `CHUNK` of them, if there are so many and it fits.
-
-        Products of matrices whose shapes come again and again are prepared once.
-        """
-        p0, p1 = chunk[2:]
-        start = max(0, min(p0, len(self) - CHUNK))
-        return start, max(p1, min(start + CHUNK, len(self)))
 
     @property
     def n_rows(self) -> int:
         """Rows that pairs are made of."""
         return self.left_starts.shape[0] - 1
 
+    @cached_property
+    def whole(self) -> Chunk:
+        """All pairs in one chunk."""
+        return self._chunk((0, 0), (self.n_rows, len(self)))
+
+    @cached_property
+    def row_chunks(self) -> tuple[Chunk, ...]:
+        """Chunks that no row on the left is split between, one on a GPU; rows on the right may be anywhere."""
+        return self._chunks(np.arange(self.n_rows + 1))
+
+    @cached_property
+    def structure_chunks(self) -> tuple[Chunk, ...]:
+        """Chunks that no structure is split between, one on a GPU."""
+        return self._chunks(self.structures.numpy()) if self.left.device.type == "cpu" else (self.whole,)
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Pairs:
-        """The same pairs on another device, on a GPU in one chunk."""
-        names = [f.name for f in fields(self) if not f.name.endswith("chunks")]
-        moved: dict[str, Any] = {n: getattr(self, n).to(device, non_blocking=non_blocking) for n in names}
-        if torch.device(device).type != "cpu":
-            whole = ((0, self.n_rows, 0, len(self)),)
-            moved.update(row_chunks=whole, structure_chunks=whole)
-        return replace(self, **moved)
+        """The same pairs on another device."""
+        return Pairs(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
+
+    def part(self, first: int, last: int) -> Pairs:
+        """The pairs of the structures from one to another (excluded), on a CPU."""
+        r0, r1 = self.structures[[first, last]].tolist()
+        p0, p1 = self.left_starts[[r0, r1]].tolist()
+        return Pairs(
+            left=self.left[p0:p1] - r0,
+            right=self.right[p0:p1] - r0,
+            left_starts=self.left_starts[r0 : r1 + 1] - p0,
+            by_right=self.by_right[p0:p1] - p0,
+            right_starts=self.right_starts[r0 : r1 + 1] - p0,
+            structures=self.structures[first : last + 1] - r0,
+        )
+
+    def _chunks(self, boundaries: np.ndarray) -> tuple[Chunk, ...]:
+        """At least one chunk; cut at some of the rows `boundaries`, with at most `CHUNK` pairs if that can be."""
+        if self.left.device.type != "cpu" or len(self) == 0:
+            return (self.whole,)
+        pairs = self.left_starts.numpy()[boundaries]
+        cuts = [0]
+        while cuts[-1] < len(boundaries) - 1:
+            last = int(np.searchsorted(pairs, pairs[cuts[-1]] + CHUNK, side="right")) - 1
+            cuts.append(max(last, cuts[-1] + 1))
+        ends = zip(boundaries[cuts].tolist(), pairs[cuts].tolist(), strict=True)
+        return tuple(self._chunk(*each) for each in pairwise(ends))
+
+    def _chunk(self, first: tuple[int, int], last: tuple[int, int]) -> Chunk:
+        """The chunk between two rows, each given with the first pair it is on the left of."""
+        (r0, p0), (r1, p1) = first, last
+        size = min(len(self), -(-(p1 - p0) // STEP) * STEP)
+        start = min(p0, len(self) - size)
+        window, count = slice(start, start + size), torch.arange(2 * size, device=self.left.device)
+        return Chunk(
+            rows=slice(r0, r1),
+            pairs=slice(p0, p1),
+            window=window,
+            inside=slice(p0 - start, p1 - start),
+            sides=Bags(
+                torch.stack([2 * self.left[window], 2 * self.right[window] + 1], dim=1).flatten(),
+                count[::2].contiguous(),
+            ),
+            left=Bags(count[: p1 - p0], self.left_starts[r0:r1] - p0),
+            right=Bags(self.by_right[p0:p1] - p0, self.right_starts[r0:r1] - p0),
+        )
 
 
 def make_pairs(left: np.ndarray, right: np.ndarray, row_starts: np.ndarray) -> Pairs:
@@ -83,31 +158,15 @@ def make_pairs(left: np.ndarray, right: np.ndarray, row_starts: np.ndarray) -> P
     """
     n_rows = int(row_starts[-1])
     left_starts, right_starts = _starts(left, n_rows), _starts(right, n_rows)
-    rows = np.arange(n_rows + 1)
     return Pairs(
         left=torch.from_numpy(left),
         right=torch.from_numpy(right),
-        sides=torch.from_numpy(np.stack([2 * left, 2 * right + 1], axis=1)),
         left_starts=torch.from_numpy(left_starts),
         by_right=torch.from_numpy(np.argsort(right, kind="stable")),
         right_starts=torch.from_numpy(right_starts),
-        row_chunks=_chunks(rows, left_starts),
-        structure_chunks=_chunks(np.asarray(row_starts), left_starts),
+        structures=torch.from_numpy(np.asarray(row_starts, dtype=np.int64)),
     )
 
 
 def _starts(side: np.ndarray, n_rows: int) -> np.ndarray:
     return np.concatenate([[0], np.bincount(side, minlength=n_rows).cumsum()]).astype(np.int64)
-
-
-def _chunks(boundaries: np.ndarray, starts: np.ndarray) -> tuple[Chunk, ...]:
-    """At least one chunk; cut at some of the rows `boundaries`, so that each holds at most `CHUNK` pairs if it can."""
-    pairs = starts[boundaries]
-    cuts = [0]
-    while cuts[-1] < len(boundaries) - 1:
-        last = int(np.searchsorted(pairs, pairs[cuts[-1]] + CHUNK, side="right")) - 1
-        cuts.append(max(last, cuts[-1] + 1))
-    edges = list(zip(boundaries[cuts].tolist(), pairs[cuts].tolist(), strict=True))
-    if len(edges) == 1:
-        return ((0, 0, 0, 0),)
-    return tuple((r0, r1, p0, p1) for (r0, p0), (r1, p1) in pairwise(edges))

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from empnn.nn.threads import threads_for_structures
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP, _LARGEST_ON_HEAP = 2**31 - 1, 32 * 2**20
 _PROGRAMS = "32"
@@ -25,12 +27,12 @@ _BEFORE: list[str] = []
 
 @contextmanager
 def tuned(device: str = "cpu") -> Iterator[None]:
-    """Both settings, for a process that computes on this device; on others than the CPU nothing changes."""
+    """All settings, for a process that computes on this device; on others than the CPU nothing changes."""
     if torch.device(device).type != "cpu":
         yield
         return
     keep_freed_memory()
-    with exact_onednn():
+    with exact_onednn(), threads_for_structures():
         yield
 
 

@@ -14,6 +14,7 @@ from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, c
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
+from empnn.nn.threads import side_by_side
 
 
 @dataclass
@@ -186,11 +187,16 @@ class EMPNN(nn.Module):
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         if self.triplet_rule is not None and graph.triplets is None:
             graph = replace(graph, triplets=self.triplet_rule(graph))
+        steps, displacement = side_by_side(self._deform, crystals.numbers, graph, tuple(self.parameters()))
+        return Deformation(action=steps[-1], steps=steps, displacement=displacement)
+
+    def _deform(self, numbers: Tensor, graph: Graph) -> tuple[Tensor, Tensor | None]:
+        """Steps and displacements of a `Deformation` of crystals with these atomic numbers."""
         geometry = self.encoder.geometry(graph, graph.vectors)
-        atoms = self.encoder(crystals.numbers, geometry)
-        total = torch.eye(3, dtype=torch.float64, device=atoms.device).expand(len(crystals), 3, 3)
-        strain = atoms.new_zeros(len(crystals), 3, 3)
-        moved = graph.vectors.new_zeros(crystals.n_atoms, 3)
+        atoms = self.encoder(numbers, geometry)
+        total = torch.eye(3, dtype=torch.float64, device=atoms.device).expand(graph.n_structures, 3, 3)
+        strain = atoms.new_zeros(graph.n_structures, 3, 3)
+        moved = graph.vectors.new_zeros(graph.n_atoms, 3)
         steps = []
         for layer in self.layers:
             atoms, action = layer(atoms, geometry, strain)
@@ -200,12 +206,11 @@ class EMPNN(nn.Module):
             if action.displacement is not None:
                 moved = _act(lattice, moved + action.displacement.to(torch.float64), graph.atom_batch)
             steps.append(total)
-        displacement = None
-        if moves_atoms(self.config):
-            # Without the check for singular matrices: one such structure must not stop the others, nor a GPU.
-            solved, _ = torch.linalg.solve_ex(total.index_select(0, graph.atom_batch), moved.unsqueeze(-1))
-            displacement = solved.squeeze(-1)
-        return Deformation(action=total, steps=torch.stack(steps), displacement=displacement)
+        if not moves_atoms(self.config):
+            return torch.stack(steps), None
+        # Without the check for singular matrices: one such structure must not stop the others, nor a GPU.
+        solved, _ = torch.linalg.solve_ex(total.index_select(0, graph.atom_batch), moved.unsqueeze(-1))
+        return torch.stack(steps), solved.squeeze(-1)
 
     def _deformed(self, geometry: LocalGeometry, action: LayerAction) -> LocalGeometry:
         """The same graph in the crystals after an action."""
@@ -218,7 +223,7 @@ class EMPNN(nn.Module):
 
 def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[Tensor, "n 3"]:
     """H v, with the h of the structure that each vector belongs to."""
-    return (action.index_select(0, batch) * vectors.unsqueeze(-2)).sum(-1)
+    return torch.bmm(action.index_select(0, batch), vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def moves_atoms(config: ModelConfig) -> bool:

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from empnn.fields import AlongEdge, Coefficients, EdgeField, Frame, InPlane, TripletField
-from empnn.fields.spans import outer
 from empnn.graph import Triplets
 from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.pairs import sum_left, sum_right, take_right
@@ -27,8 +26,8 @@ def sum_edge_fields(
             along = along + weight * field.coefficient(geometry.lengths)
         else:
             rest.append(weight[:, None, None] * field(geometry.vectors))
-    units = geometry.units
-    return _per_structure([outer(along.unsqueeze(-1) * units, units), *rest], geometry.graph.batch, geometry)
+    total = _sum_of_products(along.unsqueeze(-1) * geometry.units, geometry.units, geometry)
+    return total + _per_structure(rest, geometry.graph.batch, geometry) if rest else total
 
 
 def sum_triplet_fields(
@@ -51,18 +50,17 @@ def sum_triplet_fields(
                     sums[name] = sums.get(name, 0.0) + weight * coefficient
         else:
             rest.append(weight[:, None, None] * field(*triplets.vectors(geometry.vectors)))
-    matrices = []
+    total = geometry.vectors.new_zeros(geometry.graph.n_structures, 3, 3)
     along = [s(sums[n].unsqueeze(-1), pairs) for n, s in (("first", sum_left), ("second", sum_right)) if n in sums]
     if along:
-        matrices.append(outer(torch.stack(along).sum(0) * units, units))
+        total = total + _sum_of_products(torch.stack(along).sum(0) * units, units, geometry)
     crossed = [name for name in ("symmetric", "antisymmetric") if name in sums]
     if crossed:
         legs = take_right(-units if triplets.flip_first else units, pairs)
         gathered = sum_left(torch.cat([sums[name].unsqueeze(-1) * legs for name in crossed], dim=1), pairs)
         for name, other in zip(crossed, gathered.chunk(len(crossed), dim=1), strict=True):
-            cross = outer(units, other) / 2
-            matrices.append(cross + cross.mT if name == "symmetric" else cross - cross.mT)
-    total = _per_structure(matrices, geometry.graph.batch, geometry)
+            cross = _sum_of_products(units, other, geometry) / 2
+            total = total + (cross + cross.mT if name == "symmetric" else cross - cross.mT)
     return total + _per_structure(rest, triplets.batch, geometry) if rest else total
 
 
@@ -83,7 +81,16 @@ def push_by_triplets(
     return sum_left(first + second, edges)
 
 
+def _sum_of_products(
+    first: Float[Tensor, "edges 3"], second: Float[Tensor, "edges 3"], geometry: LocalGeometry
+) -> Float[Tensor, "structures 3 3"]:
+    """Sum of |first><second| over the edges of each structure, component by component: edges are contiguous there."""
+    columns = first.mT.contiguous().unsqueeze(1) * second.mT.contiguous()
+    total = first.new_zeros(9, geometry.graph.n_structures).index_add(1, geometry.graph.batch, columns.flatten(0, 1))
+    return total.mT.reshape(-1, 3, 3)
+
+
 def _per_structure(matrices: Sequence[Tensor], batch: Tensor, geometry: LocalGeometry) -> Tensor:
     """Sum of several matrices of each edge or triplet over those of each structure."""
     total = geometry.vectors.new_zeros(geometry.graph.n_structures, 3, 3)
-    return total.index_add(0, batch, torch.stack(list(matrices)).sum(0)) if matrices else total
+    return total.index_add(0, batch, torch.stack(list(matrices)).sum(0))

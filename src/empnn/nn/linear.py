@@ -1,7 +1,4 @@
-"""Linear maps of very many rows in blocks of one size, whatever the number of rows.
-
-Libraries prepare a product for the shapes it has; batches of crystals never have the same number of atoms twice.
-"""
+"""Linear maps of very many rows, block by block."""
 
 from typing import Any
 
@@ -9,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 1024
-"""Rows of a block."""
+from empnn.nn.blocks import blocks
 
 
 def linear(
@@ -25,32 +21,23 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        return _product(rows, weight.mT).add_(bias)
+        # Products with a matrix that has no strides are the fastest.
+        matrix, result = weight.mT.contiguous(), rows.new_empty(len(rows), len(weight))
+        for start, stop, _ in blocks(len(rows), rows.device):
+            torch.mm(rows[start:stop], matrix, out=result[start:stop]).add_(bias)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (rows, weight), (outer,) = ctx.saved_tensors, gradients
-        to_weight, block = torch.zeros_like(weight), _block(rows)
-        for start in range(0, len(rows), block):
-            parts = [t[start : start + block] for t in (outer, rows)]
-            short = block - len(parts[0])
-            above, below = (torch.cat([t, t.new_zeros(short, t.shape[1])]) if short else t for t in parts)
-            to_weight.addmm_(above.mT, below)
-        return _product(outer, weight), to_weight, outer.sum(0)
-
-
-def _product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """The product rows @ matrix; the last block overlaps the one before."""
-    n, block = len(rows), _block(rows)
-    if n <= block:
-        return rows @ matrix
-    result = rows.new_empty(n, matrix.shape[1])
-    for start in (*range(0, n - block, block), n - block):
-        torch.mm(rows[start : start + block], matrix, out=result[start : start + block])
-    return result
-
-
-def _block(rows: Tensor) -> int:
-    """Rows of a block; all of them on a GPU."""
-    return BLOCK if rows.device.type == "cpu" else max(1, len(rows))
+        to_rows, to_weight, to_bias = torch.empty_like(rows), torch.zeros_like(weight), outer.new_zeros(len(weight))
+        for start, stop, seen in blocks(len(rows), rows.device):
+            above = outer[start:stop]
+            torch.mm(above, weight, out=to_rows[start:stop])
+            if seen:
+                above = above.clone()
+                above[:seen] = 0
+            to_weight.addmm_(above.mT, rows[start:stop])
+            to_bias += above.sum(0)
+        return to_rows, to_weight, to_bias

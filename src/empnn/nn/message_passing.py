@@ -79,8 +79,8 @@ class MessagePassing(nn.Module):
         if self.aggregate == "mean":
             gathered = gathered / degree(graph).to(atoms.dtype).unsqueeze(-1)
         cell = self.update
-        incoming = linear(gathered, cell.weight_ih @ self.message.weight, cell.bias_ih)
-        return gru(incoming, linear(atoms, cell.weight_hh, cell.bias_hh), atoms)
+        of_message = cell.weight_ih @ self.message.weight
+        return gru(gathered, atoms, of_message, cell.weight_hh, cell.bias_ih, cell.bias_hh)
 
 
 def degree(graph: Graph) -> Tensor:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from empnn.graph import Pairs
-from empnn.graph.pairs import Chunk
+from empnn.graph.pairs import Bags, Chunk
 
 
 def sum_over_right(
@@ -80,26 +80,23 @@ class _SumOfSides(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _bags(table.reshape(2 * table.shape[0], table.shape[1] // 2), pairs.sides)
+        return _sums(table.reshape(2 * table.shape[0], table.shape[1] // 2), pairs.whole.sides)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        pairs, (outer,) = ctx.pairs, gradients
-        whole = _whole(pairs)
-        return torch.cat([_sum_left(outer, pairs, whole), _sum_right(outer, pairs, whole)], dim=1), None
+        whole, (outer,) = ctx.pairs.whole, gradients
+        return torch.cat([_sums(outer, whole.left), _sums(outer, whole.right)], dim=1), None
 
 
 class _SumOverRight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
+        hidden_of = _Hidden(table, features, weight)
         total = table.new_empty(pairs.n_rows, weight.shape[0])
         for chunk in pairs.row_chunks:
-            r0, r1, p0, p1 = chunk
-            w0, w1 = pairs.window(chunk)
-            hidden = _hidden(table, features, weight, pairs, (w0, w1))
-            torch.nn.functional.silu(hidden, inplace=True)
-            total[r0:r1] = _sum_left(hidden[p0 - w0 : p1 - w0], pairs, chunk)
+            hidden = torch.nn.functional.silu(hidden_of(chunk), inplace=True)
+            total[chunk.rows] = _sums(hidden[chunk.inside], chunk.left)
         ctx.save_for_backward(table, features, weight)
         ctx.pairs = pairs
         return total
@@ -109,24 +106,22 @@ class _SumOverRight(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         table, features, weight = ctx.saved_tensors
         pairs, (outer,) = ctx.pairs, gradients
-        grads = _Gradients(table, features, weight, pairs, ctx.needs_input_grad[1])
+        hidden_of = _Hidden(table, features, weight)
+        grads = _Gradients(table, features, weight, ctx.needs_input_grad[1])
         for chunk in pairs.structure_chunks:
-            window = pairs.window(chunk)
-            hidden = _hidden(table, features, weight, pairs, window)
-            above = _only(outer.index_select(0, pairs.left[slice(*window)]), window, chunk)
-            grads.add(torch.ops.aten.silu_backward(above, hidden), window, chunk)
+            above = _only(outer.index_select(0, pairs.left[chunk.window]), chunk)
+            grads.add(torch.ops.aten.silu_backward(above, hidden_of(chunk)), chunk)
         return grads.table, grads.features, grads.weight, None
 
 
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, features: Tensor, weight: Tensor, projection: Tensor, pairs: Pairs) -> Tensor:
+        hidden_of = _Hidden(table, features, weight)
         result = table.new_empty(len(pairs), projection.shape[0])
         for chunk in pairs.row_chunks:
-            window = pairs.window(chunk)
-            hidden = _hidden(table, features, weight, pairs, window)
-            torch.nn.functional.silu(hidden, inplace=True)
-            torch.mm(hidden, projection.mT, out=result[slice(*window)])
+            hidden = torch.nn.functional.silu(hidden_of(chunk), inplace=True)
+            torch.mm(hidden, projection.mT, out=result[chunk.window])
         ctx.save_for_backward(table, features, weight, projection)
         ctx.pairs = pairs
         return result
@@ -136,14 +131,14 @@ class _Project(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         table, features, weight, projection = ctx.saved_tensors
         pairs, (outer,) = ctx.pairs, gradients
-        grads = _Gradients(table, features, weight, pairs, ctx.needs_input_grad[1])
+        hidden_of = _Hidden(table, features, weight)
+        grads = _Gradients(table, features, weight, ctx.needs_input_grad[1])
         to_projection = torch.zeros_like(projection)
         for chunk in pairs.structure_chunks:
-            window = pairs.window(chunk)
-            hidden = _hidden(table, features, weight, pairs, window)
-            own = _only(outer[slice(*window)].clone(), window, chunk)
-            to_projection.addmm_(own.mT, torch.nn.functional.silu(hidden))
-            grads.add(torch.ops.aten.silu_backward(own @ projection, hidden), window, chunk)
+            hidden = hidden_of(chunk)
+            above = _only(outer[chunk.window].clone(), chunk)
+            to_projection.addmm_(above.mT, torch.nn.functional.silu(hidden))
+            grads.add(torch.ops.aten.silu_backward(above @ projection, hidden), chunk)
         return grads.table, grads.features, grads.weight, to_projection, None
 
 
@@ -151,7 +146,7 @@ class _SumLeft(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _sum_left(values, pairs, _whole(pairs))
+        return _sums(values, pairs.whole.left)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -163,7 +158,7 @@ class _SumRight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _sum_right(values, pairs, _whole(pairs))
+        return _sums(values, pairs.whole.right)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -180,7 +175,7 @@ class _TakeRight(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return _sum_right(gradients[0], ctx.pairs, _whole(ctx.pairs)), None
+        return _sums(gradients[0], ctx.pairs.whole.right), None
 
 
 class _Angles(torch.autograd.Function):
@@ -201,63 +196,53 @@ class _Angles(torch.autograd.Function):
         cross = torch.linalg.cross(first, second).mul_(2 * outer[:, 1:])
         to_first = torch.linalg.cross(second, cross).addcmul_(second, outer[:, :1])
         to_second = torch.linalg.cross(cross, first).addcmul_(first, outer[:, :1])
-        whole = _whole(pairs)
-        return _sum_left(to_first, pairs, whole).add_(_sum_right(to_second, pairs, whole)), None
+        return _sums(to_first, pairs.whole.left).add_(_sums(to_second, pairs.whole.right)), None
+
+
+class _Hidden:
+    """a_i + b_j + W f of the pairs of a chunk's window."""
+
+    def __init__(self, table: Tensor, features: Tensor, weight: Tensor) -> None:
+        self._halves = table.detach().reshape(2 * table.shape[0], weight.shape[0])
+        self._features, self._weight = features, weight.mT.contiguous()
+
+    def __call__(self, chunk: Chunk) -> Tensor:
+        return _sums(self._halves, chunk.sides).addmm_(self._features[chunk.window], self._weight)
 
 
 class _Gradients:
     """Gradients of what the hidden values are made of, gathered chunk by chunk."""
 
-    def __init__(self, table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, with_features: bool) -> None:
+    def __init__(self, table: Tensor, features: Tensor, weight: Tensor, with_features: bool) -> None:
         self.table = torch.empty_like(table)
         self.features = torch.empty_like(features) if with_features else None
-        self.weight = torch.zeros_like(weight)
-        self._given = features, weight, pairs
+        self._given = features, weight
+        self._transposed = weight.new_zeros(weight.shape[1], weight.shape[0])
 
-    def add(self, hidden: Tensor, window: tuple[int, int], chunk: Chunk) -> None:
+    @property
+    def weight(self) -> Tensor:
+        """Gradient of the weight, which is gathered as its transpose: that way round products are faster."""
+        return self._transposed.mT
+
+    def add(self, hidden: Tensor, chunk: Chunk) -> None:
         """Take in the gradient of the hidden values of a window: zero outside its chunk, which splits no structure."""
-        (r0, r1, p0, p1), (w0, w1) = chunk, window
-        features, weight, pairs = self._given
+        features, weight = self._given
         width = hidden.shape[1]
-        own = slice(p0 - w0, p1 - w0)
-        self.table[r0:r1, :width] = _sum_left(hidden[own], pairs, chunk)
-        self.table[r0:r1, width:] = _sum_right(hidden[own], pairs, chunk)
-        self.weight.addmm_(hidden.mT, features[w0:w1])
+        own = hidden[chunk.inside]
+        self.table[chunk.rows, :width] = _sums(own, chunk.left)
+        self.table[chunk.rows, width:] = _sums(own, chunk.right)
+        self._transposed.addmm_(features[chunk.window].mT, hidden)
         if self.features is not None:
-            self.features[p0:p1] = (hidden @ weight)[own]
+            self.features[chunk.pairs] = (hidden @ weight)[chunk.inside]
 
 
-def _hidden(table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs, window: tuple[int, int]) -> Tensor:
-    """a_i + b_j + W f of the pairs of a window."""
-    halves = table.reshape(2 * table.shape[0], weight.shape[0])
-    return _bags(halves, pairs.sides[slice(*window)]).addmm_(features[slice(*window)], weight.mT)
-
-
-def _only(values: Tensor, window: tuple[int, int], chunk: Chunk) -> Tensor:
+def _only(values: Tensor, chunk: Chunk) -> Tensor:
     """Values of a window, with zeros outside its chunk."""
-    values[: chunk[2] - window[0]] = 0
-    values[chunk[3] - window[0] :] = 0
+    values[: chunk.inside.start] = 0
+    values[chunk.inside.stop :] = 0
     return values
 
 
-def _whole(pairs: Pairs) -> Chunk:
-    return 0, pairs.n_rows, 0, len(pairs)
-
-
-def _sum_left(values: Tensor, pairs: Pairs, chunk: Chunk) -> Tensor:
-    """Sum over the pairs of each row on the left."""
-    r0, r1, p0, p1 = chunk
-    order = torch.arange(p1 - p0, device=values.device)
-    return _bags(values, order, pairs.left_starts[r0:r1] - p0)
-
-
-def _sum_right(values: Tensor, pairs: Pairs, chunk: Chunk) -> Tensor:
-    """Sum over the pairs of each row on the right."""
-    r0, r1, p0, p1 = chunk
-    return _bags(values, pairs.by_right[p0:p1] - p0, pairs.right_starts[r0:r1] - p0)
-
-
-def _bags(values: Tensor, index: Tensor, starts: Tensor | None = None) -> Tensor:
-    """Sums of the rows that `index` (bags, n) names, or of those from each start to the next."""
-    total: Tensor = torch.nn.functional.embedding_bag(index, values, starts, mode="sum")
-    return total
+def _sums(values: Tensor, bags: Bags) -> Tensor:
+    """Sums of rows of `values`."""
+    return torch.embedding_bag(values, bags.order, bags.starts)[0]
