@@ -1,8 +1,9 @@
 """What a step must spend, what this machine can do, and the fraction reached.
 
 The fewest operations by formula for the paper's network on a batch of 256 MP-20 crystals: products of matrices, values
-of silu and of its derivative, and the bytes that the way back needs and no cache holds. Each is divided by a ceiling of
-this machine, measured in turns with the steps; the bound is the larger of computing (products and silu) and moving
+of curved functions (silu and its derivative, gates, radial functions) at the rate of silu, and the bytes that the way
+back needs and no cache holds. Each is divided by a ceiling of
+this machine, measured in turns with the steps; the bound is the larger of computing (products and curved functions) and moving
 bytes. PyTorch's own counter says how many operations of products were really spent: it sees what is computed again.
 Forward and backward pass; graph, clipping and Adam are left out. Usage: python benchmarks/roofline.py   (EMPNN_DATA
 names the data)
@@ -57,7 +58,7 @@ class Ceilings:
 
 
 def needs(config: ModelConfig, graph: Graph, species: int, training: bool) -> dict[str, float]:
-    """Operations of products, values of silu and bytes of one forward pass, or of forward and backward."""
+    """Operations of products, values of curved functions and bytes of one forward pass, or of forward and backward."""
     atoms, edges, f, r = graph.n_atoms, len(graph), config.features, config.radial.count
     triplets = len(graph.triplets) if graph.triplets is not None else 0
     first, deforming = config.message_layers, config.action_layers
@@ -74,10 +75,13 @@ def needs(config: ModelConfig, graph: Graph, species: int, training: bool) -> di
     if triplets:
         weights += deforming * (2 * atoms * f * 3 * f + 2 * triplets * f * (2 + 3)) * back
         weights += 2 * radial * (deforming * min(back, 2) + (deforming - 1 if training else 0))
-    silu = f * (layers * edges + deforming * (edges + triplets)) * min(back, 2)
+    # The joined maps themselves; gates and proposals, whose slopes follow from their values, and the radial basis.
+    of_atoms += layers * 2 * 3 * f * f * f
+    curved = f * (layers * edges + deforming * (edges + triplets)) * min(back, 2)
+    curved += 3 * f * layers * atoms + deforming * edges * r
     # Gates, proposal and state of each atom, written and read again; the radial functions of each geometry.
     moved = 2 * FLOAT * (layers * atoms * 7 * f + deforming * edges * r) if training else 0
-    return {"products": of_atoms * back + of_radial + weights, "silu": silu, "bytes": moved}
+    return {"products": of_atoms * back + of_radial + weights, "curved": curved, "bytes": moved}
 
 
 def subject(fields: str, training: bool) -> tuple[Callable[[], Any], dict[str, float]]:
@@ -112,7 +116,7 @@ def main() -> None:
             run()
         seconds = alternate({**ceilings.subjects(), "run": run}, 9)
         rates = ceilings.rates(seconds)
-        computing = need["products"] / rates["float32"] + need["silu"] / rates["silu"]
+        computing = need["products"] / rates["float32"] + need["curved"] / rates["silu"]
         moving = need["bytes"] / rates["copy"]
         bound = max(computing, moving)
         found[name] = {

@@ -26,6 +26,8 @@ SHELL_TOLERANCE = 1e-3
 
 _GROWTH = 1.5
 _FIRST_GUESS = 1.8
+_EDGES = 4096
+"""Edges that are written together; what is made of them stays in the caches."""
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,22 @@ def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
     inverse = np.rint(np.linalg.inv(change)).astype(np.int64)
     frac = np.einsum("ni,nij->nj", crystals.frac.numpy(), inverse[batch])
     shift = np.floor(frac).astype(np.int64)
-    edges = select(Search(reduced, frac - shift, crystals.starts.numpy()))
+    inside = frac - shift
+    edges = select(Search(reduced, inside, crystals.starts.numpy()))
     if (np.diff(edges.source) < 0).any():
         edges = edges.keep(np.argsort(edges.source, kind="stable"))
-    source, target = edges.source, edges.target
-    image = np.rint(edges.image).astype(np.int64) - shift[target] + shift[source]
-    edge_batch = batch[source]
-    image = np.einsum("ei,eij->ej", image, change[edge_batch])
-    original = crystals.frac.numpy()
-    vectors = np.einsum("ei,eij->ej", original[target] - original[source] + image, cell[edge_batch])
-    return make_graph(source, target, image, vectors, edge_batch, crystals)
+    edge_batch = batch[edges.source]
+    # An edge is whole vectors of the reduced cell, and what its ends, moved into that cell, differ by: written in the
+    # caller's basis and in angstrom, side by side, and column by column, which is how numpy is fast.
+    ends = [np.einsum("ni,nij->nj", some, basis[batch]) for some, basis in ((-shift, change), (inside, reduced))]
+    of_atoms = np.ascontiguousarray(np.concatenate(ends, axis=1).T)
+    of_cells = np.ascontiguousarray(np.concatenate([change, reduced], axis=2).reshape(-1, 18).T)
+    image, vectors = np.empty((len(edge_batch), 3), dtype=np.int64), np.empty((len(edge_batch), 3))
+    for start in range(0, len(edge_batch), _EDGES):
+        part = slice(start, start + _EDGES)
+        found = of_atoms.take(edges.target[part], axis=1) - of_atoms.take(edges.source[part], axis=1)
+        lattice = of_cells.take(edge_batch[part], axis=1).reshape(3, 6, -1)
+        for count, vector in zip(edges.image[part].T, lattice, strict=True):
+            found += count * vector
+        image[part], vectors[part] = np.rint(found[:3]).T, found[3:].T
+    return make_graph(edges.source, edges.target, image, vectors, edge_batch, crystals)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-CHUNK, STEP = 4096, 512
+CHUNK, STEP = 4096, 256
 """Pairs of a chunk on a CPU, if no structure or row alone has more (with 128 features 2 MiB in float32); and what the
 size of a window is a multiple of."""
 

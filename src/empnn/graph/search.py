@@ -17,8 +17,8 @@ _MARGIN = 1e-6
 """Part of the radius by which the search looks further, so that rounding loses no edge."""
 _SMALL = 24
 """Atoms up to which looking at all pairs of a structure is faster than making a list of cells."""
-_PAIRS = 16_384
-"""Pairs that are looked at together; what is made of them stays in the caches."""
+_PAIRS = 24_576
+"""Pairs, either way round, that are looked at together, at most 65,536; what is made of them stays in the caches."""
 _PBC = np.ones(3, dtype=np.int64)
 _ZERO = 1e-8
 """An atom closer than this to an image of its own is that image."""
@@ -97,15 +97,17 @@ class Search:
 
         In a triangular basis (a along x, b in the xy plane) the images of a pair within a sphere are enumerated axis by
         axis, z first: what is left of the radius limits the next axis, so that hardly any image is looked at in vain.
+        Each pair is looked at once: the way back has the opposite image.
         """
         sizes = self.sizes[which]
-        of_atom = np.repeat(np.arange(len(which)), sizes)
-        atoms = self.starts[which][of_atom] + _counted(sizes)
-        structure, source = (np.repeat(each, sizes[of_atom]) for each in (of_atom, atoms))
-        target = self.starts[which][structure] + _counted(sizes[of_atom])
+        of_atom, within = np.repeat(np.arange(len(which)), sizes), _counted(sizes)
+        atoms, after = self.starts[which][of_atom] + within, sizes[of_atom] - within
+        structure, source = np.repeat(of_atom, after), np.repeat(np.arange(len(atoms)), after)
+        target = source + _counted(after)
         limits = (radii[which] * (1 + _MARGIN)) ** 2
         basis = np.linalg.cholesky(np.einsum("nij,nkj->nik", self.cell[which], self.cell[which]))
-        offset = (self.frac[target] - self.frac[source]).T
+        frac = self.frac[atoms].T
+        offset = frac[:, target] - frac[:, source]
         place, square = np.arange(len(source)), np.zeros(len(source))
         along: list[np.ndarray] = []
         images: list[np.ndarray] = []
@@ -121,7 +123,9 @@ class Search:
             along = [f[parent] for f in along] + [here[parent] + image]
             images = [n[parent] for n in images] + [image]
             square = square[parent] + (along[-1] * step[parent] + shift[parent]) ** 2
-        return _without_itself(source[place], target[place], np.stack(images[::-1], axis=1), np.sqrt(square))
+        there = Edges(source[place], target[place], np.stack(images[::-1], axis=1), np.sqrt(square))
+        edges = _both_ways(there)
+        return _without_itself(atoms[edges.source], atoms[edges.target], edges.image, edges.length)
 
     def _by_cells(self, radius: float, index: int) -> Edges:
         """The edges of one structure."""
@@ -138,6 +142,14 @@ def few_pairs(sizes: np.ndarray, most: int) -> list[slice]:
     cuts = np.flatnonzero(np.diff((sizes**2).cumsum() // most)) + 1
     edges = [0, *cuts.tolist(), len(sizes)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]
+
+
+def _both_ways(edges: Edges) -> Edges:
+    """Edges between different atoms in both directions, the others as they are, all ordered by source."""
+    back = edges.keep(edges.source != edges.target)
+    both = Edges.cat([edges, Edges(back.target, back.source, -back.image, back.length)])
+    # Numbers of 16 bits are sorted the fastest way; a part has fewer atoms than that.
+    return both.keep(np.argsort(both.source.astype(np.uint16), kind="stable"))
 
 
 def _without_itself(source: np.ndarray, target: np.ndarray, image: np.ndarray, length: np.ndarray) -> Edges:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-LARGEST, STEP = 1024, 128
+LARGEST, STEP = 2048, 64
 """Blocks on a CPU have a multiple of `STEP` rows, and no more than `LARGEST`."""
 
 

@@ -18,7 +18,7 @@ from empnn.nn.threads import threads_for_structures
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP, _LARGEST_ON_HEAP = 2**31 - 1, 32 * 2**20
-_PROGRAMS = "32"
+_PROGRAMS = "64"
 _FLOAT32_ERROR = 1e-5
 _LOCK = threading.RLock()
 _BEFORE: list[str] = []

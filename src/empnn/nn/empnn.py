@@ -14,7 +14,7 @@ from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, c
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
-from empnn.nn.threads import side_by_side
+from empnn.nn.side_by_side import side_by_side
 
 
 @dataclass
@@ -198,9 +198,12 @@ class EMPNN(nn.Module):
         strain = atoms.new_zeros(graph.n_structures, 3, 3)
         moved = graph.vectors.new_zeros(graph.n_atoms, 3)
         steps = []
+        action: LayerAction | None = None
         for layer in self.layers:
+            if action is not None:
+                geometry = self._deformed(geometry, action)
             atoms, action = layer(atoms, geometry, strain)
-            geometry, strain = self._deformed(geometry, action), action.strain
+            strain = action.strain
             lattice = action.lattice.to(torch.float64)
             total = lattice @ total
             if action.displacement is not None:

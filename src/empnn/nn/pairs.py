@@ -110,7 +110,7 @@ class _SumOverRight(torch.autograd.Function):
         grads = _Gradients(table, features, weight, ctx.needs_input_grad[1])
         for chunk in pairs.structure_chunks:
             above = _only(outer.index_select(0, pairs.left[chunk.window]), chunk)
-            grads.add(torch.ops.aten.silu_backward(above, hidden_of(chunk)), chunk)
+            grads.add(_silu_backward_(above, hidden_of(chunk)), chunk)
         return grads.table, grads.features, grads.weight, None
 
 
@@ -138,7 +138,7 @@ class _Project(torch.autograd.Function):
             hidden = hidden_of(chunk)
             above = _only(outer[chunk.window].clone(), chunk)
             to_projection.addmm_(above.mT, torch.nn.functional.silu(hidden))
-            grads.add(torch.ops.aten.silu_backward(above @ projection, hidden), chunk)
+            grads.add(_silu_backward_(above @ projection, hidden), chunk)
         return grads.table, grads.features, grads.weight, to_projection, None
 
 
@@ -234,6 +234,12 @@ class _Gradients:
         self._transposed.addmm_(features[chunk.window].mT, hidden)
         if self.features is not None:
             self.features[chunk.pairs] = (hidden @ weight)[chunk.inside]
+
+
+def _silu_backward_(above: Tensor, hidden: Tensor) -> Tensor:
+    """From the gradient of silu(hidden) to that of hidden, in place."""
+    torch.ops.aten.silu_backward.grad_input(above, hidden, grad_input=above)
+    return above
 
 
 def _only(values: Tensor, chunk: Chunk) -> Tensor:

@@ -1,135 +1,61 @@
-"""Structures of a batch side by side, each thread with its own.
+"""Threads that each work on structures of their own, if the process asks for them.
 
 Threads that share an operation wait for each other after every one of some thousand small ones, and read from each
 other's caches what the operation before has left there. Between structures nothing passes. Python's own share of the
-work, a tenth, is still done by one thread at a time, so that more than a few threads side by side gain nothing.
+work is still done by one thread at a time, so that more than a few threads gain nothing.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import reduce
-from itertools import pairwise
-from typing import Any
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-from empnn.graph import Graph
-
-MOST_PARTS = 4
-"""Parts of a batch; threads beyond that are shared out among them."""
-FEWEST_ATOMS = 256
-"""Atoms that a part is worth while for."""
+MOST = 4
+"""Threads for structures; those of PyTorch beyond that are shared out among them."""
 
 _POOLS: list[tuple[ThreadPoolExecutor, int]] = []
 """Threads, and their number, for each of those who asked for them; the last are used."""
 
-Deform = Callable[[Tensor, Graph], tuple[Tensor, Tensor | None]]
-"""From atomic numbers and a graph to steps, (layers, structures, 3, 3), and displacements, (atoms, 3) or None."""
-
-
-Part = tuple[Tensor, Graph]
-"""Atomic numbers and graph of some structures."""
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 @contextmanager
 def threads_for_structures() -> Iterator[None]:
-    """Let networks work on the structures of a batch side by side, if PyTorch has several threads.
+    """Let networks work on structures side by side, if PyTorch has several threads.
 
-    A setting of the process: meanwhile threads that are new to PyTorch compute on as many cores as one part does.
+    A setting of the process: meanwhile threads that are new to PyTorch compute on as many cores as one of these does.
     """
     threads = torch.get_num_threads()
-    parts = min(threads, MOST_PARTS)
-    if parts == 1:
+    count = min(threads, MOST)
+    if count == 1:
         yield
         return
-    pool = ThreadPoolExecutor(parts, "empnn", initializer=torch.set_num_threads, initargs=(threads // parts,))
-    _POOLS.append((pool, parts))
+    pool = ThreadPoolExecutor(count, "empnn", initializer=torch.set_num_threads, initargs=(threads // count,))
+    _POOLS.append((pool, count))
     try:
         yield
     finally:
-        _POOLS.remove((pool, parts))
+        _POOLS.remove((pool, count))
         pool.shutdown()
         torch.set_num_threads(threads)
 
 
-def side_by_side(
-    deform: Deform, numbers: Tensor, graph: Graph, parameters: Sequence[Tensor]
-) -> tuple[Tensor, Tensor | None]:
-    """What `deform` finds, part by part if the process has `threads_for_structures`, with gradients of `parameters`."""
-    parts = _parts(numbers, graph)
-    if len(parts) == 1:
-        return deform(numbers, graph)
-    pool, _ = _POOLS[-1]
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    if learning and torch.is_grad_enabled():
-        found: tuple[Tensor, Tensor | None] = _SideBySide.apply(deform, parts, pool, *learning)  # type: ignore[no-untyped-call]
-        return found
-    inference = torch.is_inference_mode_enabled()
-
-    def one(part: Part) -> tuple[Tensor, Tensor | None]:
-        with torch.no_grad(), torch.inference_mode(inference):
-            return deform(*part)
-
-    return _joined(list(pool.map(one, parts)))
+def available() -> int:
+    """Threads that `share` has."""
+    return _POOLS[-1][1] if _POOLS else 1
 
 
-class _SideBySide(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, deform: Deform, parts: list[Part], pool: ThreadPoolExecutor, *parameters: Tensor) -> Any:
-        def one(part: Part) -> tuple[Tensor, Tensor | None]:
-            with torch.enable_grad():
-                return deform(*part)
-
-        ctx.set_materialize_grads(False)
-        ctx.pool, ctx.parameters, ctx.found = pool, parameters, list(pool.map(one, parts))
-        return _joined([(steps.detach(), moved if moved is None else moved.detach()) for steps, moved in ctx.found])
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        def one(part: list[tuple[Tensor, Tensor]]) -> tuple[Tensor | None, ...]:
-            outputs, above = zip(*part, strict=True)
-            found: tuple[Tensor | None, ...] = torch.autograd.grad(outputs, ctx.parameters, above, allow_unused=True)
-            return found
-
-        parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in ctx.found]
-        for outputs, gradient, dim in zip(zip(*ctx.found, strict=True), gradients, (1, 0), strict=True):
-            if gradient is not None:
-                shares = torch.split(gradient, [o.shape[dim] for o in outputs], dim)
-                for part, output, share in zip(parts, outputs, shares, strict=True):
-                    part.append((output, share))
-        ctx.found = None
-        return None, None, None, *map(_added, *ctx.pool.map(one, parts))
+def share(function: Callable[[P], R], parts: Sequence[P]) -> list[R]:
+    """What a function gives for each part, in order; in threads if there are some, and parts for them."""
+    if not _POOLS or len(parts) < 2:
+        return [function(part) for part in parts]
+    return list(_POOLS[-1][0].map(function, parts))
 
 
-def _added(*gradients: Tensor | None) -> Tensor | None:
-    """Sum of the gradients of one parameter."""
-    there = [gradient for gradient in gradients if gradient is not None]
-    return reduce(torch.add, there) if there else None
-
-
-def _joined(found: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
-    """Steps and displacements of all parts."""
-    steps, displacements = zip(*found, strict=True)
-    return torch.cat(steps, dim=1), torch.cat(displacements) if displacements[0] is not None else None
-
-
-def _parts(numbers: Tensor, graph: Graph) -> list[Part]:
-    """The batch cut between structures into parts with about as many edges."""
-    whole = [(numbers, graph)]
-    if not _POOLS or numbers.device.type != "cpu" or graph.vectors.requires_grad:
-        return whole
-    count = min(_POOLS[-1][1], graph.n_structures, graph.n_atoms // FEWEST_ATOMS)
-    if count < 2:
-        return whole
-    edges = graph.pairs.left_starts[graph.pairs.structures]
-    wanted = torch.arange(1, count) * len(graph) // count
-    cuts = [0, *torch.searchsorted(edges, wanted).tolist(), graph.n_structures]
-    starts = graph.pairs.structures.tolist()
-    return [
-        (numbers[starts[first] : starts[last]], graph.part(first, last))
-        for first, last in pairwise(cuts)
-        if first < last
-    ]
+if hasattr(os, "register_at_fork"):
+    # A process that was forked has none of the threads.
+    os.register_at_fork(after_in_child=_POOLS.clear)

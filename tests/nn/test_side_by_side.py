@@ -1,5 +1,6 @@
 """Structures side by side in threads give what they give in one."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,10 @@ from torch import Tensor
 
 from empnn.crystals import CrystalBatch
 from empnn.graph import Graph
-from empnn.nn import EMPNN, Deformation, ModelConfig, RadialConfig, threads
-from empnn.nn.threads import side_by_side, threads_for_structures
+from empnn.nn import EMPNN, Deformation, ModelConfig, RadialConfig
+from empnn.nn import side_by_side as module
+from empnn.nn.side_by_side import side_by_side
+from empnn.nn.threads import available, share, threads_for_structures
 
 CRYSTALS = zoo("hcp", "perovskite", "one-atom", "triclinic", "left-handed")
 MODELS = {
@@ -24,7 +27,7 @@ MODELS = {
 def several_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    monkeypatch.setattr(threads, "FEWEST_ATOMS", 1)
+    monkeypatch.setattr(module, "FEWEST_ATOMS", 1)
     yield
     torch.set_num_threads(before)
 
@@ -40,7 +43,7 @@ def outputs(found: Deformation) -> list[Tensor]:
 
 
 def parts_of(network: EMPNN) -> int:
-    return len(threads._parts(CRYSTALS.numbers, network.rule(CRYSTALS)))
+    return len(module._parts(CRYSTALS.numbers, network.rule(CRYSTALS)))
 
 
 def gradients(network: EMPNN, crystals: CrystalBatch) -> list[Tensor | None]:
@@ -87,8 +90,8 @@ def test_one_structure_and_few_atoms_are_one_part(monkeypatch: pytest.MonkeyPatc
     network = EMPNN(MODELS["edges"])
     one = zoo("perovskite")
     with threads_for_structures():
-        assert len(threads._parts(one.numbers, network.rule(one))) == 1
-        monkeypatch.setattr(threads, "FEWEST_ATOMS", CRYSTALS.n_atoms)
+        assert len(module._parts(one.numbers, network.rule(one))) == 1
+        monkeypatch.setattr(module, "FEWEST_ATOMS", CRYSTALS.n_atoms)
         assert parts_of(network) == 1
 
 
@@ -100,3 +103,12 @@ def test_the_threads_of_the_process_come_back() -> None:
     torch.set_num_threads(1)
     with threads_for_structures():
         assert parts_of(network) == 1
+
+
+def test_a_process_that_was_forked_has_no_threads() -> None:
+    with threads_for_structures():
+        share(lambda part: part, [0, 1])
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if available() == 1 and share(lambda part: part, [0, 1]) == [0, 1] else 1)
+        assert os.waitpid(child, 0)[1] == 0
