@@ -2,11 +2,10 @@
 
 The fewest operations by formula for the paper's network on a batch of 256 MP-20 crystals: products of matrices, values
 of curved functions (silu and its derivative, gates, radial functions) at the rate of silu, and the bytes that the way
-back needs and no cache holds. Each is divided by a ceiling of
-this machine, measured in turns with the steps; the bound is the larger of computing (products and curved functions) and moving
-bytes. PyTorch's own counter says how many operations of products were really spent: it sees what is computed again.
-Forward and backward pass; graph, clipping and Adam are left out. Usage: python benchmarks/roofline.py   (EMPNN_DATA
-names the data)
+back needs and no cache holds. Each is divided by a ceiling of this machine, measured in turns with the steps; the bound
+is the larger of computing (products and curved functions) and moving bytes. PyTorch's own counter says how many
+operations of products were really spent: it sees what is computed again. Forward and backward pass; graph, clipping
+and Adam are left out. Usage: python benchmarks/roofline.py   (EMPNN_DATA names the data)
 """
 
 from collections.abc import Callable
