@@ -25,7 +25,7 @@ from empnn.graph.search import Edges, Search
 SHELL_TOLERANCE = 1e-3
 
 _GROWTH = 1.5
-_FIRST_GUESS = 1.8
+_FIRST_GUESS = 1.7
 _EDGES = 4096
 """Edges that are written together; what is made of them stays in the caches."""
 
@@ -175,7 +175,7 @@ def _nearest(search: Search, k: int) -> Edges:
         for edges in search.parts(radii, pending):
             atoms, lengths = _kth_lengths(edges, k)
             limits[atoms] = lengths * (1 + SHELL_TOLERANCE)
-            nearest.append(edges.keep(edges.length <= limits[edges.source]))
+            nearest.append(edges.keep(edges.length <= limits.take(edges.source)))
         needed = search.largest(limits)
         done = needed <= radii
         edges = Edges.cat(nearest)
@@ -189,11 +189,13 @@ def _kth_lengths(edges: Edges, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The atoms that have edges, ordered by them, and the length of the k-th shortest of each; infinite without one."""
     first = np.flatnonzero(np.diff(edges.source, prepend=-1))
     counts = np.diff(first, append=len(edges.source))
-    row = np.repeat(np.arange(len(first)), counts)
-    table = np.full((len(first), max(k, counts.max(initial=0))), np.inf)
-    table[row, np.arange(len(row)) - first[row]] = edges.length
+    width = max(k, int(counts.max(initial=0)))
+    table = np.full((len(first), width), np.inf)
+    table.reshape(-1)[np.arange(len(edges.source)) + np.repeat(np.arange(len(first)) * width - first, counts)] = (
+        edges.length
+    )
     kth: np.ndarray = np.partition(table, k - 1, axis=1)[:, k - 1]
-    return edges.source[first], kth
+    return edges.source.take(first), kth
 
 
 def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
@@ -208,7 +210,7 @@ def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
     edges = select(Search(reduced, inside, crystals.starts.numpy()))
     if (np.diff(edges.source) < 0).any():
         edges = edges.keep(np.argsort(edges.source, kind="stable"))
-    edge_batch = batch[edges.source]
+    edge_batch = batch.take(edges.source)
     # An edge is whole vectors of the reduced cell, and what its ends, moved into that cell, differ by: written in the
     # caller's basis and in angstrom, side by side, and column by column, which is how numpy is fast.
     ends = [np.einsum("ni,nij->nj", some, basis[batch]) for some, basis in ((-shift, change), (inside, reduced))]
@@ -219,7 +221,7 @@ def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
         part = slice(start, start + _EDGES)
         found = of_atoms.take(edges.target[part], axis=1) - of_atoms.take(edges.source[part], axis=1)
         lattice = of_cells.take(edge_batch[part], axis=1).reshape(3, 6, -1)
-        for count, vector in zip(edges.image[part].T, lattice, strict=True):
+        for count, vector in zip(edges.translations(part), lattice, strict=True):
             found += count * vector
         image[part], vectors[part] = np.rint(found[:3]).T, found[3:].T
     return make_graph(edges.source, edges.target, image, vectors, edge_batch, crystals)

@@ -162,7 +162,7 @@ def make_pairs(left: np.ndarray, right: np.ndarray, row_starts: np.ndarray) -> P
         left=torch.from_numpy(left),
         right=torch.from_numpy(right),
         left_starts=torch.from_numpy(left_starts),
-        by_right=torch.from_numpy(np.argsort(right, kind="stable")),
+        by_right=torch.from_numpy(np.argsort(right.astype(_smallest(n_rows)), kind="stable")),
         right_starts=torch.from_numpy(right_starts),
         structures=torch.from_numpy(np.asarray(row_starts, dtype=np.int64)),
     )
@@ -170,3 +170,8 @@ def make_pairs(left: np.ndarray, right: np.ndarray, row_starts: np.ndarray) -> P
 
 def _starts(side: np.ndarray, n_rows: int) -> np.ndarray:
     return np.concatenate([[0], np.bincount(side, minlength=n_rows).cumsum()]).astype(np.int64)
+
+
+def _smallest(n: int) -> type[np.unsignedinteger]:
+    """A type for 0 ... n - 1; numbers of 16 bits are sorted several times as fast as others."""
+    return np.uint16 if n <= 1 << 16 else np.uint32 if n <= 1 << 32 else np.uint64

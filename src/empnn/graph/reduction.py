@@ -79,12 +79,15 @@ def _shorten(cell: np.ndarray) -> np.ndarray:
     change = np.broadcast_to(np.eye(3, dtype=np.int64), cell.shape).copy()
     for _ in range(_MAX_SWEEPS):
         changed = False
+        vectors = change @ cell
         for i, j in ((0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)):
-            vectors = change @ cell
-            along = np.einsum("sx,sx->s", vectors[:, i], vectors[:, j]) / np.square(vectors[:, j]).sum(-1)
-            multiple = np.where(np.abs(along) > 0.5 + _TOLERANCE, np.rint(along), 0.0).astype(np.int64)
-            change[:, i] -= multiple[:, None] * change[:, j]
-            changed = changed or bool(multiple.any())
+            first, second = vectors[:, i], vectors[:, j]
+            along = np.einsum("sx,sx->s", first, second) / np.einsum("sx,sx->s", second, second)
+            far = np.flatnonzero(np.abs(along) > 0.5 + _TOLERANCE)
+            if len(far):
+                change[far, i] -= np.rint(along[far, None]).astype(np.int64) * change[far, j]
+                vectors[far, i] = (change[far, i, None] @ cell[far])[:, 0]
+                changed = True
         if not changed:
             break
     return change

@@ -19,6 +19,8 @@ _SMALL = 24
 """Atoms up to which looking at all pairs of a structure is faster than making a list of cells."""
 _PAIRS = 24_576
 """Pairs, either way round, that are looked at together, at most 65,536; what is made of them stays in the caches."""
+BASE = 2.0**17
+"""Translations of fewer cells than half of that are distinct as one number, which is exact in float64."""
 _PBC = np.ones(3, dtype=np.int64)
 _ZERO = 1e-8
 """An atom closer than this to an image of its own is that image."""
@@ -26,7 +28,14 @@ _ZERO = 1e-8
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges of crystals in their reduced bases."""
+    """Edges of crystals in their reduced bases.
+
+    Attributes:
+        source: Atom an edge starts from.
+        target: Atom it ends at.
+        image: Lattice translation (a, b, c) of the target as one number, a + BASE b + BASE^2 c; see `translations`.
+        length: Length in angstrom.
+    """
 
     source: np.ndarray
     target: np.ndarray
@@ -36,7 +45,15 @@ class Edges:
     def keep(self, which: np.ndarray) -> Edges:
         """Some of them, by a mask or by their places."""
         index = np.flatnonzero(which) if which.dtype == bool else which
-        return Edges(*(column.take(index, axis=0) for column in (self.source, self.target, self.image, self.length)))
+        return Edges(*(column.take(index) for column in (self.source, self.target, self.image, self.length)))
+
+    def translations(self, some: slice) -> np.ndarray:
+        """Lattice translations (3, edges) of some edges."""
+        code = self.image[some]
+        c = np.rint(code / BASE**2)
+        code = code - BASE**2 * c
+        b = np.rint(code / BASE)
+        return np.stack([code - BASE * b, b, c])
 
     @staticmethod
     def cat(parts: Sequence[Edges]) -> Edges:
@@ -44,7 +61,7 @@ class Edges:
         if len(parts) == 1:
             return parts[0]
         columns = zip(*((e.source, e.target, e.image, e.length) for e in parts), strict=True)
-        empty = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0)
+        empty = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0)
         return Edges(*(np.concatenate(c) for c in columns)) if parts else Edges(*empty)
 
 
@@ -106,26 +123,25 @@ class Search:
         target = source + _counted(after)
         limits = (radii[which] * (1 + _MARGIN)) ** 2
         basis = np.linalg.cholesky(np.einsum("nij,nkj->nik", self.cell[which], self.cell[which]))
-        frac = self.frac[atoms].T
-        offset = frac[:, target] - frac[:, source]
-        place, square = np.arange(len(source)), np.zeros(len(source))
+        basis = np.ascontiguousarray(basis.transpose(1, 2, 0))
+        frac = np.ascontiguousarray(self.frac[atoms].T)
+        offset = frac.take(target, axis=1) - frac.take(source, axis=1)
+        place, square, code = np.arange(len(source)), np.zeros(len(source)), np.zeros(len(source))
         along: list[np.ndarray] = []
-        images: list[np.ndarray] = []
         for axis in (2, 1, 0):
-            left = np.sqrt(np.maximum(limits[structure] - square, 0))
-            step = basis[:, axis, axis][structure]
-            shift = np.zeros(len(structure))
-            for other, f in zip((2, 1), along, strict=False):
-                shift += f * basis[:, other, axis][structure]
-            here = offset[axis][place]
+            left = np.sqrt(np.maximum(limits.take(structure) - square, 0))
+            step, here = basis[axis, axis].take(structure), offset[axis].take(place)
+            shift = sum((f * basis[other, axis].take(structure) for other, f in zip((2, 1), along, strict=False)), 0.0)
             parent, image = _integers((-left - shift) / step - here, (left - shift) / step - here)
-            place, structure = place[parent], structure[parent]
-            along = [f[parent] for f in along] + [here[parent] + image]
-            images = [n[parent] for n in images] + [image]
-            square = square[parent] + (along[-1] * step[parent] + shift[parent]) ** 2
-        there = Edges(source[place], target[place], np.stack(images[::-1], axis=1), np.sqrt(square))
-        edges = _both_ways(there)
-        return _without_itself(atoms[edges.source], atoms[edges.target], edges.image, edges.length)
+            distance = (step * here + shift).take(parent) + step.take(parent) * image
+            square = square.take(parent) + distance**2
+            code = code.take(parent) + BASE**axis * image
+            place = place.take(parent)
+            if axis:
+                structure = structure.take(parent)
+                along = [*(f.take(parent) for f in along), here.take(parent) + image]
+        edges = _both_ways(_without_itself(source.take(place), target.take(place), code, np.sqrt(square)))
+        return Edges(atoms.take(edges.source), atoms.take(edges.target), edges.image, edges.length)
 
     def _by_cells(self, radius: float, index: int) -> Edges:
         """The edges of one structure."""
@@ -134,7 +150,7 @@ class Search:
         source, target, image, length = find_points_in_spheres(
             points, points, radius * (1 + _MARGIN), _PBC, self.cell[index], tol=_ZERO
         )
-        return _without_itself(source + start, target + start, image, length)
+        return _without_itself(source + start, target + start, image @ BASE ** np.arange(3.0), length)
 
 
 def few_pairs(sizes: np.ndarray, most: int) -> list[slice]:
@@ -169,4 +185,4 @@ def _integers(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray
     first = np.ceil(low)
     counts = (np.floor(high) - first).astype(np.int64) + 1
     parent = np.repeat(np.arange(len(counts)), counts)
-    return parent, first[parent] + _counted(counts)
+    return parent, first.take(parent) + _counted(counts)
