@@ -93,6 +93,7 @@ def subject(fields: str, training: bool) -> tuple[Callable[[], Any], dict[str, f
             return network(crystals, graph)
 
     def step() -> None:
+        network.zero_grad()
         h = network(crystals, graph).action
         param_mae(crystals.cell @ h.mT, crystals.cell, scale).backward()
 

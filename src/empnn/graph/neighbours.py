@@ -179,7 +179,7 @@ def _nearest(search: Search, k: int) -> Edges:
         needed = search.largest(limits)
         done = needed <= radii
         edges = Edges.cat(nearest)
-        found.append(edges if done[pending].all() else edges.keep(done[search.owner[edges.source]]))
+        found.append(edges if done[pending].all() else edges.keep(done.take(search.owner.take(edges.source))))
         pending = pending[~done[pending]]
         radii = np.where(np.isfinite(needed), np.maximum(needed, radii), radii * _GROWTH)
     return Edges.cat(found)
@@ -187,7 +187,7 @@ def _nearest(search: Search, k: int) -> Edges:
 
 def _kth_lengths(edges: Edges, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The atoms that have edges, ordered by them, and the length of the k-th shortest of each; infinite without one."""
-    first = np.flatnonzero(np.diff(edges.source, prepend=-1))
+    first = np.flatnonzero(np.concatenate([[True], edges.source[1:] != edges.source[:-1]])[: len(edges.source)])
     counts = np.diff(first, append=len(edges.source))
     width = max(k, int(counts.max(initial=0)))
     table = np.full((len(first), width), np.inf)
@@ -223,5 +223,5 @@ def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
         lattice = of_cells.take(edge_batch[part], axis=1).reshape(3, 6, -1)
         for count, vector in zip(edges.translations(part), lattice, strict=True):
             found += count * vector
-        image[part], vectors[part] = np.rint(found[:3]).T, found[3:].T
+        image[part], vectors[part] = found[:3].T, found[3:].T
     return make_graph(edges.source, edges.target, image, vectors, edge_batch, crystals)

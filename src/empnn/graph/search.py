@@ -185,4 +185,5 @@ def _integers(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray
     first = np.ceil(low)
     counts = (np.floor(high) - first).astype(np.int64) + 1
     parent = np.repeat(np.arange(len(counts)), counts)
-    return parent, first.take(parent) + _counted(counts)
+    # What a number is above its place: one gather for the first integer and for where it stands.
+    return parent, (first - (counts.cumsum() - counts)).take(parent) + np.arange(len(parent))
