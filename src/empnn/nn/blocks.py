@@ -7,6 +7,7 @@ atoms twice. What is made of a block and used again at once stays in the caches.
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 LARGEST, STEP = 2048, 64
 """Blocks on a CPU have a multiple of `STEP` rows, and no more than `LARGEST`."""
@@ -26,3 +27,12 @@ def blocks(n: int, device: torch.device) -> Iterator[tuple[int, int, int]]:
         yield start, min(start + LARGEST, whole), 0
     if whole < n:
         yield n - STEP, n, STEP + whole - n
+
+
+def unseen(block: Tensor, seen: int) -> Tensor:
+    """A block with zeros for rows that were in the block before too, for sums over blocks."""
+    if not seen:
+        return block
+    block = block.clone()
+    block[:seen] = 0
+    return block

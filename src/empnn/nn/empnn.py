@@ -134,10 +134,11 @@ class Encoder(nn.Module):
 
     def forward(self, numbers: Tensor, geometry: LocalGeometry) -> Float[Tensor, "atoms features"]:
         """Atom features."""
-        atoms: Tensor = self.embedding(numbers)
+        atoms: Tensor = self.embedding.weight
+        kind: Tensor | None = numbers
         for layer in self.layers:
-            atoms = layer(atoms, geometry.graph, geometry.radial)
-        return atoms
+            atoms, kind = layer(atoms, geometry.graph, geometry.radial, kind), None
+        return atoms if kind is None else atoms[kind]
 
     def geometry(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> LocalGeometry:
         """What layers see of a graph with these edge vectors, angstrom."""

@@ -6,82 +6,70 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empnn.nn.blocks import blocks
+from empnn.nn.blocks import blocks, unseen
 
 
 def gru(
     message: Float[Tensor, "rows n"],
+    own: Float[Tensor, "rows three_features"],
     state: Float[Tensor, "rows features"],
-    weight_message: Float[Tensor, "three_features n"],
-    weight_state: Float[Tensor, "three_features features"],
-    bias_message: Float[Tensor, " three_features"],
-    bias_state: Float[Tensor, " three_features"],
+    weight: Float[Tensor, "three_features n"],
+    bias: Float[Tensor, " three_features"],
 ) -> Float[Tensor, "rows features"]:
     """The update of `torch.nn.GRUCell`: r, z = sigmoid(i + o), n = tanh(i_n + r o_n), h' = n + z (h - n).
 
-    i = W m + b and o = W' h + b', each for reset gate, update gate and proposal, side by side. No second derivatives.
+    i = W m + b, for reset gate, update gate and proposal, side by side. There are no second derivatives.
 
     Args:
         message: m.
+        own: o, the linear map of the state to the same three.
         state: h.
-        weight_message: W.
-        weight_state: W'.
-        bias_message: b.
-        bias_state: b'.
+        weight: W.
+        bias: b.
     """
-    updated: Tensor = _Update.apply(message, state, weight_message, weight_state, bias_message, bias_state)  # type: ignore[no-untyped-call]
+    updated: Tensor = _Update.apply(message, own, state, weight, bias)  # type: ignore[no-untyped-call]
     return updated
 
 
 class _Update(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Tensor:
-        message, state, weight_message, weight_state, bias_message, bias_state = given
-        (n, width), split = state.shape, 2 * state.shape[1]
-        # Products with a matrix that has no strides are the fastest. Biases of the gates are added once, together.
-        maps = weight_message.mT.contiguous(), weight_state.mT.contiguous()
-        bias = torch.cat([bias_message[:split] + bias_state[:split], bias_message[split:]])
-        own, opened = state.new_empty(n, 3 * width), state.new_empty(n, split)
-        proposal, updated = torch.empty_like(state), torch.empty_like(state)
+    def forward(ctx: Any, message: Tensor, own: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        n, split = len(state), 2 * state.shape[1]
+        opened, proposal, updated = state.new_empty(n, split), torch.empty_like(state), torch.empty_like(state)
+        # Products with a matrix that has no strides are the fastest.
+        matrix = weight.mT.contiguous()
         for start, stop, _ in blocks(n, state.device):
             rows = slice(start, stop)
-            incoming = torch.mm(message[rows], maps[0]).add_(bias)
-            torch.mm(state[rows], maps[1], out=own[rows])
+            incoming = torch.mm(message[rows], matrix).add_(bias)
             reset, keep = torch.add(incoming[:, :split], own[rows, :split], out=opened[rows]).sigmoid_().chunk(2, dim=1)
-            own[rows, split:] += bias_state[split:]
             _tanh_(torch.addcmul(incoming[:, split:], reset, own[rows, split:], out=proposal[rows]))
             torch.lerp(proposal[rows], state[rows], keep, out=updated[rows])
-        ctx.save_for_backward(message, state, weight_message, weight_state, opened, own, proposal)
+        ctx.save_for_backward(message, own, state, weight, opened, proposal)
         return updated
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        message, state, weight_message, weight_state, opened, own, proposal = ctx.saved_tensors
+        message, own, state, weight, opened, proposal = ctx.saved_tensors
         (outer,), (n, width), split = gradients, state.shape, 2 * state.shape[1]
-        to_message, to_state = torch.empty_like(message), torch.empty_like(state)
-        of_message, of_state = torch.zeros_like(weight_message), torch.zeros_like(weight_state)
-        biases = state.new_zeros(2, 3 * width)
+        to_message, to_own, to_state = torch.empty_like(message), torch.empty_like(own), torch.empty_like(state)
+        to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
         for start, stop, seen in blocks(n, state.device):
             rows = slice(start, stop)
             above, (reset, keep) = outer[rows], opened[rows].chunk(2, dim=1)
-            kept = above * keep
+            kept, inner = torch.mul(above, keep, out=to_state[rows]), to_own[rows]
             of_proposal = torch.ops.aten.tanh_backward(above - kept, proposal[rows])
-            inner = above.new_empty(stop - start, 3 * width)
             torch.mul(of_proposal, own[rows, split:], out=inner[:, :width])
             torch.sub(state[rows], proposal[rows], out=inner[:, width:split]).mul_(above)
             torch.ops.aten.sigmoid_backward.grad_input(inner[:, :split], opened[rows], grad_input=inner[:, :split])
+            # Message and state differ in the proposal only, where the state goes through the reset gate.
             inner[:, split:] = of_proposal
-            torch.mm(inner, weight_message, out=to_message[rows])
+            torch.mm(inner, weight, out=to_message[rows])
+            fresh = unseen(inner, seen)
+            to_weight.addmm_(fresh.mT, message[rows])
+            to_bias += fresh.sum(0)
             inner[:, split:] *= reset
-            torch.addmm(kept, inner, weight_state, out=to_state[rows])
-            inner[:seen] = 0
-            of_state.addmm_(inner.mT, state[rows])
-            biases[1] += inner.sum(0)
-            inner[seen:, split:] = of_proposal[seen:]
-            of_message.addmm_(inner.mT, message[rows])
-            biases[0] += inner.sum(0)
-        return to_message, to_state, of_message, of_state, *biases
+        return to_message, to_own, to_state, to_weight, to_bias
 
 
 def _tanh_(values: Tensor) -> Tensor:

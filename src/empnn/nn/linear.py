@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empnn.nn.blocks import blocks
+from empnn.nn.blocks import blocks, unseen
 
 
 def linear(
@@ -35,9 +35,7 @@ class _Linear(torch.autograd.Function):
         for start, stop, seen in blocks(len(rows), rows.device):
             above = outer[start:stop]
             torch.mm(above, weight, out=to_rows[start:stop])
-            if seen:
-                above = above.clone()
-                above[:seen] = 0
-            to_weight.addmm_(above.mT, rows[start:stop])
-            to_bias += above.sum(0)
+            fresh = unseen(above, seen)
+            to_weight.addmm_(fresh.mT, rows[start:stop])
+            to_bias += fresh.sum(0)
         return to_rows, to_weight, to_bias

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from empnn.graph import Graph
 from empnn.nn.gru import gru
@@ -72,17 +73,34 @@ class MessagePassing(nn.Module):
         self.update = nn.GRUCell(features, features)
 
     def forward(
-        self, atoms: Float[Tensor, "atoms features"], graph: Graph, radial: Float[Tensor, "edges radial"]
+        self,
+        rows: Float[Tensor, "rows features"],
+        graph: Graph,
+        radial: Float[Tensor, "edges radial"],
+        kind: Int64[Tensor, " atoms"] | None = None,
     ) -> Float[Tensor, "atoms features"]:
-        """Updated atom features."""
-        gathered = sum_over_right(self.edge.table(atoms), radial, self.edge.radial.weight, graph.pairs)
-        if self.aggregate == "mean":
-            gathered = gathered / degree(graph).to(atoms.dtype).unsqueeze(-1)
+        """Updated atom features.
+
+        Args:
+            rows: Features of each atom, or of each kind of atom.
+            graph: The graph.
+            radial: Radial basis of the lengths.
+            kind: Where atoms of a kind are alike, the row of each atom. Its linear maps are made once for each kind.
+        """
         cell = self.update
-        of_message = cell.weight_ih @ self.message.weight
-        return gru(gathered, atoms, of_message, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+        table = _of_atoms(self.edge.table(rows), kind)
+        gathered = sum_over_right(table, radial, self.edge.radial.weight, graph.pairs)
+        if self.aggregate == "mean":
+            gathered = gathered / degree(graph).to(gathered.dtype).unsqueeze(-1)
+        own = _of_atoms(linear(rows, cell.weight_hh, cell.bias_hh), kind)
+        return gru(gathered, own, _of_atoms(rows, kind), cell.weight_ih @ self.message.weight, cell.bias_ih)
 
 
 def degree(graph: Graph) -> Tensor:
     """Number of edges that start at each atom, at least 1; shape (atoms,)."""
     return graph.pairs.left_starts.diff().clamp_min(1)
+
+
+def _of_atoms(rows: Tensor, kind: Tensor | None) -> Tensor:
+    """Rows of atoms from those of kinds of atoms."""
+    return rows if kind is None else embedding(kind, rows)
