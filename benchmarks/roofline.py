@@ -85,7 +85,7 @@ def needs(config: ModelConfig, graph: Graph, species: int, training: bool) -> di
 
 def subject(fields: str, training: bool) -> tuple[Callable[[], Any], dict[str, float]]:
     """A forward pass, or a forward and a backward pass, and what it needs."""
-    network, crystals = paper_network(fields), strained(BATCH)
+    network, crystals = paper_network(fields).requires_grad_(training), strained(BATCH)
     graph, scale = network.rule(crystals), ParameterScale.of(crystals.cell)
 
     def forward() -> Any:
