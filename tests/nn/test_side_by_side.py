@@ -43,7 +43,7 @@ def outputs(found: Deformation) -> list[Tensor]:
 
 
 def parts_of(network: EMPNN) -> int:
-    return len(module._parts(CRYSTALS.numbers, network.rule(CRYSTALS)))
+    return len(module._parts(CRYSTALS, network.rule(CRYSTALS)))
 
 
 def gradients(network: EMPNN, crystals: CrystalBatch) -> list[Tensor | None]:
@@ -79,26 +79,30 @@ def test_weights_that_are_not_trained_get_no_gradient(network: EMPNN) -> None:
 
 
 def test_a_failure_in_a_thread_is_raised(network: EMPNN) -> None:
-    def fail(numbers: Tensor, graph: Graph) -> tuple[Tensor, None]:
+    def fail(crystals: CrystalBatch, graph: Graph) -> tuple[Tensor, None]:
         raise ArithmeticError
 
     with threads_for_structures(), pytest.raises(ArithmeticError):
-        side_by_side(fail, CRYSTALS.numbers, network.rule(CRYSTALS), ())
+        side_by_side(fail, CRYSTALS, network.rule(CRYSTALS), ())
 
 
 def test_one_structure_and_few_atoms_are_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
     network = EMPNN(MODELS["edges"])
     one = zoo("perovskite")
     with threads_for_structures():
-        assert len(module._parts(one.numbers, network.rule(one))) == 1
+        assert len(module._parts(one, network.rule(one))) == 1
         monkeypatch.setattr(module, "FEWEST_ATOMS", CRYSTALS.n_atoms)
         assert parts_of(network) == 1
 
 
 def test_the_threads_of_the_process_come_back() -> None:
     network = EMPNN(MODELS["edges"])
-    with threads_for_structures(), threads_for_structures():
-        network(CRYSTALS)
+    with threads_for_structures():
+        assert torch.get_num_threads() == 1
+        assert share(lambda part: torch.get_num_threads(), [0]) == [3]
+        with threads_for_structures():
+            network(CRYSTALS)
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
     torch.set_num_threads(1)
     with threads_for_structures():
@@ -110,5 +114,5 @@ def test_a_process_that_was_forked_has_no_threads() -> None:
         share(lambda part: part, [0, 1])
         child = os.fork()
         if child == 0:
-            os._exit(0 if available() == 1 and share(lambda part: part, [0, 1]) == [0, 1] else 1)
+            os._exit(0 if available() == 0 and share(lambda part: part, [0, 1]) == [0, 1] else 1)
         assert os.waitpid(child, 0)[1] == 0

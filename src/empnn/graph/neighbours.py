@@ -25,7 +25,7 @@ from empnn.graph.search import Edges, Search
 SHELL_TOLERANCE = 1e-3
 
 _GROWTH = 1.5
-_FIRST_GUESS = 1.7
+_FIRST_GUESS = 1.8
 _EDGES = 4096
 """Edges that are written together; what is made of them stays in the caches."""
 

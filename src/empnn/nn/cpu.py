@@ -1,4 +1,4 @@
-"""Settings of the process for a CPU: faster products and kept memory; results are the same to float32 rounding.
+"""Settings of the process for a CPU: faster products, kept memory, threads; results are the same to float32 rounding.
 
 They belong to whoever owns the process: the command line, a training run, a benchmark; the library does not make them.
 """

@@ -134,11 +134,11 @@ class Encoder(nn.Module):
 
     def forward(self, numbers: Tensor, geometry: LocalGeometry) -> Float[Tensor, "atoms features"]:
         """Atom features."""
-        atoms: Tensor = self.embedding.weight
+        rows: Tensor = self.embedding.weight
         kind: Tensor | None = numbers
         for layer in self.layers:
-            atoms, kind = layer(atoms, geometry.graph, geometry.radial, kind), None
-        return atoms if kind is None else atoms[kind]
+            rows, kind = layer(rows, geometry.graph, geometry.radial, kind), None
+        return rows if kind is None else rows[kind]
 
     def geometry(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> LocalGeometry:
         """What layers see of a graph with these edge vectors, angstrom."""
@@ -188,13 +188,13 @@ class EMPNN(nn.Module):
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         if self.triplet_rule is not None and graph.triplets is None:
             graph = replace(graph, triplets=self.triplet_rule(graph))
-        steps, displacement = side_by_side(self._deform, crystals.numbers, graph, tuple(self.parameters()))
+        steps, displacement = side_by_side(self._deform, crystals, graph, self.parameters())
         return Deformation(action=steps[-1], steps=steps, displacement=displacement)
 
-    def _deform(self, numbers: Tensor, graph: Graph) -> tuple[Tensor, Tensor | None]:
-        """Steps and displacements of a `Deformation` of crystals with these atomic numbers."""
+    def _deform(self, crystals: CrystalBatch, graph: Graph) -> tuple[Tensor, Tensor | None]:
+        """Steps and displacements of a `Deformation`."""
         geometry = self.encoder.geometry(graph, graph.vectors)
-        atoms = self.encoder(numbers, geometry)
+        atoms = self.encoder(crystals.numbers, geometry)
         total = torch.eye(3, dtype=torch.float64, device=atoms.device).expand(graph.n_structures, 3, 3)
         strain = atoms.new_zeros(graph.n_structures, 3, 3)
         moved = graph.vectors.new_zeros(graph.n_atoms, 3)

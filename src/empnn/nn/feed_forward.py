@@ -10,6 +10,7 @@ from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
+from empnn.nn.side_by_side import side_by_side
 
 HIDDEN_LAYERS = 4
 
@@ -45,9 +46,14 @@ class FeedForward(nn.Module):
         """The deformation from the given cell to the predicted one, handedness kept."""
         if graph is None:
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
+        steps, _ = side_by_side(self._deform, crystals, graph, self.parameters())
+        return Deformation(action=steps[-1], steps=steps)
+
+    def _deform(self, crystals: CrystalBatch, graph: Graph) -> tuple[Tensor, None]:
+        """The one step of a `Deformation`."""
         atoms = self.encoder(crystals.numbers, self.encoder.geometry(graph, graph.vectors))
         normalised = self.readout(mean_per_structure(atoms, graph)).to(torch.float64)
         predicted = cell_from_parameters(normalised * self.deviation + self.mean)
         handedness = torch.linalg.det(crystals.cell).sign()[:, None, None]
         action = torch.linalg.solve(crystals.cell, predicted * handedness).mT
-        return Deformation(action=action, steps=action.unsqueeze(0))
+        return action.unsqueeze(0), None

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empnn.nn.blocks import blocks, unseen
+from empnn.nn.blocks import blocks, transposed, unseen
 
 
 def gru(
@@ -36,8 +36,7 @@ class _Update(torch.autograd.Function):
     def forward(ctx: Any, message: Tensor, own: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         n, split = len(state), 2 * state.shape[1]
         opened, proposal, updated = state.new_empty(n, split), torch.empty_like(state), torch.empty_like(state)
-        # Products with a matrix that has no strides are the fastest.
-        matrix = weight.mT.contiguous()
+        matrix = transposed(weight, n)
         for start, stop, _ in blocks(n, state.device):
             rows = slice(start, stop)
             incoming = torch.mm(message[rows], matrix).add_(bias)

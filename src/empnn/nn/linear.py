@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empnn.nn.blocks import blocks, unseen
+from empnn.nn.blocks import blocks, transposed, unseen
 
 
 def linear(
@@ -21,8 +21,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        # Products with a matrix that has no strides are the fastest.
-        matrix, result = weight.mT.contiguous(), rows.new_empty(len(rows), len(weight))
+        matrix, result = transposed(weight, len(rows)), rows.new_empty(len(rows), len(weight))
         for start, stop, _ in blocks(len(rows), rows.device):
             torch.mm(rows[start:stop], matrix, out=result[start:stop]).add_(bias)
         return result

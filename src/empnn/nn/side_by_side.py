@@ -1,6 +1,6 @@
 """A batch in parts, each in a thread of its own: values and gradients are joined again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -8,26 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from empnn.crystals import CrystalBatch
 from empnn.graph import Graph
 from empnn.nn.threads import available, share
 
 FEWEST_ATOMS = 256
 """Atoms that a part is worth while for."""
+UNEVEN = 1.5
+"""Where a part is larger than the mean by more than this, all threads share all operations instead."""
 
-Deform = Callable[[Tensor, Graph], tuple[Tensor, Tensor | None]]
-"""From atomic numbers and a graph to steps, (layers, structures, 3, 3), and displacements, (atoms, 3) or None."""
+Deform = Callable[[CrystalBatch, Graph], tuple[Tensor, Tensor | None]]
+"""From crystals and their graph to steps, (layers, structures, 3, 3), and displacements, (atoms, 3) or None."""
 
-Part = tuple[Tensor, Graph]
-"""Atomic numbers and graph of some structures."""
+Part = tuple[CrystalBatch, Graph]
+"""Some of the crystals, and their graph."""
 
 
 def side_by_side(
-    deform: Deform, numbers: Tensor, graph: Graph, parameters: Sequence[Tensor]
+    deform: Deform, crystals: CrystalBatch, graph: Graph, parameters: Iterable[Tensor]
 ) -> tuple[Tensor, Tensor | None]:
     """What `deform` finds, part by part in threads if the process has some, with gradients of `parameters`."""
-    parts = _parts(numbers, graph)
-    if len(parts) == 1:
-        return deform(numbers, graph)
+    if not available() or graph.vectors.device.type != "cpu" or graph.vectors.requires_grad:
+        return deform(crystals, graph)
+    parts = _parts(crystals, graph)
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     if learning and torch.is_grad_enabled():
         found: tuple[Tensor, Tensor | None] = _SideBySide.apply(deform, parts, *learning)  # type: ignore[no-untyped-call]
@@ -60,6 +63,10 @@ class _SideBySide(torch.autograd.Function):
             found: tuple[Tensor | None, ...] = torch.autograd.grad(outputs, ctx.parameters, above, allow_unused=True)
             return found
 
+        if ctx.found is None:
+            raise RuntimeError("structures that went through threads have one way back: do not retain their graph")
+        if all(gradient is None for gradient in gradients):
+            return None, None, *(None for _ in ctx.parameters)
         parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in ctx.found]
         for outputs, gradient, dim in zip(zip(*ctx.found, strict=True), gradients, (1, 0), strict=True):
             if gradient is not None:
@@ -82,20 +89,15 @@ def _joined(found: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tens
     return torch.cat(steps, dim=1), torch.cat(displacements) if displacements[0] is not None else None
 
 
-def _parts(numbers: Tensor, graph: Graph) -> list[Part]:
+def _parts(crystals: CrystalBatch, graph: Graph) -> list[Part]:
     """The batch cut between structures into parts with about as many edges."""
-    whole = [(numbers, graph)]
-    if numbers.device.type != "cpu" or graph.vectors.requires_grad:
-        return whole
     count = min(available(), graph.n_structures, graph.n_atoms // FEWEST_ATOMS)
     if count < 2:
-        return whole
+        return [(crystals, graph)]
     edges = graph.pairs.left_starts[graph.pairs.structures]
     wanted = torch.arange(1, count) * len(graph) // count
     cuts = [0, *torch.searchsorted(edges, wanted).tolist(), graph.n_structures]
-    starts = graph.pairs.structures.tolist()
-    return [
-        (numbers[starts[first] : starts[last]], graph.part(first, last))
-        for first, last in pairwise(cuts)
-        if first < last
-    ]
+    largest = int(edges[cuts].diff().max())
+    if largest * count > UNEVEN * len(graph):
+        return [(crystals, graph)]
+    return [(crystals.part(*ends), graph.part(*ends)) for ends in pairwise(cuts)]

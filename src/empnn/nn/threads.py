@@ -6,56 +6,86 @@ work is still done by one thread at a time, so that more than a few threads gain
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 MOST = 4
 """Threads for structures; those of PyTorch beyond that are shared out among them."""
 
-_POOLS: list[tuple[ThreadPoolExecutor, int]] = []
-"""Threads, and their number, for each of those who asked for them; the last are used."""
-
 P = TypeVar("P")
 R = TypeVar("R")
+
+
+class _Pool(NamedTuple):
+    executor: ThreadPoolExecutor
+    workers: int
+    all_threads: int
+
+
+_LOCK = threading.Lock()
+_POOL: list[_Pool] = []
+"""The threads, if somebody asked for them: once for each of those, as `share` uses the same for all."""
 
 
 @contextmanager
 def threads_for_structures() -> Iterator[None]:
     """Let networks work on structures side by side, if PyTorch has several threads.
 
-    A setting of the process: meanwhile threads that are new to PyTorch compute on as many cores as one of these does.
+    A setting of the process, taken back when the last of those who made it leaves. Meanwhile PyTorch computes with one
+    thread wherever it is called from, but for what goes through `share`: a second one that waits for the next small
+    operation would take its core from those.
     """
-    threads = torch.get_num_threads()
-    count = min(threads, MOST)
-    if count == 1:
-        yield
-        return
-    pool = ThreadPoolExecutor(count, "empnn", initializer=torch.set_num_threads, initargs=(threads // count,))
-    _POOLS.append((pool, count))
+    with _LOCK:
+        threads = _POOL[0].all_threads if _POOL else torch.get_num_threads()
+        workers = min(threads, MOST)
+        if workers > 1:
+            _POOL.append(_POOL[0] if _POOL else _Pool(_executor(workers, threads // workers), workers, threads))
+            torch.set_num_threads(1)
     try:
         yield
     finally:
-        _POOLS.remove((pool, count))
-        pool.shutdown()
-        torch.set_num_threads(threads)
+        with _LOCK:
+            last = _POOL.pop() if _POOL else None
+            if _POOL:
+                last = None
+        if last is not None:
+            last.executor.shutdown()
+            torch.set_num_threads(last.all_threads)
 
 
 def available() -> int:
-    """Threads that `share` has."""
-    return _POOLS[-1][1] if _POOLS else 1
+    """Threads that `share` has; 0 if nobody asked for them."""
+    return _POOL[0].workers if _POOL else 0
 
 
 def share(function: Callable[[P], R], parts: Sequence[P]) -> list[R]:
-    """What a function gives for each part, in order; in threads if there are some, and parts for them."""
-    if not _POOLS or len(parts) < 2:
+    """What a function gives for each part, in order: a thread for each, and all of PyTorch's for one part alone.
+
+    The function must not call this itself.
+    """
+    with _LOCK:
+        pool = _POOL[0] if _POOL else None
+        found = pool.executor.map(function, parts) if pool is not None and len(parts) > 1 else None
+    if found is not None:
+        return list(found)
+    if pool is None:
         return [function(part) for part in parts]
-    return list(_POOLS[-1][0].map(function, parts))
+    torch.set_num_threads(pool.all_threads)
+    try:
+        return [function(part) for part in parts]
+    finally:
+        torch.set_num_threads(1)
+
+
+def _executor(workers: int, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "empnn", initializer=torch.set_num_threads, initargs=(threads,))
 
 
 if hasattr(os, "register_at_fork"):
     # A process that was forked has none of the threads.
-    os.register_at_fork(after_in_child=_POOLS.clear)
+    os.register_at_fork(after_in_child=_POOL.clear)
