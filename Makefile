@@ -45,7 +45,7 @@ figures: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png
 
-# The speed against yardsticks, in a quarter of an hour on a quiet machine; EMPNN_DATA as above.
+# The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "vesin>=0.6"
 	for name in train_step memory relax_throughput neighbours scaling roofline; do $(BIN)/python benchmarks/$$name.py || exit 1; done

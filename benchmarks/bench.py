@@ -20,6 +20,7 @@ from empnn.data.sets import load_split, locate
 from empnn.data.writing import replacing
 from empnn.nn import EMPNN, build
 from empnn.nn.cpu import tuned
+from empnn.nn.threads import share
 from empnn.noise import with_fixed_noise
 from empnn.training.config import load_config
 
@@ -36,7 +37,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": model or platform.processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": share(lambda _: torch.get_num_threads(), [None])[0],
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
@@ -57,6 +58,11 @@ def paper_network(fields: str) -> EMPNN:
 def fast_process() -> None:
     """The settings that the command line makes, until the process ends."""
     _SETTINGS.enter_context(tuned())
+
+
+def with_all_threads(run: Callable[[], Any]) -> Callable[[], Any]:
+    """A yardstick with all threads that PyTorch has; our networks share them out themselves."""
+    return lambda: share(lambda _: run(), [None])[0]
 
 
 def alternate(subjects: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:

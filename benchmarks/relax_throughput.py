@@ -5,7 +5,7 @@ Usage: python benchmarks/relax_throughput.py   (EMPNN_DATA names the data)
 """
 
 import torch
-from bench import RADIAL, alternate, fast_process, paper_network, row, strained, write
+from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
 from naive import NaiveEMPNN
 
 import empnn
@@ -27,7 +27,9 @@ def main() -> None:
         seconds = alternate(
             {
                 "ours": lambda: crystals.cell @ polar_factor(ours(crystals, graph).action),
-                "naive": lambda: crystals.cell @ polar_factor(naive(crystals, graph).to(torch.float64)),
+                "naive": with_all_threads(
+                    lambda: crystals.cell @ polar_factor(naive(crystals, graph).to(torch.float64))
+                ),
                 "packaged, with graph": lambda: relax_batch(packaged, crystals),
             },
             15,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from bench import RADIAL, alternate, fast_process, paper_network, row, strained, write
+from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
 from torch.utils.flop_counter import FlopCounterMode
 
 from empnn.graph import Graph
@@ -39,12 +39,13 @@ class Ceilings:
 
     def subjects(self) -> dict[str, Callable[[], Any]]:
         """What is timed."""
-        return {
+        runs: dict[str, Callable[[], Any]] = {
             "float32": lambda: self.a @ self.b,
             "bfloat16": lambda: self.c @ self.d,
             "silu": lambda: [torch.nn.functional.silu(self.values, inplace=True) for _ in range(50)],
             "copy": lambda: self.target.copy_(self.large),
         }
+        return {name: with_all_threads(run) for name, run in runs.items()}
 
     def rates(self, seconds: dict[str, float]) -> dict[str, float]:
         """From seconds to rates."""

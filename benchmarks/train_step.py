@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from bench import RADIAL, alternate, fast_process, paper_network, row, strained, write
+from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
 from naive import NaiveEMPNN
 from torch import Tensor, nn
 
@@ -57,7 +57,7 @@ def main() -> None:
         naive = NaiveEMPNN(ours)
         runs = {
             "ours": stepper(ours, lambda deformation: deformation.action, ours.rule, batches),
-            "naive": stepper(naive, lambda h: h, ours.rule, batches),
+            "naive": with_all_threads(stepper(naive, lambda h: h, ours.rule, batches)),
         }
         seconds[fields] = alternate(runs, repeats)
         own = seconds[fields]["ours"]
