@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from ase.build import bulk
 from crystals_zoo import zoo
 from torch import Tensor
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, from_atoms
 from empnn.graph import Graph
 from empnn.nn import EMPNN, Deformation, ModelConfig, RadialConfig
 from empnn.nn import side_by_side as module
@@ -93,6 +94,25 @@ def test_one_structure_and_few_atoms_are_one_part(monkeypatch: pytest.MonkeyPatc
         assert len(module._parts(one, network.rule(one))) == 1
         monkeypatch.setattr(module, "FEWEST_ATOMS", CRYSTALS.n_atoms)
         assert parts_of(network) == 1
+
+
+def test_a_structure_that_dominates_keeps_the_batch_whole() -> None:
+    network = EMPNN(MODELS["edges"])
+    large = from_atoms(bulk("NaCl", "rocksalt", a=5.6, cubic=True).repeat(3))
+    small = zoo("perovskite").select([0] * 40)
+    with threads_for_structures():
+        assert len(module._parts(small, network.rule(small))) == 3
+        for mixed in (CrystalBatch.cat([large, zoo("perovskite")]), CrystalBatch.cat([zoo("perovskite"), large])):
+            assert len(module._parts(mixed, network.rule(mixed))) == 1
+
+
+def test_the_way_back_is_gone_once() -> None:
+    network = EMPNN(MODELS["edges"])
+    with threads_for_structures():
+        loss = network(CRYSTALS).action.sum()
+        loss.backward(retain_graph=True)
+        with pytest.raises(RuntimeError, match="do not retain"):
+            loss.backward()
 
 
 def test_the_threads_of_the_process_come_back() -> None:
