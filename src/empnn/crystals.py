@@ -98,16 +98,6 @@ class CrystalBatch:
         atoms = starts[batch] + within
         return CrystalBatch(cell=self.cell[chosen], frac=self.frac[atoms], numbers=self.numbers[atoms], batch=batch)
 
-    def part(self, first: int, last: int) -> CrystalBatch:
-        """The structures from one to another (excluded), on a CPU; nothing is copied but `batch`."""
-        atoms = slice(*torch.searchsorted(self.batch, torch.tensor([first, last])).tolist())
-        return CrystalBatch(
-            cell=self.cell[first:last],
-            frac=self.frac[atoms],
-            numbers=self.numbers[atoms],
-            batch=self.batch[atoms] - first,
-        )
-
     @staticmethod
     def cat(batches: Sequence[CrystalBatch]) -> CrystalBatch:
         """All structures of all batches, in order."""

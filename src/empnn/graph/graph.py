@@ -54,8 +54,8 @@ class Triplets:
 
     def part(self, first: int, last: int) -> Triplets:
         """The triplets of the structures from one to another (excluded), on a CPU."""
-        start, stop = torch.searchsorted(self.batch, torch.tensor([first, last])).tolist()
-        return replace(self, pairs=self.pairs.part(first, last), batch=self.batch[start:stop] - first)
+        _, triplets = self.pairs.span(first, last)
+        return replace(self, pairs=self.pairs.part(first, last), batch=self.batch[triplets] - first)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,7 @@ class Graph:
 
     def part(self, first: int, last: int) -> Graph:
         """The graph of the structures from one to another (excluded), on a CPU."""
-        atoms = slice(*self.pairs.structures[[first, last]].tolist())
-        edges = slice(*self.pairs.left_starts[[atoms.start, atoms.stop]].tolist())
+        atoms, edges = self.pairs.span(first, last)
         return Graph(
             pairs=self.pairs.part(first, last),
             image=self.image[edges],

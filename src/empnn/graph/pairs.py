@@ -103,10 +103,15 @@ class Pairs:
         """The same pairs on another device."""
         return Pairs(**{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)})
 
+    def span(self, first: int, last: int) -> tuple[slice, slice]:
+        """Rows and pairs of the structures from one to another (excluded), on a CPU."""
+        rows = self.structures[[first, last]]
+        return slice(*rows.tolist()), slice(*self.left_starts[rows].tolist())
+
     def part(self, first: int, last: int) -> Pairs:
         """The pairs of the structures from one to another (excluded), on a CPU."""
-        r0, r1 = self.structures[[first, last]].tolist()
-        p0, p1 = self.left_starts[[r0, r1]].tolist()
+        rows, pairs = self.span(first, last)
+        (r0, r1), (p0, p1) = (rows.start, rows.stop), (pairs.start, pairs.stop)
         return Pairs(
             left=self.left[p0:p1] - r0,
             right=self.right[p0:p1] - r0,

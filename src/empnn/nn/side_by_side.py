@@ -100,4 +100,4 @@ def _parts(crystals: CrystalBatch, graph: Graph) -> list[Part]:
     largest = int(edges[cuts].diff().max())
     if largest * count > UNEVEN * len(graph):
         return [(crystals, graph)]
-    return [(crystals.part(*ends), graph.part(*ends)) for ends in pairwise(cuts)]
+    return [(crystals.select(range(*ends)), graph.part(*ends)) for ends in pairwise(cuts)]
