@@ -51,17 +51,17 @@ def inputs(pairs: Pairs) -> dict[str, Tensor]:
     return {name: tensor.requires_grad_() for name, tensor in made.items()}
 
 
-def hidden(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
-    """silu([W_1 || W_2 || W] [h_i || h_j || f]) where the table is W_1 h || W_2 h."""
+def mapped(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
+    """[W_1 || W_2 || W] [h_i || h_j || f] where the table is W_1 h || W_2 h."""
     table = given["table"]
     sides = torch.cat([table[pairs.left, :FEATURES], table[pairs.right, FEATURES:], given["features"]], dim=1)
     identity = torch.eye(FEATURES, dtype=torch.float64)
-    return silu(sides @ torch.cat([identity, identity, given["weight"]], dim=1).T)
+    return sides @ torch.cat([identity, identity, given["weight"]], dim=1).T
 
 
 def summed(given: dict[str, Tensor], pairs: Pairs) -> Tensor:
     rows = torch.zeros(pairs.n_rows, FEATURES, dtype=torch.float64)
-    return rows.index_add(0, pairs.left, hidden(given, pairs))
+    return rows.index_add(0, pairs.left, silu(mapped(given, pairs)))
 
 
 def cosine_and_squared_sine(first: Tensor, second: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "sum": (lambda g, p: sum_over_right(g["table"], g["features"], g["weight"], p), summed),
     "project": (
         lambda g, p: project(g["table"], g["features"], g["weight"], g["projection"], p),
-        lambda g, p: hidden(g, p) @ g["projection"].T,
+        lambda g, p: silu(mapped(g, p)) @ g["projection"].T,
     ),
     "left": (
         lambda g, p: sum_left(g["features"], p),
@@ -88,10 +88,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
         lambda g, p: angles_between(torch.nn.functional.normalize(g["table"][:, :3], dim=1), p),
         lambda g, p: cosine_and_squared_sine(*(g["table"][side, :3] for side in (p.left, p.right))),
     ),
-    "sides": (
-        lambda g, p: sum_of_sides(g["table"], p),
-        lambda g, p: g["table"][p.left, :FEATURES] + g["table"][p.right, FEATURES:],
-    ),
+    "sides": (lambda g, p: sum_of_sides(g["table"], g["features"], g["weight"], p), mapped),
 }
 
 
@@ -103,6 +100,7 @@ def test_values_and_gradients_are_those_of_the_concatenation(case: str, pairs: P
     parts = {
         "project": list(given),
         "sum": ["table", "features", "weight"],
+        "sides": ["table", "features", "weight"],
         "left": ["features"],
         "right": ["features"],
     }
@@ -128,7 +126,8 @@ def test_no_pairs(rows: int) -> None:
     assert torch.equal(total, torch.zeros(rows, FEATURES, dtype=torch.float64))
     weights = project(given["table"], given["features"], given["weight"], given["projection"], none)
     assert weights.shape == (0, WEIGHTS)
-    (total.sum() + weights.sum() + sum_of_sides(given["table"], none).sum()).backward()
+    sides = sum_of_sides(given["table"], given["features"], given["weight"], none)
+    (total.sum() + weights.sum() + sides.sum()).backward()
     assert float(given["table"].grad.abs().sum()) == float(given["weight"].grad.abs().sum()) == 0
 
 

@@ -53,11 +53,17 @@ def _matrix_exp(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "str
     norm that is not invariant under rotations, and errs by 1e-10 where it chooses few.
     """
     identity = torch.eye(3, dtype=exponent.dtype, device=exponent.device)
-    quarter, result = exponent / 4, identity
-    for order in range(_SERIES_ORDER, 0, -1):
-        result = identity + quarter @ result / order
-    result = result @ result
-    return result @ result
+    quarter = exponent / 4
+    result = identity + quarter / _SERIES_ORDER
+    for order in range(_SERIES_ORDER - 1, 0, -1):
+        result = identity + _products(quarter, result) / order
+    result = _products(result, result)
+    return _products(result, result)
+
+
+def _products(first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "structures 3 3"]) -> Tensor:
+    """Product of two matrices of each structure, without a program that a library prepares for this many and keeps."""
+    return (first.unsqueeze(-1) * second.unsqueeze(-3)).sum(-2)
 
 
 def first_order(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:

@@ -230,7 +230,7 @@ def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[
 
     Column by column: a batched product takes several times as long, and what is prepared for one size of it is kept.
     """
-    x, y, z = vectors.split(1, dim=1)
+    x, y, z = torch.split(vectors, 1, dim=1)
     columns = action.index_select(0, batch).unbind(-1)
     return torch.addcmul(torch.addcmul(columns[0] * x, columns[1], y), columns[2], z)
 

@@ -1,9 +1,10 @@
 """The costly part of every layer: silu(a_i + b_j + W f) for each pair (i, j), summed over j or projected to weights.
 
 A linear map of a concatenation [h_i || h_j || f] is the sum of three: the first two are projected once per row and
-gathered here. Nothing as large as pairs x features is kept: both directions go through the pairs in chunks that stay in
-the caches, and the way back computes the hidden values again. Sums run over contiguous pairs, so nothing is scattered.
-On the way back a chunk holds whole structures: a very large one is a chunk of its own. There are no second derivatives.
+gathered here. Nothing as large as pairs x features is kept, but for what triplets need of their edges: both directions
+go through the pairs in chunks that stay in the caches, and the way back computes the hidden values again. Sums run over
+contiguous pairs, so nothing is scattered. On the way back a chunk holds whole structures: a very large one is a chunk
+of its own. There are no second derivatives.
 """
 
 from typing import Any
@@ -70,23 +71,37 @@ def angles_between(units: Float[Tensor, "rows 3"], pairs: Pairs) -> Float[Tensor
     return result
 
 
-def sum_of_sides(table: Float[Tensor, "rows two_features"], pairs: Pairs) -> Float[Tensor, "pairs features"]:
-    """For each pair a_i + b_j; arguments as in `sum_over_right`."""
-    result: Tensor = _SumOfSides.apply(table, pairs)  # type: ignore[no-untyped-call]
+def sum_of_sides(
+    table: Float[Tensor, "rows two_features"],
+    features: Float[Tensor, "pairs n"],
+    weight: Float[Tensor, "features n"],
+    pairs: Pairs,
+) -> Float[Tensor, "pairs features"]:
+    """For each pair a_i + b_j + W f_ij; arguments as in `sum_over_right`."""
+    result: Tensor = _SumOfSides.apply(table, features, weight, pairs)  # type: ignore[no-untyped-call]
     return result
 
 
 class _SumOfSides(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, pairs: Pairs) -> Tensor:
+    def forward(ctx: Any, table: Tensor, features: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
+        hidden_of = _Hidden(table, features, weight)
+        result = table.new_empty(len(pairs), weight.shape[0])
+        for chunk in pairs.row_chunks:
+            result[chunk.window] = hidden_of(chunk)
+        ctx.save_for_backward(table, features, weight)
         ctx.pairs = pairs
-        return _sums(table.reshape(2 * table.shape[0], table.shape[1] // 2), pairs.whole.sides)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        whole, (outer,) = ctx.pairs.whole, gradients
-        return torch.cat([_sums(outer, whole.left), _sums(outer, whole.right)], dim=1), None
+        table, features, weight = ctx.saved_tensors
+        pairs, (outer,) = ctx.pairs, gradients
+        grads = _Gradients(table, features, weight, ctx.needs_input_grad[1])
+        for chunk in pairs.structure_chunks:
+            grads.add(_only(outer[chunk.window].clone(), chunk), chunk)
+        return grads.table, grads.features, grads.weight, None
 
 
 class _SumOverRight(torch.autograd.Function):

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from empnn.nn.linear import linear
+
 GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 
 
@@ -39,7 +41,9 @@ class StrainGate(nn.Module):
             mean_features: Mean atom features.
         """
         invariants = [self._levels(part) for part in _split(strain)]
-        factors = 2 * torch.sigmoid(self.factors(silu(self.hidden(torch.cat([mean_features, *invariants], dim=-1)))))
+        given = torch.cat([mean_features, *invariants], dim=-1)
+        hidden = silu(linear(given, self.hidden.weight, self.hidden.bias))
+        factors = 2 * torch.sigmoid(linear(hidden, self.factors.weight, self.factors.bias))
         isotropic, deviatoric = _split(exponent)
         return factors[:, 0, None, None] * isotropic + factors[:, 1, None, None] * deviatoric
 

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from empnn.graph import Graph, Triplets
+from empnn.nn.linear import linear
 from empnn.nn.message_passing import EdgeLinear
 from empnn.nn.pairs import angles_between, project, sum_of_sides
 
@@ -44,11 +45,13 @@ class TripletWeights(nn.Module):
         self, atoms: Tensor, graph: Graph, triplets: Triplets, radial: Tensor, angles: Tensor
     ) -> Float[Tensor, "triplets weights"]:
         """Invariant weights of each triplet; `angles` are its cosine and squared sine."""
-        first = self.first.table(atoms)
-        width = first.shape[1] // 2
-        sides = [first[:, :width], torch.zeros_like(first[:, width:]), first[:, width:], self.second(atoms)]
+        maps = (self.first.source, self.first.target, self.second)
+        bias = self.first.source.bias
+        rows = linear(atoms, torch.cat([m.weight for m in maps]), torch.cat([bias, bias.new_zeros(2 * len(bias))]))
+        source, target, second = rows.chunk(3, dim=1)
+        table = torch.cat([source, torch.zeros_like(source), target, second], dim=1)
         of_radial = torch.cat([self.first.radial.weight, self.second_radial.weight])
-        edges = sum_of_sides(torch.cat(sides, dim=1), graph.pairs).addmm_(radial, of_radial.mT)
+        edges = sum_of_sides(table, radial, of_radial, graph.pairs)
         cosine, squared = angles.unbind(1)
         angle = torch.stack([cosine, (squared + SINE_FLOOR**2).sqrt()], dim=1)
         return project(edges, angle, self.angle.weight, self.weight.weight, triplets.pairs)

@@ -1,0 +1,52 @@
+"""Products of float32 matrices come in few sizes, whatever the batch.
+
+oneDNN prepares a program for each size and keeps a thousand of them in each thread, which take hundreds of MiB.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from crystals_zoo import PEROVSKITE
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from empnn.crystals import CrystalBatch
+from empnn.nn import ModelConfig, build
+from empnn.nn.blocks import STEP
+from empnn.noise import with_fixed_noise
+
+FEATURES = 16
+
+
+class Products(TorchDispatchMode):
+    """Collects the shapes that float32 matrices are multiplied in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[torch.Size, ...]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Take down what a product is made of."""
+        name = func.name().partition(".")[0].removeprefix("aten::").rstrip("_")
+        if name in ("mm", "addmm", "bmm", "baddbmm", "addmv", "mv"):
+            matrices = [a for a in args if isinstance(a, torch.Tensor)][-2:]
+            if matrices[0].dtype == torch.float32:
+                self.shapes.add(tuple(matrix.shape for matrix in matrices))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("fields", ["ketbra-e", "ketbra-e-tsym"])
+@pytest.mark.parametrize("deform", [["cell"], ["cell", "positions"]], ids=["cell", "positions"])
+def test_every_size_of_a_product_comes_again(fields: str, deform: list[str]) -> None:
+    config = ModelConfig(features=FEATURES, message_layers=1, action_layers=2, fields=fields, deform=deform)
+    network = build(config)
+    with Products() as products:
+        for count in (STEP + 3, STEP + 8):
+            crystals = with_fixed_noise(CrystalBatch.cat([PEROVSKITE] * count), 0.1, seed=count, positions=0.1)
+            deformation = network(crystals)
+            moved = deformation.displacement
+            (deformation.action.sum() + (0 if moved is None else moved.sum())).backward()
+    assert products.shapes
+    sizes = {size for shapes in products.shapes for shape in shapes for size in shape}
+    assert max(sizes) > 10 * STEP
+    assert not [size for size in sizes if size > 3 * FEATURES and size % STEP]
