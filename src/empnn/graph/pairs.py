@@ -92,12 +92,12 @@ class Pairs:
     @cached_property
     def row_chunks(self) -> tuple[Chunk, ...]:
         """Chunks that no row on the left is split between, one on a GPU; rows on the right may be anywhere."""
-        return self._chunks(np.arange(self.n_rows + 1))
+        return self._chunks(torch.arange(self.n_rows + 1))
 
     @cached_property
     def structure_chunks(self) -> tuple[Chunk, ...]:
         """Chunks that no structure is split between, one on a GPU."""
-        return self._chunks(self.structures.numpy()) if self.left.device.type == "cpu" else (self.whole,)
+        return self._chunks(self.structures)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Pairs:
         """The same pairs on another device."""
@@ -121,16 +121,16 @@ class Pairs:
             structures=self.structures[first : last + 1] - r0,
         )
 
-    def _chunks(self, boundaries: np.ndarray) -> tuple[Chunk, ...]:
+    def _chunks(self, boundaries: Tensor) -> tuple[Chunk, ...]:
         """At least one chunk; cut at some of the rows `boundaries`, with at most `CHUNK` pairs if that can be."""
         if self.left.device.type != "cpu" or len(self) == 0:
             return (self.whole,)
-        pairs = self.left_starts.numpy()[boundaries]
+        rows, pairs = boundaries.numpy(), self.left_starts[boundaries].numpy()
         cuts = [0]
-        while cuts[-1] < len(boundaries) - 1:
+        while cuts[-1] < len(rows) - 1:
             last = int(np.searchsorted(pairs, pairs[cuts[-1]] + CHUNK, side="right")) - 1
             cuts.append(max(last, cuts[-1] + 1))
-        ends = zip(boundaries[cuts].tolist(), pairs[cuts].tolist(), strict=True)
+        ends = zip(rows[cuts].tolist(), pairs[cuts].tolist(), strict=True)
         return tuple(self._chunk(*each) for each in pairwise(ends))
 
     def _chunk(self, first: tuple[int, int], last: tuple[int, int]) -> Chunk:

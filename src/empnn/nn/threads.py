@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -21,15 +22,17 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-class _Pool(NamedTuple):
+@dataclass
+class _Pool:
     executor: ThreadPoolExecutor
     workers: int
     all_threads: int
+    users: int = 0
 
 
 _LOCK = threading.Lock()
 _POOL: list[_Pool] = []
-"""The threads, if somebody asked for them: once for each of those, as `share` uses the same for all."""
+"""The threads, one pool for all who asked for them, or none."""
 
 
 @contextmanager
@@ -41,21 +44,19 @@ def threads_for_structures() -> Iterator[None]:
     operation would take its core from those.
     """
     with _LOCK:
-        threads = _POOL[0].all_threads if _POOL else torch.get_num_threads()
+        threads = torch.get_num_threads()
         workers = min(threads, MOST)
-        if workers > 1:
-            _POOL.append(_POOL[0] if _POOL else _Pool(_executor(workers, threads // workers), workers, threads))
+        if not _POOL and workers > 1:
+            _POOL.append(_Pool(_executor(workers, threads // workers), workers, threads))
             torch.set_num_threads(1)
+        pool = _POOL[0] if _POOL else None
+        if pool is not None:
+            pool.users += 1
     try:
         yield
     finally:
-        with _LOCK:
-            last = _POOL.pop() if _POOL else None
-            if _POOL:
-                last = None
-        if last is not None:
-            last.executor.shutdown()
-            torch.set_num_threads(last.all_threads)
+        if pool is not None:
+            _leave(pool)
 
 
 def available() -> int:
@@ -80,6 +81,19 @@ def share(function: Callable[[P], R], parts: Sequence[P]) -> list[R]:
         return [function(part) for part in parts]
     finally:
         torch.set_num_threads(1)
+
+
+def _leave(pool: _Pool) -> None:
+    """One user less; the last one ends the threads."""
+    with _LOCK:
+        pool.users -= 1
+        # A process that was forked meanwhile has no pool any more.
+        last = pool in _POOL and pool.users == 0
+        if last:
+            _POOL.clear()
+    if last:
+        pool.executor.shutdown()
+        torch.set_num_threads(pool.all_threads)
 
 
 def _executor(workers: int, threads: int) -> ThreadPoolExecutor:
