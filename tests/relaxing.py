@@ -1,4 +1,4 @@
-"""A tiny network that really deforms, saved as a model folder, and small crystals as ASE `Atoms`."""
+"""A tiny network that really deforms, saved as a model folder, small crystals as ASE `Atoms`, and the command line."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from ase import Atoms
 from field_weights import field_weights
+from typer.testing import CliRunner, Result
 
 from empnn import models
+from empnn.cli import app
 from empnn.nn import ModelConfig, Network, RadialConfig, build
 
 
@@ -56,3 +58,11 @@ def triclinic(identifier: str | None = None) -> Atoms:
     if identifier:
         atoms.info["material_id"] = identifier
     return atoms
+
+
+def run(*arguments: str) -> Result:
+    """What the command line does with these arguments, in this process."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    assert "Traceback" not in result.output
+    return result

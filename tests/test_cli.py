@@ -13,11 +13,9 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from relaxing import salt, tiny_model, triclinic
-from typer.testing import CliRunner
+from relaxing import run, salt, tiny_model, triclinic
 
 import empnn
-from empnn.cli import app
 from empnn.relax import load
 
 
@@ -40,13 +38,6 @@ def here(tmp_path, monkeypatch):
 def relax(model):
     """Run `empnn relax` with the tiny model."""
     return lambda *arguments: run("relax", "--model", model, *arguments)
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 def lines(result):

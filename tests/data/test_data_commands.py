@@ -9,10 +9,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 from ase.build import bulk
-from relaxing import salt, triclinic
-from typer.testing import CliRunner
+from relaxing import run, salt, triclinic
 
-from empnn.cli import app
 from empnn.data.reading import read
 from empnn.data.sets import load_split
 
@@ -42,15 +40,14 @@ def metals():
     return frames
 
 
-def run(*arguments, status=0):
-    result = CliRunner().invoke(app, ["data", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+def data(*arguments, status=0):
+    result = run("data", *arguments)
     assert result.exit_code == status, result.output
     return result
 
 
 def test_stats(metals, here):
-    result = run("stats", "metals.extxyz", "--plot", "metals.png", "--json")
+    result = data("stats", "metals.extxyz", "--plot", "metals.png", "--json")
     figures = json.loads(result.stdout)
     assert (figures["structures"], figures["refused"], figures["atoms"]) == (24, 1, 60)
     assert figures["atoms_per_cell"]["counts"] == {"1": 12, "4": 12}
@@ -65,9 +62,9 @@ def test_stats(metals, here):
 
 
 def test_stats_prints_a_table(metals):
-    assert "12 (50.0%)" in run("stats", "metals.extxyz").stdout
-    assert run("stats", "metals.extxyz", "--quiet").output == ""
-    result = run("stats", "sample")
+    assert "12 (50.0%)" in data("stats", "metals.extxyz").stdout
+    assert data("stats", "metals.extxyz", "--quiet").output == ""
+    result = data("stats", "sample")
     assert result.stdout.splitlines()[0].split() == ["sample/train.csv.gz", "481", "structures"]
 
 
@@ -98,7 +95,7 @@ def test_stats_prints_a_table(metals):
 def test_mistakes_get_one_line(metals, here, monkeypatch, arguments, message):
     monkeypatch.delenv("EMPNN_DATA", raising=False)
     ase.io.write("one.extxyz", salt())
-    result = run(*arguments, status=1)
+    result = data(*arguments, status=1)
     (line,) = result.stderr.splitlines()
     assert message in line
     assert sorted(p.name for p in here.iterdir()) == ["metals.extxyz", "one.extxyz"]
@@ -108,7 +105,7 @@ def test_mistakes_get_one_line(metals, here, monkeypatch, arguments, message):
 @pytest.mark.parametrize("by", ["composition", "duplicates"])
 def test_split(metals, here, ending, by):
     arguments = ["metals.extxyz", "--by", by, "--fractions", "0.5,0.25,0.25", "--format", ending, "--seed", "3"]
-    summary = json.loads(run("split", *arguments, "-o", "new", "--json", status=1).stdout)
+    summary = json.loads(data("split", *arguments, "-o", "new", "--json", status=1).stdout)
     assert (summary["groups"], summary["skipped"], summary["by"]) == (12, 1, by)
     symbols, infos = [], {}
     for split, expected in (("train", 12), ("val", 6), ("test", 6)):
@@ -120,16 +117,16 @@ def test_split(metals, here, ending, by):
     assert sum(map(len, symbols)) == len(set.union(*symbols)) == 12
     for atoms in metals:
         assert infos[atoms.info["material_id"]] == atoms.info
-    run("split", *arguments, "-o", "again", status=1)
+    data("split", *arguments, "-o", "again", status=1)
     for split in ("train", "val", "test"):
         assert load_split("new", split).ids == load_split("again", split).ids
 
 
 def test_split_at_random_in_two(metals, here):
-    result = run("split", "metals.extxyz", "-o", "new", "--by", "random", "--fractions", "0.75,0.25", status=1)
+    result = data("split", "metals.extxyz", "-o", "new", "--by", "random", "--fractions", "0.75,0.25", status=1)
     assert "wrote 18 train, 6 val to new; 1 skipped" in result.stderr
     assert sorted(p.name for p in (here / "new").iterdir()) == ["train.csv.gz", "val.csv.gz"]
-    assert "holds splits already" in run("split", "metals.extxyz", "-o", "new", status=1).stderr
+    assert "holds splits already" in data("split", "metals.extxyz", "-o", "new", status=1).stderr
 
 
 def test_a_split_that_cannot_be_written_leaves_nothing(metals, here, monkeypatch):
@@ -137,13 +134,13 @@ def test_a_split_that_cannot_be_written_leaves_nothing(metals, here, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("empnn.data.writing._open", full)
-    result = run("split", "metals.extxyz", "-o", "new", status=1)
+    result = data("split", "metals.extxyz", "-o", "new", status=1)
     assert result.stderr == "empnn: new: cannot be written (No space left on device)\n"
     assert sorted(p.name for p in here.iterdir()) == ["metals.extxyz"]
 
 
 def test_dedupe(metals):
-    result = run("dedupe", "metals.extxyz", "-o", "unique.extxyz", "--groups", "groups.csv", "--json", status=1)
+    result = data("dedupe", "metals.extxyz", "-o", "unique.extxyz", "--groups", "groups.csv", "--json", status=1)
     figures = json.loads(result.stdout)
     assert (figures["structures"], figures["kept"], figures["duplicates"], figures["skipped"]) == (24, 12, 12, 1)
     assert [member["id"] for member in figures["groups"][0]] == ["Cu-0", "Cu-1"]
@@ -160,7 +157,7 @@ def test_dedupe_tells_volumes_apart_if_asked_to(here):
     larger = triclinic("b")
     larger.set_cell(larger.cell.array * 1.4, scale_atoms=True)
     ase.io.write("a.extxyz", [triclinic("a"), larger, triclinic("c")])
-    assert "1 of 3" in run("dedupe", "a.extxyz", "-o", "b.cif").stderr
-    assert "2 of 3" in run("dedupe", "a.extxyz", "-o", "b.cif", "--no-scale").stderr
-    assert run("dedupe", "a.extxyz", "-o", "b.cif", "--quiet").output == ""
+    assert "1 of 3" in data("dedupe", "a.extxyz", "-o", "b.cif").stderr
+    assert "2 of 3" in data("dedupe", "a.extxyz", "-o", "b.cif", "--no-scale").stderr
+    assert data("dedupe", "a.extxyz", "-o", "b.cif", "--quiet").output == ""
     assert np.allclose(next(read("b.cif")).atoms.cell.cellpar(), triclinic().cell.cellpar(), atol=1e-6)

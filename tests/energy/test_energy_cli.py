@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from relaxing import run
 from standins import EMT_PATH, strained_copper
-from typer.testing import CliRunner
 
-from empnn.cli import app
 from empnn.cli.common import json_document
 from empnn.cli.energy import parsed_options
 
@@ -33,13 +32,6 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 def energy(*arguments):
