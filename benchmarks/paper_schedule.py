@@ -1,0 +1,76 @@
+"""What the paper's schedule of 32,768 steps of 256 reaches on Carbon-24, beside doing nothing and the paper.
+
+For a finished run of configs/carbon-24-paper.yaml: its best weights on all of val, on which nothing was trained or
+chosen, and its validations on the development set as a picture.
+Usage: python benchmarks/paper_schedule.py runs/carbon-24-paper   (EMPNN_DATA names the data folder)
+"""
+
+import argparse
+import csv
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from bench import row, write
+from denoising import PAPER, SEED
+
+from empnn.data.sets import locate
+from empnn.data.writing import replacing
+from empnn.evaluate import denoise, load_crystals
+from empnn.relax import load
+from empnn.training.checkpoint import load_run
+
+NAME, SIGMA = "carbon_24", 0.1
+MEASURES = {"lengths_improvement": "improvement of lengths, Å", "angles_improvement": "improvement of angles, °"}
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "paper_schedule.png"
+
+
+def main() -> None:
+    """Score the run, and draw how it went."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run
+    _, _, state = load_run(run / "last")
+    crystals = load_crystals(locate(None, NAME), "val")
+    scores = denoise(load(run), crystals, SIGMA, SEED).as_dict()
+    curve = validations(run)
+    draw(curve, scores)
+    lengths, angles = (scores[measure] for measure in MEASURES)
+    what = f"Carbon-24, {state.step:,} steps of 256, {scores['n']:,} structures of val, improvement"
+    rows = [row(what, f"{lengths:.3f} A / {angles:.3f} deg", "paper {} A / {} deg".format(*PAPER[NAME]))]
+    hours = state.seconds / 3600
+    write(
+        "paper_schedule",
+        __doc__ or "",
+        {"hours": hours, "best_step": state.best_step, "val": scores, "dev": curve, "rows": rows},
+    )
+
+
+def validations(run: Path) -> list[dict[str, Any]]:
+    """Step and figures of each validation; a step that was done again after a crash counts once."""
+    found = {}
+    for file in sorted((run / "logs").glob("from-*/metrics.csv"), key=lambda f: int(f.parent.name.split("-")[1])):
+        with file.open() as lines:
+            for line in csv.DictReader(lines):
+                if line.get("lengths_removed"):
+                    keys = [*MEASURES, "lengths_removed", "angles_removed"]
+                    found[int(line["step"])] = {key: round(float(line[key]), 4) for key in keys}
+    return [{"step": step, **found[step]} for step in sorted(found)]
+
+
+def draw(curve: list[dict[str, Any]], scores: dict[str, Any]) -> None:
+    """Improvement over steps, beside the paper's best row."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    last = curve[-1]["step"]
+    for panel, (measure, label), paper in zip(panels, MEASURES.items(), PAPER[NAME], strict=True):
+        panel.plot([each["step"] for each in curve], [each[measure] for each in curve], label="development set")
+        panel.plot([last], [scores[measure]], "o", color="C1", label="val, best weights", clip_on=False, zorder=3)
+        panel.axhline(paper, color="black", linestyle="--", linewidth=1, label="paper, best row of Table 2")
+        panel.set(xlabel="steps of 256", ylabel=label, xlim=(0, last), ylim=(0, None))
+    panels[0].legend(frameon=False, loc="lower right")
+    with replacing(PICTURE) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+if __name__ == "__main__":
+    main()
