@@ -31,8 +31,8 @@ def side_by_side(
     if not available() or graph.vectors.device.type != "cpu" or graph.vectors.requires_grad:
         return deform(crystals, graph)
     parts = _parts(crystals, graph)
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    if learning and torch.is_grad_enabled():
+    learning = [parameter for parameter in parameters if parameter.requires_grad] if torch.is_grad_enabled() else []
+    if learning:
         found: tuple[Tensor, Tensor | None] = _SideBySide.apply(deform, parts, *learning)  # type: ignore[no-untyped-call]
         return found
     inference = torch.is_inference_mode_enabled()
