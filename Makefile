@@ -48,7 +48,7 @@ figures: $(READY)
 # The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "vesin>=0.6"
-	for name in train_step memory relax_throughput neighbours scaling roofline; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in train_step memory relax_throughput neighbours scaling roofline breakdown; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/bench.py
 
 # Equation 13, relaxers beside each other and steps saved: hours on a quiet machine, resumed where it stopped. Needs

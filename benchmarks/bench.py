@@ -93,7 +93,7 @@ def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dic
 
 START, END = "<!-- bench -->", "<!-- /bench -->"
 PAGES = {
-    "performance.md": ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline"),
+    "performance.md": ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline", "breakdown"),
     "data.md": ("reading", "stream", "stream_train"),
 }
 """Pages of docs and the results whose rows stand in their tables."""

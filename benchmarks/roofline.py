@@ -4,8 +4,9 @@ The fewest operations by formula for the paper's network on a batch of 256 MP-20
 of curved functions (silu and its derivative, gates, radial functions) at the rate of silu, and the bytes that the way
 back needs and no cache holds. Each is divided by a ceiling of this machine, measured in turns with the steps; the bound
 is the larger of computing (products and curved functions) and moving bytes. PyTorch's own counter says how many
-operations of products were really spent: it sees what is computed again. Forward and backward pass; graph, clipping
-and Adam are left out. Usage: python benchmarks/roofline.py   (EMPNN_DATA names the data)
+operations of products were really spent: it sees what is computed again; hooks on what autograd saves say how many
+bytes are really kept for the way back, to be written and read. Forward and backward pass; graph, clipping and Adam are
+left out. Usage: python benchmarks/roofline.py   (EMPNN_DATA names the data)
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from empnn.graph import Graph
@@ -109,6 +111,19 @@ def products(run: Callable[[], Any]) -> int:
     return int(counter.get_total_flops())
 
 
+def kept(run: Callable[[], Any]) -> int:
+    """Bytes that something keeps for the way back, what belongs to weights included."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run()
+    return sum(storages.values())
+
+
 def main() -> None:
     """Measure and compare."""
     subjects = {
@@ -116,8 +131,8 @@ def main() -> None:
         "training, edges": subject("ketbra-e", True),
         "training, triplets": subject("ketbra-e-tsym", True),
     }
-    # The counter sees its own thread only, so counting comes before structures get threads of their own.
-    spent = {name: products(run) for name, (run, _) in subjects.items()}
+    # Both see their own thread only, so counting comes before structures get threads of their own.
+    spent = {name: {"products": products(run), "bytes": 2 * kept(run)} for name, (run, _) in subjects.items()}
     fast_process()
     ceilings = Ceilings()
     rows, found = [], {}
@@ -129,7 +144,7 @@ def main() -> None:
         bound = max(computing, moving)
         found[name] = {
             "needs": need,
-            "products_spent": spent[name],
+            "spent": spent[name],
             "ceilings": rates,
             "seconds_computing": computing,
             "seconds_moving": moving,

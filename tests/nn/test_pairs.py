@@ -20,10 +20,10 @@ ROW_STARTS = np.array([0, 3, 3, 9, 10, 14])
 """Five structures, one of them without rows, one with a single row."""
 
 
-def some_pairs(chunk: int, monkeypatch: pytest.MonkeyPatch) -> Pairs:
+def some_pairs(chunk: int, monkeypatch: pytest.MonkeyPatch, step: int = 3) -> Pairs:
     """Random pairs within structures, in random numbers; some rows have none."""
     monkeypatch.setattr(pairs_module, "CHUNK", chunk)
-    monkeypatch.setattr(pairs_module, "STEP", 3)
+    monkeypatch.setattr(pairs_module, "STEP", step)
     generator = np.random.default_rng(0)
     left, right = [], []
     for start, stop in itertools.pairwise(ROW_STARTS):
@@ -113,9 +113,11 @@ def test_values_and_gradients_are_those_of_the_concatenation(case: str, pairs: P
 def test_features_that_need_no_gradient_get_none(pairs: Pairs) -> None:
     given = inputs(pairs)
     given["features"] = given["features"].detach()
-    sum_over_right(given["table"], given["features"], given["weight"], pairs).sum().backward()
-    assert given["features"].grad is None
-    assert given["weight"].grad is not None
+    for function in (sum_over_right, sum_of_sides):
+        given["weight"].grad = None
+        function(given["table"], given["features"], given["weight"], pairs).sum().backward()
+        assert given["features"].grad is None
+        assert given["weight"].grad is not None
 
 
 @pytest.mark.parametrize("rows", [0, 3])
@@ -158,8 +160,12 @@ def test_a_chunk_holds_about_as_many_pairs_as_it_should(monkeypatch: pytest.Monk
     sizes = [c.pairs.stop - c.pairs.start for c in fine.row_chunks]
     assert max(sizes) <= 7
     assert len(sizes) <= 1 + len(fine) / (7 - 5)
-    whole = some_pairs(1000, monkeypatch)
-    assert len(whole.row_chunks) == len(whole.structure_chunks) == 1
+    few = some_pairs(1000, monkeypatch)
+    assert len(few) % pairs_module.STEP
+    assert len(few.row_chunks) == len(few.structure_chunks) == 2
+    assert not any((c.window.stop - c.window.start) % pairs_module.STEP for c in few.row_chunks)
+    fewer = some_pairs(1000, monkeypatch, step=len(few) + 1)
+    assert len(fewer.row_chunks) == len(fewer.structure_chunks) == 1
 
 
 def test_a_part_is_what_its_structures_give_alone(pairs: Pairs) -> None:

@@ -130,9 +130,14 @@ def test_the_threads_of_the_process_come_back() -> None:
 
 
 def test_a_process_that_was_forked_has_no_threads() -> None:
-    with threads_for_structures():
-        share(lambda part: part, [0, 1])
-        child = os.fork()
+    child, fine = -1, False
+    try:
+        with threads_for_structures():
+            share(lambda part: part, [0, 1])
+            child = os.fork()
+            alone = available() == 0 and share(lambda part: part, [0, 1]) == [0, 1]
+        fine = alone
+    finally:
         if child == 0:
-            os._exit(0 if available() == 0 and share(lambda part: part, [0, 1]) == [0, 1] else 1)
-        assert os.waitpid(child, 0)[1] == 0
+            os._exit(0 if fine else 1)
+    assert os.waitpid(child, 0)[1] == 0

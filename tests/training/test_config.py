@@ -149,6 +149,14 @@ def test_committed_configurations_load() -> None:
     assert files
     for file in files:
         assert load_config(file).data.name is not None
+    schedule = load_config(files[0].with_name("carbon-24-paper.yaml"))
+    settings = [
+        "data=carbon_24",
+        "model.radial.count=16",
+        "train.validate_every=512",
+        f"train.out={schedule.train.out}",
+    ]
+    assert schedule == load_config("paper", settings)
 
 
 def test_every_section_is_a_dataclass_with_defaults() -> None:

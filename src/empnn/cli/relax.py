@@ -59,11 +59,10 @@ def relax(
     as_json: Json = False,
 ) -> None:
     """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
-    from empnn.nn.cpu import keep_few_programs, tuned
+    from empnn.nn.cpu import tuned
     from empnn.relax import load
     from empnn.relax_files import Relaxing
 
-    keep_few_programs()
     work = Relaxing(load(model, device), passes, batch_atoms, keep_failed)
     with tuned(device):
         run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)

@@ -92,7 +92,7 @@ class Pairs:
     @cached_property
     def row_chunks(self) -> tuple[Chunk, ...]:
         """Chunks that no row on the left is split between, one on a GPU; rows on the right may be anywhere."""
-        return self._chunks(torch.arange(self.n_rows + 1))
+        return self._chunks(torch.arange(self.n_rows + 1, device="cpu"))
 
     @cached_property
     def structure_chunks(self) -> tuple[Chunk, ...]:
@@ -126,9 +126,11 @@ class Pairs:
         if self.left.device.type != "cpu" or len(self) == 0:
             return (self.whole,)
         rows, pairs = boundaries.numpy(), self.left_starts[boundaries].numpy()
+        # So few that the window of a chunk is not larger than all pairs, if they are as many as the smallest window.
+        most = min(CHUNK, len(self) // STEP * STEP) or CHUNK
         cuts = [0]
         while cuts[-1] < len(rows) - 1:
-            last = int(np.searchsorted(pairs, pairs[cuts[-1]] + CHUNK, side="right")) - 1
+            last = int(np.searchsorted(pairs, pairs[cuts[-1]] + most, side="right")) - 1
             cuts.append(max(last, cuts[-1] + 1))
         ends = zip(rows[cuts].tolist(), pairs[cuts].tolist(), strict=True)
         return tuple(self._chunk(*each) for each in pairwise(ends))

@@ -5,7 +5,6 @@ They belong to whoever owns the process: the command line, a training run, a ben
 
 import ctypes
 import functools
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from empnn.nn.threads import threads_for_structures
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP, _LARGEST_ON_HEAP = 2**31 - 1, 32 * 2**20
-_PROGRAMS = "64"
 _FLOAT32_ERROR = 1e-5
 _LOCK = threading.RLock()
 _BEFORE: list[str] = []
@@ -73,15 +71,6 @@ def keep_freed_memory() -> None:
     if hasattr(library, "mallopt"):
         library.mallopt(_TRIM_THRESHOLD, _KEEP)
         library.mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
-
-
-def keep_few_programs() -> None:
-    """Let oneDNN keep few of the programs that it makes for each size of a product.
-
-    A thousand of them, its default, take hundreds of MiB. For a process that relaxes, where sizes hardly ever come
-    twice; a step of training comes to the same sizes many times. Nothing changes once oneDNN has made its first.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _PROGRAMS)
 
 
 @functools.cache

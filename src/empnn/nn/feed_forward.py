@@ -10,6 +10,7 @@ from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
+from empnn.nn.linear import Linear
 from empnn.nn.side_by_side import side_by_side
 
 HIDDEN_LAYERS = 4
@@ -32,8 +33,8 @@ class FeedForward(nn.Module):
         self.config = config
         self.rule = graph_rule(config.graph)
         self.encoder = Encoder(config)
-        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (nn.Linear(config.features, config.features), nn.SiLU())]
-        self.readout = nn.Sequential(*hidden, nn.Linear(config.features, 6))
+        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (Linear(config.features, config.features), nn.SiLU())]
+        self.readout = nn.Sequential(*hidden, Linear(config.features, 6))
         self.register_buffer("mean", torch.tensor([5.0, 5.0, 5.0, 90.0, 90.0, 90.0], dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(6, dtype=torch.float64))
 
@@ -55,5 +56,5 @@ class FeedForward(nn.Module):
         normalised = self.readout(mean_per_structure(atoms, graph)).to(torch.float64)
         predicted = cell_from_parameters(normalised * self.deviation + self.mean)
         handedness = torch.linalg.det(crystals.cell).sign()[:, None, None]
-        action = torch.linalg.solve(crystals.cell, predicted * handedness).mT
-        return action.unsqueeze(0), None
+        action, _ = torch.linalg.solve_ex(crystals.cell, predicted * handedness)
+        return action.mT.unsqueeze(0), None

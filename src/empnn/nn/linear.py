@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from empnn.nn.blocks import blocks, transposed, unseen
 
@@ -15,6 +15,14 @@ def linear(
     """W x + b for each row x, as `torch.nn.functional.linear`; without second derivatives."""
     result: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
     return result
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` with a bias, block by block."""
+
+    def forward(self, rows: Float[Tensor, "rows n"]) -> Float[Tensor, "rows m"]:
+        """W x + b for each row x."""
+        return linear(rows, self.weight, self.bias)
 
 
 class _Linear(torch.autograd.Function):

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from empnn.nn.linear import linear
+from empnn.nn.linear import Linear
 
 GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 
@@ -24,8 +24,8 @@ class StrainGate(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("sizes", torch.tensor(GATE_SIZES), persistent=False)
-        self.hidden = nn.Linear(features + 2 * len(GATE_SIZES), features)
-        self.factors = nn.Linear(features, 2)
+        self.hidden = Linear(features + 2 * len(GATE_SIZES), features)
+        self.factors = Linear(features, 2)
 
     def forward(
         self,
@@ -41,9 +41,7 @@ class StrainGate(nn.Module):
             mean_features: Mean atom features.
         """
         invariants = [self._levels(part) for part in _split(strain)]
-        given = torch.cat([mean_features, *invariants], dim=-1)
-        hidden = silu(linear(given, self.hidden.weight, self.hidden.bias))
-        factors = 2 * torch.sigmoid(linear(hidden, self.factors.weight, self.factors.bias))
+        factors = 2 * torch.sigmoid(self.factors(silu(self.hidden(torch.cat([mean_features, *invariants], dim=-1)))))
         isotropic, deviatoric = _split(exponent)
         return factors[:, 0, None, None] * isotropic + factors[:, 1, None, None] * deviatoric
 

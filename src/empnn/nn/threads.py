@@ -22,7 +22,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pool:
     executor: ThreadPoolExecutor
     workers: int
@@ -48,10 +48,10 @@ def threads_for_structures() -> Iterator[None]:
         workers = min(threads, MOST)
         if not _POOL and workers > 1:
             _POOL.append(_Pool(_executor(workers, threads // workers), workers, threads))
-            torch.set_num_threads(1)
         pool = _POOL[0] if _POOL else None
         if pool is not None:
             pool.users += 1
+            torch.set_num_threads(1)
     try:
         yield
     finally:
