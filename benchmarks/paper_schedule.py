@@ -42,17 +42,22 @@ def main() -> None:
     draw(curve, scores, state.best_step)
     improvement = "{:.3f} A / {:.3f} deg".format(*(scores[measure] for measure in MEASURES))
     what = f"Carbon-24, {state.step:,} steps of {settings.batch_size}, {scores['n']:,} structures of val, improvement"
-    papers = {"best of Table 2": PAPER[NAME], "row of the field": SAME_FIELD}
+    papers = {"best of Table 2": PAPER[NAME], "ketbra-e": SAME_FIELD}
     rows = [row(what, improvement, "paper's {}: {} A / {} deg".format(name, *paper)) for name, paper in papers.items()]
-    # Over all stretches of the run, whatever else its cores did.
-    times = {"hours": state.seconds / 3600, "best_step": state.best_step}
+    # Hours of all stretches of the run, whatever else its cores did.
+    times = {"hours": state.seconds / 3600, "stretches": len(logs(run)), "best_step": state.best_step}
     write("paper_schedule", __doc__ or "", {**times, "val": scores, "dev": curve, "rows": rows})
+
+
+def logs(run: Path) -> list[Path]:
+    """Figures of each stretch, from one start to where it was stopped."""
+    return sorted((run / "logs").glob("from-*/metrics.csv"), key=lambda f: int(f.parent.name.split("-")[1]))
 
 
 def validations(run: Path) -> list[dict[str, Any]]:
     """Step and figures of each validation; a step that was done again after a crash counts once."""
     found = {}
-    for file in sorted((run / "logs").glob("from-*/metrics.csv"), key=lambda f: int(f.parent.name.split("-")[1])):
+    for file in logs(run):
         with file.open() as lines:
             for line in csv.DictReader(lines):
                 if line.get("lengths_removed"):
@@ -62,7 +67,7 @@ def validations(run: Path) -> list[dict[str, Any]]:
 
 
 def draw(curve: list[dict[str, Any]], scores: dict[str, Any], best_step: int) -> None:
-    """Improvement over steps, beside the paper's best row."""
+    """Improvement over steps, beside the best of the paper's Table 2."""
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     last = curve[-1]["step"]
     for panel, (measure, label), paper in zip(panels, MEASURES.items(), PAPER[NAME], strict=True):

@@ -112,7 +112,7 @@ def products(run: Callable[[], Any]) -> int:
 
 
 def kept(run: Callable[[], Any]) -> int:
-    """Bytes that something keeps for the way back, what belongs to weights included."""
+    """Bytes that something keeps for the way back, weights and places of rows included."""
     storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

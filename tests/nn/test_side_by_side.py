@@ -129,6 +129,7 @@ def test_the_threads_of_the_process_come_back() -> None:
         assert parts_of(network) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_process_that_was_forked_has_no_threads() -> None:
     child, fine = -1, False
     try:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 CHUNK, STEP = 4096, 256
 """Pairs of a chunk on a CPU, if no structure or row alone has more (with 128 features 2 MiB in float32); and what the
-size of a window is a multiple of."""
+size of a window is a multiple of, if there are so many pairs and no structure or row alone has nearly all of them."""
 
 
 class Bags(NamedTuple):
@@ -126,7 +126,7 @@ class Pairs:
         if self.left.device.type != "cpu" or len(self) == 0:
             return (self.whole,)
         rows, pairs = boundaries.numpy(), self.left_starts[boundaries].numpy()
-        # So few that the window of a chunk is not larger than all pairs, if they are as many as the smallest window.
+        # In whole steps: a chunk of nearly all pairs would have a window cut off at their number, a size of its own.
         most = min(CHUNK, len(self) // STEP * STEP) or CHUNK
         cuts = [0]
         while cuts[-1] < len(rows) - 1:

@@ -62,7 +62,7 @@ def _matrix_exp(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "str
 
 
 def _products(first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "structures 3 3"]) -> Tensor:
-    """Product of two matrices of each structure, written out: libraries prepare one for each number of structures."""
+    """Product of two matrices of each structure, written out: a library prepares one for each number of them."""
     return (first.unsqueeze(-1) * second.unsqueeze(-3)).sum(-2)
 
 

@@ -39,9 +39,9 @@ _POOL: list[_Pool] = []
 def threads_for_structures() -> Iterator[None]:
     """Let networks work on structures side by side, if PyTorch has several threads.
 
-    A setting of the process, taken back when the last of those who made it leaves. Meanwhile PyTorch computes with one
-    thread wherever it is called from, but for what goes through `share`: a second one that waits for the next small
-    operation would take its core from those.
+    A setting of the process, made from its main thread, taken back when the last of those who made it leaves. Meanwhile
+    PyTorch computes with one thread wherever it is called from, but for what goes through `share`: a second one that
+    waits for the next small operation would take its core from those.
     """
     with _LOCK:
         threads = torch.get_num_threads()
