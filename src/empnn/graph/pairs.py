@@ -90,6 +90,16 @@ class Pairs:
         return self._chunk((0, 0), (self.n_rows, len(self)))
 
     @cached_property
+    def of_left(self) -> Bags:
+        """All pairs of each row on the left."""
+        return Bags(torch.arange(len(self), device=self.left.device), self.left_starts[:-1])
+
+    @property
+    def of_right(self) -> Bags:
+        """All pairs of each row on the right."""
+        return Bags(self.by_right, self.right_starts[:-1])
+
+    @cached_property
     def row_chunks(self) -> tuple[Chunk, ...]:
         """Chunks that no row on the left is split between, one on a GPU; rows on the right may be anywhere."""
         return self._chunks(torch.arange(self.n_rows + 1, device="cpu"))

@@ -1,5 +1,6 @@
 """Linear maps of very many rows, block by block."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,13 @@ def linear(
     """W x + b for each row x, as `torch.nn.functional.linear`; without second derivatives."""
     result: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
     return result
+
+
+def joined_linear(rows: Float[Tensor, "rows n"], maps: Sequence[nn.Linear]) -> Float[Tensor, "rows m"]:
+    """Several linear maps of the same rows in one product, their results side by side; some may have no bias."""
+    weights: list[Tensor] = [m.weight for m in maps]
+    biases: list[Tensor] = [m.weight.new_zeros(len(m.weight)) if m.bias is None else m.bias for m in maps]
+    return linear(rows, torch.cat(weights), torch.cat(biases))
 
 
 class Linear(nn.Linear):

@@ -10,7 +10,7 @@ from torch.nn.functional import embedding
 
 from empnn.graph import Graph
 from empnn.nn.gru import gru
-from empnn.nn.linear import linear
+from empnn.nn.linear import joined_linear, linear
 from empnn.nn.pairs import sum_over_right
 from empnn.nn.rbf import GaussianBasis
 
@@ -54,8 +54,7 @@ class EdgeLinear(nn.Module):
 
     def table(self, atoms: Float[Tensor, "atoms features"]) -> Float[Tensor, "atoms two_features"]:
         """The parts of h_i and of h_j, side by side."""
-        weight = torch.cat([self.source.weight, self.target.weight])
-        return linear(atoms, weight, torch.cat([self.source.bias, torch.zeros_like(self.source.bias)]))
+        return joined_linear(atoms, (self.source, self.target))
 
 
 class MessagePassing(nn.Module):

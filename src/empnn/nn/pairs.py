@@ -161,7 +161,7 @@ class _SumLeft(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _sums(values, pairs.whole.left)
+        return _sums(values, pairs.of_left)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -173,7 +173,7 @@ class _SumRight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, pairs: Pairs) -> Tensor:
         ctx.pairs = pairs
-        return _sums(values, pairs.whole.right)
+        return _sums(values, pairs.of_right)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -190,7 +190,7 @@ class _TakeRight(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return _sums(gradients[0], ctx.pairs.whole.right), None
+        return _sums(gradients[0], ctx.pairs.of_right), None
 
 
 class _Angles(torch.autograd.Function):
@@ -211,7 +211,7 @@ class _Angles(torch.autograd.Function):
         cross = torch.linalg.cross(first, second).mul_(2 * outer[:, 1:])
         to_first = torch.linalg.cross(second, cross).addcmul_(second, outer[:, :1])
         to_second = torch.linalg.cross(cross, first).addcmul_(first, outer[:, :1])
-        return _sums(to_first, pairs.whole.left).add_(_sums(to_second, pairs.whole.right)), None
+        return _sums(to_first, pairs.of_left).add_(_sums(to_second, pairs.of_right)), None
 
 
 class _Hidden:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from empnn.graph import Graph, Triplets
-from empnn.nn.linear import linear
+from empnn.nn.linear import joined_linear
 from empnn.nn.message_passing import EdgeLinear
 from empnn.nn.pairs import angles_between, project, sum_of_sides
 
@@ -45,9 +45,7 @@ class TripletWeights(nn.Module):
         self, atoms: Tensor, graph: Graph, triplets: Triplets, radial: Tensor, angles: Tensor
     ) -> Float[Tensor, "triplets weights"]:
         """Invariant weights of each triplet; `angles` are its cosine and squared sine."""
-        maps = (self.first.source, self.first.target, self.second)
-        bias = self.first.source.bias
-        rows = linear(atoms, torch.cat([m.weight for m in maps]), torch.cat([bias, bias.new_zeros(2 * len(bias))]))
+        rows = joined_linear(atoms, (self.first.source, self.first.target, self.second))
         source, target, second = rows.chunk(3, dim=1)
         table = torch.cat([source, torch.zeros_like(source), target, second], dim=1)
         of_radial = torch.cat([self.first.radial.weight, self.second_radial.weight])
