@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
-import fuzz_judges
-import fuzzing
 from ase import Atoms
+from support import fuzzing, judges
 
 from empnn.data.writing import replacing
 
@@ -75,7 +74,7 @@ def _work(options: argparse.Namespace, first: int, texts: dict[str, list[str]], 
         for number in range(first, options.cases, options.processes):
             at.value = number
             case = fuzzing.case(texts, options.seed, number)
-            verdict = fuzz_judges.judge(case, Path(folder), on_phase)
+            verdict = judges.judge(case, Path(folder), on_phase)
             out.put((number, case.kind, verdict.outcome, verdict.detail, verdict.seconds))
     out.put(None)
 
@@ -140,7 +139,7 @@ def show(options: argparse.Namespace, texts: dict[str, list[str]]) -> None:
     print(case.kind, *case.damage)
     print(case.content.decode("utf-8", "backslashreplace"))
     with tempfile.TemporaryDirectory() as folder:
-        print(fuzz_judges.judge(case, Path(folder)))
+        print(judges.judge(case, Path(folder)))
 
 
 def main() -> None:

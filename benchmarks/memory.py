@@ -1,4 +1,4 @@
-"""Peak memory of a training step with triplets above the loaded process: ours against naive.py.
+"""Peak memory of a training step with triplets above the loaded process: ours against tests/support/naive.py.
 
 Each in a process of its own.
 
@@ -27,7 +27,7 @@ def status(name: str) -> int:
 def measure(subject: str) -> None:
     """Print the peak above what the process holds before the first step."""
     from bench import fast_process, paper_network, strained
-    from naive import NaiveEMPNN
+    from support.naive import NaiveEMPNN
     from train_step import BATCH, stepper
 
     fast_process()

@@ -6,7 +6,7 @@ Usage: python benchmarks/relax_throughput.py   (EMPNN_DATA names the data)
 
 import torch
 from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
-from naive import NaiveEMPNN
+from support.naive import NaiveEMPNN
 
 import empnn
 from empnn.geometry import polar_factor

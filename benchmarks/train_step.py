@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from bench import RADIAL, alternate, fast_process, paper_network, row, strained, with_all_threads, write
-from naive import NaiveEMPNN
+from support.naive import NaiveEMPNN
 from torch import Tensor, nn
 
 from empnn.crystals import CrystalBatch

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, SKEWED, ZOO
+from support.zoo import ALL, SKEWED, ZOO
 
 from empnn import symmetry
 from empnn.checks import doubts, is_collapsed, refusals

@@ -13,7 +13,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from relaxing import run, salt, tiny_model, triclinic
+from support.relaxing import run, salt, tiny_model, triclinic
 
 import empnn
 from empnn.relax import load

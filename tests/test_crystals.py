@@ -5,9 +5,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
-from crystals_zoo import ALL, LEFT_HANDED, PEROVSKITE, TRICLINIC, ZOO, zoo
 from jaxtyping import TypeCheckError
 from pymatgen.core import DummySpecies, Lattice, Structure
+from support.zoo import ALL, LEFT_HANDED, PEROVSKITE, TRICLINIC, ZOO, zoo
 
 from empnn.crystals import (
     CrystalBatch,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, zoo
-from relaxing import tiny_network
 from scipy.linalg import expm
+from support.relaxing import tiny_network
+from support.zoo import ALL, zoo
 
 from empnn.crystals import from_arrays
 from empnn.errors import ConfigError

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from crystals_zoo import ALL, LEFT_HANDED
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
+from support.zoo import ALL, LEFT_HANDED
 
 from empnn import symmetry
 from empnn.geometry import (

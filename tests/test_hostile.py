@@ -8,13 +8,13 @@ import subprocess
 from pathlib import Path
 
 import ase.io
-import data.cif_texts as cif
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.core import DummySpecies, Lattice, Structure
-from relaxing import run, salt, tiny_model, triclinic
+from support import cif_texts as cif
+from support.relaxing import run, salt, tiny_model, triclinic
 
 from empnn.data.reading import read
 from empnn.memory import available_memory, memory_refusal

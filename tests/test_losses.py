@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from crystals_zoo import ALL
+from support.zoo import ALL
 
 from empnn import symmetry
 from empnn.geometry import lattice_parameters

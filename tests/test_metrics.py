@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from ase.geometry import find_mic
-from crystals_zoo import ALL, ZOO
 from pymatgen.core import Lattice
+from support.zoo import ALL, ZOO
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, from_arrays

@@ -5,9 +5,9 @@ import pickle
 
 import pytest
 import torch
-from crystals_zoo import ALL
-from relaxing import tiny_model, tiny_network
 from safetensors.torch import load_file, save_file
+from support.relaxing import tiny_model, tiny_network
+from support.zoo import ALL
 
 from empnn import models
 from empnn.errors import ConfigError

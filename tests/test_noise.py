@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from crystals_zoo import ALL
 from jaxtyping import TypeCheckError
+from support.zoo import ALL
 
 from empnn.noise import fixed_displacement, fixed_strain, strain_cells, with_fixed_noise
 

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.core import Lattice, Species, Structure
-from relaxing import salt, tiny_network
+from support.relaxing import salt, tiny_network
 
 from empnn.notes import notes
 from empnn.relax import Relaxer

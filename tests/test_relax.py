@@ -5,10 +5,10 @@ import pytest
 import torch
 from ase import Atoms
 from ase.constraints import FixAtoms
-from crystals_zoo import ALL
 from pymatgen.core import Lattice, Structure
-from relaxing import salt, tiny_model, tiny_network, triclinic
 from scipy.linalg import expm
+from support.relaxing import salt, tiny_model, tiny_network, triclinic
+from support.zoo import ALL
 
 import empnn
 from empnn import symmetry

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from relaxing import run, salt, tiny_model
+from support.relaxing import run, salt, tiny_model
 
 NAMES = [f"mp-{index}" for index in range(30)]
 SLOWLY = """

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, PEROVSKITE, ZOO, ball, single, zoo
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
+from support.zoo import ALL, PEROVSKITE, ZOO, ball, single, zoo
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from crystals_zoo import TRICLINIC, zoo
-from field_weights import field_weights
+from support.field_weights import field_weights
+from support.zoo import TRICLINIC, zoo
 from torch import Tensor
 
 from empnn import symmetry

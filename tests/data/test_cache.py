@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 
-import cif_texts as cif
 import pytest
 import torch
+from support import cif_texts as cif
 
 from empnn.data import reading
 from empnn.data.cache import load_file

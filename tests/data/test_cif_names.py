@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import gemmi
 import pytest
-from relaxing import salt
+from support.relaxing import salt
 
 from empnn.data.cif_names import BlockNames
 from empnn.data.parts import PartedOutput

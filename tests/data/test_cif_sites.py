@@ -1,7 +1,7 @@
 """Labels of a CIF's sites stay with the atoms, where they say more than the elements and the order."""
 
-import cif_texts as cif
 import pytest
+from support import cif_texts as cif
 
 from empnn.data.cif import atoms_from_text, text_from_atoms
 from empnn.data.plain_cif import PlainCrystals

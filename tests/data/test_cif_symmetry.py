@@ -2,10 +2,10 @@
 
 import warnings
 
-import cif_texts as cif
 import numpy as np
 import pytest
 from pymatgen.io.cif import CifParser
+from support import cif_texts as cif
 
 from empnn.data.cif import atoms_from_text
 from empnn.data.plain_cif import PlainCrystals

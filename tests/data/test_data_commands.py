@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from ase.build import bulk
-from relaxing import run, salt, triclinic
+from support.relaxing import run, salt, triclinic
 
 from empnn.data.reading import read
 from empnn.data.sets import load_split

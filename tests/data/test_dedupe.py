@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import SKEWED_BASIS, ZOO, supercell
+from support.zoo import SKEWED_BASIS, ZOO, supercell
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, to_structures

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, PEROVSKITE, SKEWED_BASIS, ZOO, supercell
+from support.zoo import ALL, PEROVSKITE, SKEWED_BASIS, ZOO, supercell
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch

@@ -4,11 +4,10 @@ import warnings
 from pathlib import Path
 
 import ase.io
-import fuzz_judges
-import fuzzing
 import pytest
-from crystals_zoo import ALL
-from relaxing import triclinic
+from support import fuzzing, judges
+from support.relaxing import triclinic
+from support.zoo import ALL
 
 import empnn.data
 from empnn.crystals import to_atoms
@@ -31,7 +30,7 @@ def test_damaged_files_are_refused_in_words_or_read_as_others_read_them(texts, t
     for number in range(first, first + BATCH):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            verdict = fuzz_judges.judge(fuzzing.case(texts, SEED, number), tmp_path)
+            verdict = judges.judge(fuzzing.case(texts, SEED, number), tmp_path)
         assert not verdict.failed, (number, verdict)
         assert verdict.seconds < 5
         outcomes.append(verdict.outcome)
@@ -48,7 +47,7 @@ def test_whole_texts_are_read_by_all(texts, tmp_path):
         for text in variants[:6]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                verdict = fuzz_judges.judge(fuzzing.Case(0, kind, text.encode(), ()), tmp_path)
+                verdict = judges.judge(fuzzing.Case(0, kind, text.encode(), ()), tmp_path)
             assert verdict.outcome.count("+") == 1, (verdict, text)
 
 
@@ -60,9 +59,9 @@ def test_the_judge_sees_nonsense(monkeypatch, texts, tmp_path):
             record.atoms.set_cell(record.atoms.cell.array[[1, 0, 2]], scale_atoms=True)
             yield record
 
-    monkeypatch.setattr(fuzz_judges, "read", mixed_up)
+    monkeypatch.setattr(judges, "read", mixed_up)
     for kind, text in {"cif": texts["cif"][20], "poscar": texts["poscar"][24], "extxyz": texts["extxyz"][24]}.items():
-        verdict = fuzz_judges.judge(fuzzing.Case(0, kind, text.encode(), ()), tmp_path)
+        verdict = judges.judge(fuzzing.Case(0, kind, text.encode(), ()), tmp_path)
         assert verdict.outcome == "FAILURE: nonsense"
 
 
@@ -70,6 +69,6 @@ def test_the_judge_sees_what_escapes(monkeypatch, texts, tmp_path):
     def fail(path):
         raise RecursionError("deep")
 
-    monkeypatch.setattr(fuzz_judges, "read", fail)
-    verdict = fuzz_judges.judge(fuzzing.Case(0, "cif", texts["cif"][0].encode(), ()), tmp_path)
+    monkeypatch.setattr(judges, "read", fail)
+    verdict = judges.judge(fuzzing.Case(0, "cif", texts["cif"][0].encode(), ()), tmp_path)
     assert (verdict.outcome, verdict.detail) == ("FAILURE: escaped", "RecursionError: deep")

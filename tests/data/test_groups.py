@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from crystals_zoo import ALL, ZOO, supercell
+from support.zoo import ALL, ZOO, supercell
 
 from empnn.crystals import CrystalBatch
 from empnn.data.groups import composition_groups, draw_groups

@@ -6,7 +6,6 @@ import json
 import warnings
 
 import ase.io
-import cif_texts as cif
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -15,7 +14,8 @@ from ase import Atoms
 from ase.db import connect
 from pymatgen.core import DummySpecies, Lattice, Species, Structure
 from pymatgen.io.cif import CifParser
-from relaxing import salt, triclinic
+from support import cif_texts as cif
+from support.relaxing import salt, triclinic
 
 from empnn.data.reading import read
 

@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
-from relaxing import salt, triclinic
+from support.relaxing import salt, triclinic
 
 from empnn import symmetry
 from empnn.crystals import from_atoms

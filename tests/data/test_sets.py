@@ -1,8 +1,8 @@
 """Finding data sets and carving a development set."""
 
-import cif_texts as cif
 import numpy as np
 import pytest
+from support import cif_texts as cif
 
 from empnn.crystals import CrystalBatch, from_arrays
 from empnn.data.sets import (

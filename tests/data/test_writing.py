@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import ase.io
-import cif_texts as cif
 import numpy as np
 import pytest
 from ase.constraints import FixAtoms
-from relaxing import salt, triclinic
+from support import cif_texts as cif
+from support.relaxing import salt, triclinic
 
 from empnn import symmetry
 from empnn.crystals import from_atoms

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase.build import bulk
-from standins import job, records
+from support.calculators import job, records
 
 from empnn.energy import Relaxation, load_oracle
 from empnn.energy.run import judge

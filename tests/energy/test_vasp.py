@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from standins import records
+from support.calculators import records
 
 from empnn.energy import Relaxation
 from empnn.energy.run import Job, judge

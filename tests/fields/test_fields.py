@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from crystals_zoo import ALL, zoo
+from support.zoo import ALL, zoo
 
 from empnn import symmetry
 from empnn.fields import KETBRA, TABLE2, EdgeField

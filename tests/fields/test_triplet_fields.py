@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from crystals_zoo import zoo
+from support.zoo import zoo
 from torch import Tensor
 
 from empnn import symmetry

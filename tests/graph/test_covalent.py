@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ase.data import covalent_radii
-from crystals_zoo import ALL, DIAMOND, ONE_ATOM, ZOO
+from support.zoo import ALL, DIAMOND, ONE_ATOM, ZOO
 
 from empnn.crystals import CrystalBatch
 from empnn.graph import SHELL_TOLERANCE, covalent

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from ase.neighborlist import neighbor_list
-from crystals_zoo import ALL, ELONGATED, FCC, ONE_ATOM, SKEWED_BASIS, TRICLINIC, ZOO, ball, single, supercell, zoo
 from hypothesis import given
 from hypothesis import strategies as st
+from support.zoo import ALL, ELONGATED, FCC, ONE_ATOM, SKEWED_BASIS, TRICLINIC, ZOO, ball, single, supercell, zoo
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, to_atoms

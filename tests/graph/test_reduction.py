@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, FCC
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
+from support.zoo import ALL, FCC
 
 from empnn import symmetry
 from empnn.graph.reduction import reduce_cells

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ALL, ONE_ATOM, ZOO, supercell, zoo
+from support.zoo import ALL, ONE_ATOM, ZOO, supercell, zoo
 
 from empnn.crystals import CrystalBatch
 from empnn.graph import TRIPLETS, Graph, TripletRule, Triplets, chain, cutoff, fan, knn

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 import scipy.linalg
 import torch
-from crystals_zoo import ZOO, supercell, zoo
-from field_weights import field_weights
+from support.field_weights import field_weights
+from support.zoo import ZOO, supercell, zoo
 from torch import Tensor
 from torch.nn.functional import silu
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 import torch
-from crystals_zoo import ELONGATED, zoo
+from support.zoo import ELONGATED, zoo
 from torch import Tensor
 from torch.nn.functional import silu
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from crystals_zoo import zoo
-from field_weights import field_weights
-from naive import NaiveEMPNN, concatenated
+from support.field_weights import field_weights
+from support.naive import NaiveEMPNN, concatenated
+from support.zoo import zoo
 
 from empnn.fields import TABLE2
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from crystals_zoo import PEROVSKITE
+from support.zoo import PEROVSKITE
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from empnn.crystals import CrystalBatch

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from crystals_zoo import supercell, zoo
-from field_weights import field_weights
+from support.field_weights import field_weights
+from support.zoo import supercell, zoo
 
 from empnn.crystals import CrystalBatch
 from empnn.fields import TABLE2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from ase.build import bulk
-from crystals_zoo import zoo
+from support.zoo import zoo
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch, from_atoms

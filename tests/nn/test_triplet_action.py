@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from crystals_zoo import ZOO, supercell, zoo
-from field_weights import field_weights
+from support.field_weights import field_weights
+from support.zoo import ZOO, supercell, zoo
 from torch import Tensor
 from torch.nn.functional import silu
 

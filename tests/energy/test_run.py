@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from standins import CELL, EMT_PATH, job, records, strained_copper
+from support.calculators import CELL, EMT_PATH, job, records, strained_copper
 
 from empnn.data.records import Record
 from empnn.energy import Relaxation, Request
@@ -39,9 +39,9 @@ def test_nothing_is_computed_twice(tmp_path):
     note = tmp_path / "note"
     counting = {"options": {"file": str(note)}, "store": tmp_path / "store"}
     given = records(strained_copper(0), strained_copper(1))
-    first = judge(given, job("standins:Counting", CELL, **counting))
+    first = judge(given, job("support.calculators:Counting", CELL, **counting))
     computed = len(note.read_text().splitlines())
-    second = judge(given, job("standins:Counting", CELL, **counting))
+    second = judge(given, job("support.calculators:Counting", CELL, **counting))
     assert len(note.read_text().splitlines()) == computed
     assert [one.status for one in second] == ["cached", "cached"]
     assert [one.result for one in first] == [one.result for one in second]
@@ -80,7 +80,7 @@ def test_processes_change_nothing(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_process_that_dies_costs_one_crystal(workers):
     given = records(bulk("Cu"), bulk("Au"), bulk("Al"), bulk("Au"), bulk("Ag"))
-    judged = judge(given, job("standins:DiesOfGold", workers=workers))
+    judged = judge(given, job("support.calculators:DiesOfGold", workers=workers))
     assert [one.status for one in judged] == ["computed", "failed", "computed", "failed", "computed"]
     assert "died (status 9" in judged[1].message
     assert judged[1].seconds > 0
@@ -137,22 +137,22 @@ def test_a_crystal_beyond_the_cutoff_comes_with_a_warning():
 
 
 def test_a_calculator_without_stress_relaxes_no_cell():
-    with pytest.raises(ConfigError, match="standins:EnergyOnly has no stress"):
-        judge(records(bulk("Cu")), job("standins:EnergyOnly", CELL))
+    with pytest.raises(ConfigError, match=r"support\.calculators:EnergyOnly has no stress"):
+        judge(records(bulk("Cu")), job("support.calculators:EnergyOnly", CELL))
 
 
 def test_interrupted_and_resumed():
     given = records(bulk("Cu"), bulk("Ag"), bulk("Al"))
     with pytest.raises(KeyboardInterrupt, match="1 of 3 done and kept; the same command goes on from here"):
-        judge(given, job("standins:InterruptedBySilver"))
-    assert [one.status for one in judge([given[0], given[2]], job("standins:InterruptedBySilver"))] == [
+        judge(given, job("support.calculators:InterruptedBySilver"))
+    assert [one.status for one in judge([given[0], given[2]], job("support.calculators:InterruptedBySilver"))] == [
         "cached",
         "computed",
     ]
 
 
 def test_a_calculator_that_prints_and_knows_no_forces(capfd):
-    judged = judge(records(bulk("Cu"), bulk("Pt")), job("standins:EnergyOnly"))
+    judged = judge(records(bulk("Cu"), bulk("Pt")), job("support.calculators:EnergyOnly"))
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "computing" in captured.err

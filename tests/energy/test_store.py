@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from standins import CELL, EMT_PATH, strained_copper
+from support.calculators import CELL, EMT_PATH, strained_copper
 
 from empnn.energy import Relaxation, Result, load_oracle
 from empnn.energy.store import Store, key_of

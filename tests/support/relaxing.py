@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
-from field_weights import field_weights
 from typer.testing import CliRunner, Result
 
 from empnn import models
 from empnn.cli import app
 from empnn.nn import ModelConfig, Network, RadialConfig, build
+from support.field_weights import field_weights
 
 
 def tiny_network(scale: float = 3.0, **options: object) -> Network:

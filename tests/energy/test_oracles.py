@@ -1,7 +1,7 @@
 """The registry: names, options, and a sentence for what is missing."""
 
 import pytest
-from standins import EMT_PATH
+from support.calculators import EMT_PATH
 
 from empnn.energy import ORACLES, EnergyOracle, load_oracle
 from empnn.energy.gpaw import mesh_of, mesh_settings
@@ -22,7 +22,7 @@ def test_names():
         ("nothing", {}, "module:Class"),
         ("no.such.module:Class", {}, "ModuleNotFoundError"),
         ("ase.calculators.emt:Nothing", {}, "AttributeError"),
-        ("standins:Counting", {"mistake": 1}, "TypeError"),
+        ("support.calculators:Counting", {"mistake": 1}, "TypeError"),
         ("json:dumps", {"obj": 1}, "makes no ASE calculator"),
         ("vasp-inputs", {}, "give the folder for them with -o"),
         ("vasp-inputs", {"folder": ".", "cutof": 1}, "vasp-inputs takes"),

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from relaxing import run
-from standins import EMT_PATH, strained_copper
+from support.calculators import EMT_PATH, strained_copper
+from support.relaxing import run
 
 from empnn.cli.common import json_document
 from empnn.cli.energy import parsed_options
@@ -119,7 +119,7 @@ def test_relaxed_crystals_are_written_as_they_were_given():
         (("--oracle", EMT_PATH, "--fmax", "-1"), "must be positive"),
         (("--oracle", EMT_PATH, "-o", "nowhere/out.extxyz"), "does not exist; create it"),
         (("--oracle", EMT_PATH, "--store", "in.extxyz"), "in.extxyz: it is a file; name a folder"),
-        (("--oracle", "standins:EnergyOnly", "--relax", "cell"), "has no stress"),
+        (("--oracle", "support.calculators:EnergyOnly", "--relax", "cell"), "has no stress"),
         (("--oracle", "vasp-inputs", "-o", "runs", "--fmax", "0.05"), "--option ediffg"),
         (("--oracle", "vasp-inputs", "-o", "runs", "--steps", "9"), "--option nsw"),
     ],

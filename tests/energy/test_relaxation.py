@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from scipy.linalg import expm
-from standins import CELL, EMT_PATH, Collapsing, strained_copper
+from support.calculators import CELL, EMT_PATH, Collapsing, strained_copper
 
 from empnn.energy import Relaxation, Request, load_oracle
 from empnn.energy.relaxation import FixedFractionalFilter, relax

@@ -16,7 +16,6 @@ import ase.data
 import ase.io
 import numpy as np
 from ase import Atoms
-from fuzzing import NAMES, Case
 from pymatgen.io.cif import CifParser
 from pymatgen.io.vasp import Poscar
 from scipy.optimize import linear_sum_assignment
@@ -28,6 +27,7 @@ from empnn.data.plain_cif import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
 from empnn.errors import CrystalError
+from support.fuzzing import NAMES, Case
 
 SAME = 1e-3
 """How far coordinates (modulo 1) and, relatively, lattices may be apart."""
