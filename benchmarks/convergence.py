@@ -13,10 +13,10 @@ from energy_sets import merge, parser, progress, triple
 
 from empnn.crystals import CrystalBatch, from_arrays, to_atoms
 from empnn.data.records import Record
-from empnn.energy.gpaw import mesh_of
+from empnn.energy.answers import Choice
 from empnn.energy.oracle import Relaxation
+from empnn.energy.oracles.gpaw import mesh_of
 from empnn.energy.run import Job, judge
-from empnn.energy.workers import Choice
 
 DIAMOND = from_arrays(3.567 / 2 * (1 - np.eye(3)), np.array([[0.0] * 3, [0.25] * 3]), np.array([6, 6]))
 SRTIO3 = from_arrays(

@@ -15,7 +15,7 @@ from energy_sets import ROW, dft_settings, judged, merge, options_of, parser, tr
 
 from empnn.energy.metrics import energy_metrics
 from empnn.energy.oracle import Relaxation, about
-from empnn.energy.registry import load_oracle
+from empnn.energy.oracles.registry import load_oracle
 
 STATES = ("noisy", "denoised", "original")
 

@@ -20,7 +20,7 @@ from empnn.crystals import CrystalBatch
 from empnn.energy.oracle import Relaxation
 from empnn.evaluate import relaxed_batch
 from empnn.metrics import denoising_metrics
-from empnn.nn.cpu import tuned
+from empnn.nn.runtime.cpu import tuned
 
 KEYS = ("data", "crystals", "relaxer", "cutoff", "kpoint_density")
 

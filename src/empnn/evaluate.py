@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, resolve
 from empnn.energy.run import Job, Judged, judge_batch
 from empnn.errors import ConfigError
 from empnn.metrics import DenoisingMetrics, denoising_metrics
 from empnn.nn import moves_atoms
-from empnn.noise import with_fixed_noise
 from empnn.relax import Relaxer
 
 MAX_SIGMA = 1.0

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from empnn.corruption.strain import without_mean
 from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters
 from empnn.graph.reduction import minimum_images
-from empnn.noise import without_mean
 
 _NOTHING = 1e-6
 """Errors in angstrom or degrees below this are rounding; no fraction of them can be removed."""

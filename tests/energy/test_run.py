@@ -11,9 +11,9 @@ from support.calculators import CELL, EMT_PATH, job, records, strained_copper
 
 from empnn.data.records import Record
 from empnn.energy import Relaxation, Request
-from empnn.energy.calculators import CalculatorOracle
+from empnn.energy.answers import Choice, _Worker, answer
+from empnn.energy.oracles.calculators import CalculatorOracle
 from empnn.energy.run import BLIND, judge
-from empnn.energy.workers import Choice, _Worker, answer
 from empnn.errors import ConfigError
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)

@@ -11,9 +11,9 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 
 from empnn.data.records import Record
+from empnn.energy.answers import Choice
 from empnn.energy.oracle import Relaxation
 from empnn.energy.run import Job
-from empnn.energy.workers import Choice
 
 EMT_PATH = "ase.calculators.emt:EMT"
 CELL = Relaxation(mode="cell")

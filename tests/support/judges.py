@@ -20,10 +20,13 @@ from pymatgen.io.cif import CifParser
 from pymatgen.io.vasp import Poscar
 from scipy.optimize import linear_sum_assignment
 
-from empnn.checks import refusals
+from empnn.checks.refusals import refusals
 from empnn.crystals import from_atoms
-from empnn.data import cif, cif_sites, cif_symmetry, plain_cif
-from empnn.data.plain_cif import PlainCrystals
+from empnn.data.formats.cif import blocks as cif
+from empnn.data.formats.cif import plain as plain_cif
+from empnn.data.formats.cif import sites as cif_sites
+from empnn.data.formats.cif import symmetry as cif_symmetry
+from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
 from empnn.errors import CrystalError

@@ -32,9 +32,9 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Keep the first of each group of crystals that pymatgen's StructureMatcher takes for the same."""
-    from empnn.data.collecting import collect, files_in
-    from empnn.data.dedupe import duplicate_groups
-    from empnn.data.matching import Tolerances
+    from empnn.data.curation.dedupe import duplicate_groups
+    from empnn.data.curation.matching import Tolerances
+    from empnn.data.curation.usable import collect, files_in
     from empnn.data.writing import check_outputs, writer
 
     write, files = writer(output), files_in(inputs)

@@ -59,10 +59,10 @@ def energy(
     """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
     from empnn.data.reading import files_of, read
     from empnn.data.writing import check_outputs, writer
+    from empnn.energy.answers import Choice
     from empnn.energy.oracle import about
-    from empnn.energy.registry import ORACLES
+    from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
-    from empnn.energy.workers import Choice
 
     options = parsed_options(option)
     if oracle == VASP:
@@ -137,8 +137,8 @@ def with_energy(judged: Judged) -> Any:
     import numpy as np
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    from empnn.bulk.pipeline import marked
     from empnn.crystals import replace_cell
-    from empnn.data.processing import marked
     from empnn.data.records import with_input_results
 
     result, record = judged.result, judged.record

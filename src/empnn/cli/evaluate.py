@@ -76,10 +76,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
-    from empnn.data.collecting import files_in
+    from empnn.data.curation.usable import files_in
     from empnn.data.writing import check_outputs, replacing
+    from empnn.energy.answers import Choice
     from empnn.energy.run import Job
-    from empnn.energy.workers import Choice
     from empnn.evaluate import load_crystals
 
     if reference is not None and (noise is not None or noise_positions is not None):
@@ -142,7 +142,7 @@ def _by_network(
 ) -> Evaluation:
     from empnn.evaluate import compare, denoise
     from empnn.models import DEFAULT
-    from empnn.nn.cpu import tuned
+    from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
 
     network = load(model or DEFAULT, device)

@@ -10,7 +10,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import cast
 
-from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.formats import ase as ase_files
+from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
 

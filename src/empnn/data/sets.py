@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from empnn.crystals import Crystals
-from empnn.data.cache import CrystalSet, load_files
-from empnn.data.folders import data_folder
-from empnn.data.groups import composition_groups
+from empnn.data.curation.composition import composition_groups
 from empnn.data.reading import files_of
+from empnn.data.store import CrystalSet, load_files
 from empnn.errors import ConfigError
+from empnn.files import data_folder
 
 BENCHMARKS = ("carbon_24", "perov_5", "mp_20")
 """Sets that `empnn data fetch` downloads."""

@@ -16,8 +16,9 @@ from typing import Any
 
 from ase import Atoms
 
-from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
-from empnn.data.cif_names import BlockNames
+from empnn.data.formats import ase as ase_files
+from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.formats.cif.names import BlockNames
 from empnn.data.reading import read
 from empnn.data.records import COMPRESSED, Record, in_words
 from empnn.errors import ConfigError, CrystalError

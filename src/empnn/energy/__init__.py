@@ -2,7 +2,7 @@
 
 from empnn.energy.metrics import EnergyMetrics, energy_metrics
 from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result
-from empnn.energy.registry import ORACLES, load_oracle
+from empnn.energy.oracles.registry import ORACLES, load_oracle
 
 __all__ = [
     "ORACLES",

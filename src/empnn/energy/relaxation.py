@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
-from empnn.checks import MIN_VOLUME_PER_ATOM
+from empnn.checks.refusals import MIN_VOLUME_PER_ATOM
 from empnn.energy.oracle import Relaxation
 from empnn.errors import CrystalError
 

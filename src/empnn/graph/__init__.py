@@ -1,8 +1,8 @@
 """Neighbour graphs of periodic crystals and their triplets."""
 
 from empnn.graph.graph import Graph, GraphRule, TripletRule, Triplets, WithTriplets
+from empnn.graph.grouping import Pairs
 from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, element_cutoff, knn
-from empnn.graph.pairs import Pairs
 from empnn.graph.triplets import TRIPLETS, chain, fan
 
 __all__ = [

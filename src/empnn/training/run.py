@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader
 
 from empnn import models
 from empnn.crystals import CrystalBatch
-from empnn.data.cache import StoredCrystals
-from empnn.data.groups import chunks
+from empnn.data.curation.composition import chunks
 from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build, moves_atoms
-from empnn.nn.cpu import tuned
+from empnn.nn.runtime.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, selection_score, validate

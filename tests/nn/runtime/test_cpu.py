@@ -1,0 +1,71 @@
+"""Settings of the process: they are taken back, and change no digit that float32 has."""
+
+import threading
+
+import pytest
+import torch
+
+from empnn.nn.runtime import cpu
+
+
+def precision() -> str:
+    return torch.backends.mkldnn.matmul.fp32_precision
+
+
+def test_products_stay_exact_to_float32(generator: torch.Generator) -> None:
+    first, second = torch.randn(2, 300, 300, generator=generator)
+    expected = first.double() @ second.double()
+    with cpu.exact_onednn():
+        error = (first @ second - expected).abs().max()
+    assert float(error / expected.abs().max()) < 1e-5
+
+
+def test_the_setting_is_taken_back() -> None:
+    before = precision()
+    with pytest.raises(KeyError), cpu.exact_onednn():
+        raise KeyError
+    assert precision() == before
+
+
+def test_the_setting_is_taken_back_when_the_last_thread_leaves() -> None:
+    before, inside, leave = precision(), threading.Barrier(2), threading.Event()
+
+    def work() -> None:
+        with cpu.exact_onednn():
+            inside.wait(10)
+            leave.wait(10)
+
+    with cpu.exact_onednn():
+        thread = threading.Thread(target=work)
+        thread.start()
+        inside.wait(10)
+        during = precision()
+    assert precision() == during
+    leave.set()
+    thread.join(10)
+    assert precision() == before
+
+
+def test_other_devices_are_left_alone() -> None:
+    before = precision()
+    with cpu.tuned("cuda"):
+        assert precision() == before
+
+
+def test_products_that_would_be_rounded_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "_onednn_is_exact", lambda: False)
+    with cpu.exact_onednn():
+        assert precision() != "bf16"
+
+
+def test_rounding_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: rounded(a, b) * (1 + 1e-3 * (a.dtype == torch.float32))
+    )
+    assert not cpu._onednn_is_exact.__wrapped__()
+
+
+def test_memory_can_be_kept() -> None:
+    cpu.keep_freed_memory()
+    assert torch.ones(10**7).sum() == 10**7
