@@ -18,7 +18,7 @@ import torch
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing
+from empnn.files import replacing
 from empnn.nn import EMPNN, build
 from empnn.nn.runtime.cpu import tuned
 from empnn.nn.runtime.threads import share

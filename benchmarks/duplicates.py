@@ -22,7 +22,7 @@ from empnn.data.curation.dedupe import duplicate_groups
 from empnn.data.curation.fingerprints import TOLERANCE, fingerprint_groups
 from empnn.data.curation.matching import Tolerances
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 OUT = Path(__file__).parent / "results" / "duplicates.json"
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"

@@ -21,12 +21,12 @@ from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.records import Record
 from empnn.data.sets import locate
-from empnn.data.writing import replacing
 from empnn.energy.answers import Choice
 from empnn.energy.oracle import Relaxation
 from empnn.energy.oracles.gpaw import mesh_of
 from empnn.energy.run import Job, Judged, judge
 from empnn.evaluate import load_crystals
+from empnn.files import replacing
 from empnn.geometry import volume
 
 MODELS = {"carbon_24": "carbon-24", "perov_5": "perov-5", "mp_20": "mp-20"}

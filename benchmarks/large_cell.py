@@ -13,7 +13,7 @@ from relax_files import RELAX, run
 from scaling import crystal_of_five_atoms
 
 from empnn.checks.memory import BYTES_PER_ATOM
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 
 def main() -> None:

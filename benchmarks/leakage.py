@@ -19,7 +19,7 @@ from empnn.data.curation.composition import composition_groups
 from empnn.data.curation.fingerprints import TOLERANCE, fingerprints
 from empnn.data.sets import BENCHMARKS, locate, split_file
 from empnn.data.store import StoredCrystals, load_files
-from empnn.data.writing import replacing
+from empnn.files import replacing
 from empnn.metrics import denoising_metrics
 
 SIGMA, SEED = 0.1, 0

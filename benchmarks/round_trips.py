@@ -24,7 +24,8 @@ from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import to_atoms
 from empnn.data.reading import read
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing, writer
+from empnn.data.writing import writer
+from empnn.files import replacing
 
 MANY = (".extxyz", ".cif", ".csv", ".parquet", ".feather", ".json", ".traj", ".db")
 SINGLE = (".vasp",)

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from bench import fast_process
 
-from empnn.data.writing import replacing
 from empnn.fields import TABLE2
+from empnn.files import replacing
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.training.checkpoint import RunState

@@ -282,3 +282,9 @@ def _arrays(batch: CrystalBatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     return [
         (cell, frac[i:j], numbers[i:j]) for cell, i, j in zip(batch.cell.numpy(), starts[:-1], starts[1:], strict=True)
     ]
+
+
+def without_mean(crystals: CrystalBatch, vectors: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
+    """Vectors at the atoms minus their mean over each structure: a translation of all atoms changes nothing."""
+    total = vectors.new_zeros(len(crystals), 3).index_add(0, crystals.batch, vectors)
+    return vectors - (total / crystals.sizes.unsqueeze(-1))[crystals.batch]

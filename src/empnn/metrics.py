@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from empnn.corruption.strain import without_mean
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, without_mean
 from empnn.geometry import lattice_parameters
 from empnn.graph.reduction import minimum_images
 

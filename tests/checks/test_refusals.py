@@ -6,7 +6,8 @@ import torch
 from support.zoo import ALL, SKEWED, ZOO
 
 from empnn import symmetry
-from empnn.checks.refusals import doubts, is_collapsed, refusals
+from empnn.checks.doubts import doubts
+from empnn.checks.refusals import is_collapsed, refusals
 from empnn.corruption.strain import fixed_strain, strain_cells
 from empnn.crystals import CrystalBatch, from_arrays
 

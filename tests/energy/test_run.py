@@ -7,11 +7,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from support.calculators import CELL, EMT_PATH, job, records, strained_copper
+from support.calculators import CELL, job, records, strained_copper
 
 from empnn.data.records import Record
 from empnn.energy import Relaxation, Request
-from empnn.energy.answers import Choice, _Worker, answer
+from empnn.energy.answers import answer
 from empnn.energy.oracles.calculators import CalculatorOracle
 from empnn.energy.run import BLIND, judge
 from empnn.errors import ConfigError
@@ -84,17 +84,6 @@ def test_a_process_that_dies_costs_one_crystal(workers):
     assert [one.status for one in judged] == ["computed", "failed", "computed", "failed", "computed"]
     assert "died (status 9" in judged[1].message
     assert judged[1].seconds > 0
-
-
-def test_a_worker_that_died_while_idle_is_replaced():
-    request = Request(atoms=bulk("Cu"), relaxation=Relaxation())
-    with _Worker(Choice(EMT_PATH, {})) as worker:
-        worker.begin(0, request)
-        first = worker.answer()
-        worker._process.kill()
-        worker._process.join()
-        worker.begin(1, request)
-        assert worker.answer().result.energy == first.result.energy
 
 
 class Slow(CalculatorOracle):

@@ -14,9 +14,10 @@ from ase import Atoms
 from empnn.bulk.resumable import PartedOutput, fingerprint
 from empnn.crystals import from_atoms
 from empnn.data.reading import STREAM, files_of, read
-from empnn.data.records import Record
-from empnn.data.writing import FORMATS, Writer, check_outputs
+from empnn.data.records import Record, named
+from empnn.data.writing import FORMATS, Writer
 from empnn.errors import ConfigError, CrystalError
+from empnn.files import check_outputs
 
 CHUNK = 256
 CHUNK_ATOMS = 32_768
@@ -169,13 +170,6 @@ def outcome_of(record: Record, status: str, warnings: Sequence[str] = (), messag
     return Outcome(
         file=record.file, index=record.index, id=record.id, status=status, warnings=list(warnings), message=message
     )
-
-
-def named(record: Record) -> Atoms | None:
-    """The crystal of a record with its identifier in info."""
-    if record.atoms is not None and record.id is not None:
-        record.atoms.info.setdefault("material_id", record.id)
-    return record.atoms
 
 
 def marked(record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = ()) -> Atoms:

@@ -14,8 +14,9 @@ from typing import IO, Any
 
 from ase import Atoms
 
-from empnn.data.writing import replacing, writer
+from empnn.data.writing import writer
 from empnn.errors import ConfigError, CrystalError
+from empnn.files import replacing
 
 try:
     import fcntl

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from empnn.ase_atoms import OXIDATION_STATES, is_deuterium
 from empnn.crystals import is_deuterium_species
-from empnn.data.records import OXIDATION_STATES, is_deuterium
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,14 +29,6 @@ def notes(crystal: Atoms | Structure) -> list[str]:
     ignored, deuterium = _of_atoms(crystal) if isinstance(crystal, Atoms) else _of_structure(crystal)
     found += [f"{name} are ignored" for name in ignored]
     return found + [DEUTERIUM] * deuterium
-
-
-def doubtful_periodicity(crystal: Atoms | Structure) -> list[str]:
-    """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
-    pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
-    if pbc.any() and not pbc.all():
-        return ["not periodic in all directions, but taken as a crystal that is"]
-    return []
 
 
 def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:

@@ -19,7 +19,6 @@ _FEW_ATOMS = 200
 """Up to so many atoms all pairs of a structure are looked at; beyond, its neighbours are searched."""
 _PAIRS = 1 << 20
 """Pairs that are looked at together."""
-USUAL_VOLUMES = (2.0, 200.0)
 _VORONOI = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)])
 
 
@@ -44,33 +43,6 @@ def is_collapsed(cell: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
     per_atom = volume(cell.nan_to_num()) / sizes
     usable: torch.Tensor = torch.isfinite(cell).all(-1).all(-1) & torch.isfinite(per_atom)
     return ~(usable & (per_atom >= MIN_VOLUME_PER_ATOM))
-
-
-def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain_limit: float) -> list[list[str]]:
-    """For each structure the reasons to look at the result twice, in words.
-
-    Args:
-        before: The crystals as given.
-        after: Relaxed cells (structures, 3, 3), angstrom.
-        elements: Atomic numbers the model was trained on; empty if unknown.
-        strain_limit: Largest principal Hencky strain that the model was trained to remove.
-    """
-    volumes = {"given": volume(before.cell) / before.sizes, "relaxed": volume(after) / before.sizes}
-    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after))
-    strain = stretches.log().abs().amax(-1)
-    reasons: list[list[str]] = []
-    for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
-        found = []
-        unseen = set(before.numbers[start:stop].tolist()) - elements if elements else set()
-        if unseen:
-            found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
-        for name, per_atom in volumes.items():
-            if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
-                found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
-        if strain[index] > strain_limit:
-            found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
-        reasons.append(found)
-    return reasons
 
 
 def _bad_cell(per_atom: float, longest: float) -> str | None:
@@ -170,9 +142,3 @@ def _overlap(first: int, second: int, distance: float) -> str:
     pair = f"atoms {first} and {second}" if first != second else f"atom {first} and its periodic image"
     what_to_do = "remove or move one" if first != second else "correct the lattice vectors"
     return f"{pair} overlap ({distance:.3f} angstrom apart); {what_to_do}"
-
-
-def _symbol(number: int) -> str:
-    from ase.data import chemical_symbols
-
-    return str(chemical_symbols[number])

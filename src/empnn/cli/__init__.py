@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from empnn import __version__
 from empnn.cli import data
 from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
 from empnn.cli.train import train
+from empnn.version import __version__
 
 app = typer.Typer(
     help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",

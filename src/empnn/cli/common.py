@@ -114,6 +114,6 @@ def print_json(content: object) -> None:
 
 def json_document(content: object) -> str:
     """A JSON document. NaN and infinity, which JSON has no words for, become null."""
-    from empnn.data.records import with_nulls
+    from empnn.files import with_nulls
 
     return json.dumps(with_nulls(content), indent=2, allow_nan=False) + "\n"

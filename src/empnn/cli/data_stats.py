@@ -28,7 +28,7 @@ def stats(
     """Count crystals, elements and duplicates (by a cheap fingerprint), and say how cells are distributed."""
     from empnn.data.curation.statistics import statistics
     from empnn.data.curation.usable import files_in
-    from empnn.data.writing import check_outputs, replacing
+    from empnn.files import check_outputs, replacing
     from empnn.viz.histograms import check_format, picture
 
     if plot is not None:

@@ -58,11 +58,12 @@ def energy(
 ) -> None:
     """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
     from empnn.data.reading import files_of, read
-    from empnn.data.writing import check_outputs, writer
+    from empnn.data.writing import writer
     from empnn.energy.answers import Choice
     from empnn.energy.oracle import about
     from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
+    from empnn.files import check_outputs
 
     options = parsed_options(option)
     if oracle == VASP:
@@ -137,9 +138,9 @@ def with_energy(judged: Judged) -> Any:
     import numpy as np
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    from empnn.ase_atoms import with_input_results
     from empnn.bulk.pipeline import marked
     from empnn.crystals import replace_cell
-    from empnn.data.records import with_input_results
 
     result, record = judged.result, judged.record
     if result is None or record.atoms is None:

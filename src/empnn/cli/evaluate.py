@@ -77,10 +77,10 @@ def evaluate(
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
     from empnn.data.curation.usable import files_in
-    from empnn.data.writing import check_outputs, replacing
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
     from empnn.evaluate import load_crystals
+    from empnn.files import check_outputs, replacing
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, without_mean
 
 
 def strain_cells(
@@ -14,12 +14,6 @@ def strain_cells(
     """exp(A) rho: the cell (rows, angstrom) strained by the matrix exponential of A."""
     strained: Tensor = cell @ torch.linalg.matrix_exp(generator).mT
     return strained
-
-
-def without_mean(crystals: CrystalBatch, vectors: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
-    """Vectors at the atoms minus their mean over each structure: a translation of all atoms changes nothing."""
-    total = vectors.new_zeros(len(crystals), 3).index_add(0, crystals.batch, vectors)
-    return vectors - (total / crystals.sizes.unsqueeze(-1))[crystals.batch]
 
 
 def fixed_strain(n: int, sigma: float, seed: int) -> Float64[Tensor, "n 3 3"]:

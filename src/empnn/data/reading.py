@@ -12,8 +12,9 @@ from typing import cast
 
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
-from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
+from empnn.data.records import PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
+from empnn.files import COMPRESSED
 
 STREAM = "-"
 

@@ -24,9 +24,8 @@ from empnn.crystals import CrystalBatch
 from empnn.data import reading
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.records import Entry
-from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
-from empnn.files import cache_folder
+from empnn.files import cache_folder, replacing
 
 CACHE_VERSION = "5"
 """To be raised when readers read anything otherwise, too."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from ase.units import GPa
 
-from empnn.checks.notes import doubtful_periodicity, notes
+from empnn.checks.doubts import doubtful_periodicity
+from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.data.records import Record

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from empnn.data.writing import replacing
 from empnn.energy.oracle import EnergyOracle, Relaxation, Result, about
 from empnn.errors import ConfigError
+from empnn.files import replacing
 
 _FORMAT = 1
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from ase import Atoms
 
+from empnn.ase_atoms import with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
-from empnn.data.records import Record, with_input_results, with_results_kept
+from empnn.data.records import Record
 from empnn.relax import Relaxer
 
 

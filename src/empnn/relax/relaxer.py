@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from empnn import models
+from empnn.checks.doubts import doubtful_periodicity, doubts
 from empnn.checks.memory import memory_refusal
-from empnn.checks.notes import doubtful_periodicity, notes
-from empnn.checks.refusals import doubts, refusals
+from empnn.checks.notes import notes
+from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain

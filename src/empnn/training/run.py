@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 
 from empnn import models
 from empnn.crystals import CrystalBatch
-from empnn.data.curation.composition import chunks
-from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
+from empnn.data.curation.composition import carve_development, chunks
+from empnn.data.sets import is_data_folder, load_split, locate_all
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale

@@ -11,10 +11,10 @@ from ase.constraints import FixAtoms
 from support.relaxing import salt, triclinic
 
 from empnn import symmetry
+from empnn.ase_atoms import is_deuterium, mark_deuterium, with_results_kept
 from empnn.bulk.pipeline import Conversion, process
 from empnn.crystals import from_atoms
 from empnn.data.reading import read
-from empnn.data.records import is_deuterium, mark_deuterium, with_results_kept
 from empnn.data.writing import FORMATS, writer
 
 RICH = [".extxyz", ".cif", ".csv", ".parquet", ".feather", ".json", ".traj", ".db"]

@@ -1,4 +1,4 @@
-"""Groups of crystals that belong together, and how groups are drawn for the splits of a data set."""
+"""Crystals of one composition, which belong together, and how such groups are drawn for splits."""
 
 from __future__ import annotations
 
@@ -70,3 +70,27 @@ def draw_groups(groups: np.ndarray, fractions: Sequence[float], seed: int) -> np
 def chunks(count: int) -> list[np.ndarray]:
     """The positions 0 ... count - 1, some thousands at a time."""
     return np.array_split(np.arange(count), count // CHUNK + 1)
+
+
+def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the remaining training structures and of a development set.
+
+    Structures of one composition go to the same side, so that the development set holds unseen compositions. If
+    everything has the same composition (carbon), structures are drawn singly. If the first composition drawn is
+    already more than `fraction`, the rarest one is held out.
+
+    Raises:
+        ConfigError: If a side would be empty.
+    """
+    groups = composition_groups(crystals)
+    if groups.max(initial=0) == 0:
+        groups = np.arange(len(crystals))
+    order = np.random.default_rng([seed, len(crystals)]).permutation(groups.max(initial=-1) + 1)
+    sizes = np.bincount(groups)[order]
+    chosen = order[np.cumsum(sizes) <= max(1, round(fraction * len(crystals)))]
+    if len(chosen) == 0:
+        chosen = order[[sizes.argmin()]] if len(order) else order
+    held_out = np.isin(groups, chosen)
+    if held_out.all() or not held_out.any():
+        raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

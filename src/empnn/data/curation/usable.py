@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ase import Atoms
 
-from empnn.bulk.pipeline import named
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, from_atoms
 from empnn.data.reading import files_of, read
-from empnn.data.records import Record
+from empnn.data.records import Record, named
 from empnn.data.sets import parts_of
 from empnn.errors import ConfigError, CrystalError
 

@@ -12,7 +12,8 @@ import ase.io
 from ase import Atoms
 from ase.db.core import check
 
-from empnn.data.records import STANDARD_ARRAYS, Entries, Entry, set_arrays
+from empnn.ase_atoms import STANDARD_ARRAYS, set_arrays
+from empnn.data.records import Entries, Entry
 
 _ARRAYS = "empnn_arrays"
 

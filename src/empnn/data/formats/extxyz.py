@@ -13,8 +13,10 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
-from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, json_text, mark_deuterium, open_bytes, set_arrays
+from empnn.ase_atoms import is_deuterium, mark_deuterium, set_arrays
+from empnn.data.records import ID_KEYS, Entries, Entry
 from empnn.errors import CrystalError
+from empnn.files import json_text, open_bytes
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
 _IDENTIFIERS = {key: re.compile(rf"""(?:^|\s){key}=("[^"]*"|\S+)""") for key in ID_KEYS}

@@ -17,8 +17,10 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from empnn.data.records import COMPRESSED, Entries, Entry, identifier, mark_deuterium, read_text
+from empnn.ase_atoms import mark_deuterium
+from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
+from empnn.files import COMPRESSED, read_text
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""

@@ -14,20 +14,12 @@ from monty.json import MontyEncoder
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from empnn.ase_atoms import OXIDATION_STATES, is_deuterium, mark_deuterium, with_results_kept
 from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data.formats import ase as ase_files
-from empnn.data.records import (
-    OXIDATION_STATES,
-    Entries,
-    Entry,
-    identifier,
-    is_deuterium,
-    mark_deuterium,
-    read_text,
-    with_nulls,
-    with_results_kept,
-)
+from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
+from empnn.files import read_text, with_nulls
 
 
 def entries(path: Path) -> Entries:

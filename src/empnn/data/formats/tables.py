@@ -24,9 +24,11 @@ import pyarrow.feather
 import pyarrow.parquet
 from ase import Atoms
 
+from empnn.ase_atoms import with_results_kept
 from empnn.data.formats import cif, pymatgen_json
-from empnn.data.records import ID_KEYS, Entries, Entry, identifier, json_text, open_bytes, refuse, with_results_kept
+from empnn.data.records import ID_KEYS, Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
+from empnn.files import json_text, open_bytes
 
 _CRYSTAL_COLUMNS: dict[str, Callable[[Any], Atoms]] = {
     "cif": cif.atoms_from_text,

@@ -14,11 +14,11 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io.vasp import write_vasp
 
-from empnn.data.writing import replacing
 from empnn.energy.oracle import Relaxation, Request, Result, Written, right_handed
 from empnn.energy.oracles.gpaw import CUTOFF, KPOINTS, SMEARING, Mesh, check_mesh, mesh_of, mesh_settings
 from empnn.energy.oracles.vasp_runs import finished_run, read_run
 from empnn.errors import ConfigError, CrystalError
+from empnn.files import replacing
 
 NSW = 100
 """Most steps of a relaxation, as in listing 1."""

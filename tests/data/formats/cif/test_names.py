@@ -9,8 +9,8 @@ from support.relaxing import salt
 from empnn.bulk.resumable import PartedOutput
 from empnn.data.formats.cif.names import BlockNames
 from empnn.data.reading import read
-from empnn.data.records import read_text
 from empnn.data.writing import writer
+from empnn.files import read_text
 
 IDS = ["a", "A", "a_1", "a", "two words", "two_words", None, "café", "caf_", "a_3", None, "structure"]
 

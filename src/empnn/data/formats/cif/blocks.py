@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
 
+from empnn.ase_atoms import OXIDATION_STATES, mark_deuterium, with_results_kept
 from empnn.data.formats.cif.names import UNNAMED, block_name
 from empnn.data.formats.cif.sites import (
     LABELS,
@@ -30,16 +31,9 @@ from empnn.data.formats.cif.sites import (
     species,
 )
 from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
-from empnn.data.records import (
-    OXIDATION_STATES,
-    Entries,
-    Entry,
-    identifier,
-    mark_deuterium,
-    read_text,
-    with_results_kept,
-)
+from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
+from empnn.files import read_text
 
 SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""

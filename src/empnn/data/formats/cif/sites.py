@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from empnn.ase_atoms import OXIDATION_STATES, is_deuterium
 from empnn.crystals import MAX_FRAC
-from empnn.data.records import OXIDATION_STATES, is_deuterium
 from empnn.errors import CrystalError
 
 FULL_OCCUPANCY = 1 - 1e-3
