@@ -22,7 +22,7 @@ from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.records import Record
 from empnn.data.sets import locate
 from empnn.energy.answers import Choice
-from empnn.energy.oracle import Relaxation
+from empnn.energy.oracle import OracleRelaxation
 from empnn.energy.oracles.gpaw import mesh_of
 from empnn.energy.run import Job, Judged, judge
 from empnn.evaluate import load_crystals
@@ -105,7 +105,7 @@ def valence(number: int) -> int:
 
 
 def judged(
-    chosen: Triple, states: Iterable[str], oracle: str, relaxation: Relaxation, options: argparse.Namespace
+    chosen: Triple, states: Iterable[str], oracle: str, relaxation: OracleRelaxation, options: argparse.Namespace
 ) -> dict[str, list[Judged]]:
     """What an oracle says of some states of the crystals; for DFT with one mesh of k-points per crystal."""
     found: dict[str, list[Judged | None]] = {state: [None] * len(chosen.indices) for state in states}

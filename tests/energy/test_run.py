@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from support.calculators import CELL, job, records, strained_copper
 
 from empnn.data.records import Record
-from empnn.energy import Relaxation, Request
+from empnn.energy import OracleRelaxation, Request
 from empnn.energy.answers import answer
 from empnn.energy.oracles.calculators import CalculatorOracle
 from empnn.energy.run import BLIND, judge
@@ -60,11 +60,11 @@ def test_a_damaged_entry_is_computed_again(tmp_path):
 
 
 def test_not_converged_stays_so():
-    given, limited = records(strained_copper()), job(relaxation=Relaxation(mode="cell", steps=1))
+    given, limited = records(strained_copper()), job(relaxation=OracleRelaxation(mode="cell", steps=1))
     for stored in (False, True):
         judged = judge(given, limited)[0]
         assert (judged.status, judged.stored, judged.failed) == ("not-converged", stored, False)
-        assert "--steps" in judged.message
+        assert "`steps`" in judged.message
 
 
 def test_processes_change_nothing(tmp_path):
@@ -105,7 +105,7 @@ class Slow(CalculatorOracle):
 
 @pytest.mark.parametrize(("symbol", "status"), [("Cu", "computed"), ("W", "failed")])
 def test_time_is_that_of_the_crystal_alone(symbol, status):
-    found = answer(Slow(), Request(atoms=bulk(symbol), relaxation=Relaxation()))
+    found = answer(Slow(), Request(atoms=bulk(symbol), relaxation=OracleRelaxation()))
     assert found.status == status
     assert (0.1 if status == "failed" else 0) < found.seconds < 0.9
 

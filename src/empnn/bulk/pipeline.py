@@ -135,7 +135,7 @@ def process(
     files = [file for path in inputs for file in files_of(path)]
     check_outputs([None if str(output) == STREAM else output], files)
     if resume and STREAM in (str(output), *map(str, files)):
-        raise ConfigError("--resume: what comes from or goes to a stream cannot be resumed; use files")
+        raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
     summary = Summary()
     with _sink(output, {"inputs": fingerprint(files), **work.settings}, resume) as sink:
         for note in sink.journal():

@@ -28,7 +28,7 @@ RECORDS = 4_096
 ATOMS = 200_000
 """Atoms after which a part ends: it is in memory until then."""
 
-_GO_ON = "the same command with --resume goes on from here"
+_GO_ON = "the same command with `resume` goes on from here"
 _SETTINGS = "settings.json"
 _JOURNAL = ".jsonl"
 
@@ -162,7 +162,7 @@ class PartedOutput:
         if begun.exists() and json.loads(begun.read_text()) != json.loads(json.dumps(self._settings)):
             raise ConfigError(
                 f"{self._write.path}: it was begun with other inputs, options or weights; "
-                "give the same, or leave out --resume to begin again"
+                "give the same, or leave out `resume` to begin again"
             )
 
     def _clear(self) -> None:

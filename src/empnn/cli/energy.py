@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import Json, Quiet, followed, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, followed, in_options, print_json, reports_errors, stderr
 from empnn.cli.relax import Inputs
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from empnn.energy.oracle import Relaxation
+    from empnn.energy.oracle import OracleRelaxation
     from empnn.energy.run import Job, Judged
 
 VASP = "vasp-inputs"
@@ -118,19 +118,21 @@ def parsed_options(given: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> Relaxation:
+def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> OracleRelaxation:
     """What is relaxed, with the limits that were given."""
-    from empnn.energy.oracle import Relaxation
+    from empnn.energy.oracle import OracleRelaxation
 
     limits: dict[str, Any] = {"fmax": fmax, "steps": steps}
-    return Relaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
+    return OracleRelaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
 
 
 def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:
+    if output is None:
+        raise ConfigError("vasp-inputs writes a folder per structure; give the folder for them with -o")
     for name, given, option in (("--fmax", fmax, "ediffg=-0.02"), ("--steps", steps, "nsw=300")):
         if given is not None:
             raise ConfigError(f"{name}: VASP ends by its own rules; give --option {option}, or leave it out")
-    return {"folder": None if output is None else str(output)}
+    return {"folder": str(output)}
 
 
 def with_energy(judged: Judged) -> Any:
@@ -163,7 +165,7 @@ def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:
             words = [judged.message or _figures(judged), *judged.warnings]
             news = judged.message is not None or judged.warnings or not judged.stored
             if judged.failed or (news and not quiet):
-                console.print(f"{judged.record.label}: {'; '.join(words)}", markup=False)
+                console.print(in_options(f"{judged.record.label}: {'; '.join(words)}"), markup=False)
 
         return judge(records, job, note)
 

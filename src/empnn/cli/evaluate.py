@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, followed, json_document, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, followed, in_options, json_document, print_json, reports_errors
 from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
@@ -167,7 +167,7 @@ def _by_oracle(
             advance()
             words = ([] if judged.message is None else [judged.message]) + judged.warnings
             if words and (judged.failed or not quiet):
-                console.print(f"structure {judged.record.index}: {'; '.join(words)}", markup=False)
+                console.print(in_options(f"structure {judged.record.index}: {'; '.join(words)}"), markup=False)
 
         if truth is not None:
             return compare_by_oracle(job, crystals, truth, note)

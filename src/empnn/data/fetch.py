@@ -143,7 +143,7 @@ def _is_there(path: Path, blob: str) -> bool:
     if not path.exists():
         return False
     if not path.is_file() or blob_id(path) != blob:
-        raise ConfigError(f"{path}: not the published file; move it away, or choose another folder with --out")
+        raise ConfigError(f"{path}: not the published file; move it away, or choose another `folder`")
     return True
 
 

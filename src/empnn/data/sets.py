@@ -60,7 +60,7 @@ def locate(path: str | None, name: str | None) -> Path:
     folder = root if root.name == name and root.is_dir() else root / name
     if path or os.environ.get("EMPNN_DATA"):
         if not folder.is_dir():
-            advice = f"; `empnn data fetch {name} --out {root}` puts it there" if name in BENCHMARKS else ""
+            advice = f"; `EMPNN_DATA={root} empnn data fetch {name}` puts it there" if name in BENCHMARKS else ""
             raise ConfigError(
                 f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}{advice}"
             )

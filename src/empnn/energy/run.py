@@ -18,7 +18,7 @@ from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.data.records import Record
 from empnn.energy.answers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
-from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
+from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Request, Result, check_covered
 from empnn.energy.store import Store, crystal_digest, key_of
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import cache_folder
@@ -94,7 +94,7 @@ class Job:
     """
 
     choice: Choice
-    relaxation: Relaxation
+    relaxation: OracleRelaxation
     workers: int = 0
     store: Path | None = None
 

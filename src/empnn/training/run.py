@@ -69,7 +69,7 @@ def train(config: Config, reporter: Reporter) -> Path:
     """
     folder = Path(config.train.out or _default_folder(config))
     if (folder / "config.yaml").exists():
-        raise ConfigError(f"{folder} already holds a run; resume it with --resume {folder} or choose another train.out")
+        raise ConfigError(f"{folder} already holds a run; go on with `resume` {folder} or choose another train.out")
     data = prepare(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)

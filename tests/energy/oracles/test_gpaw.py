@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.units import GPa
 
 from empnn.data.records import Record
-from empnn.energy import Relaxation, Request, load_oracle
+from empnn.energy import OracleRelaxation, Request, load_oracle
 from empnn.energy.answers import Choice
 from empnn.energy.run import Job, judge
 from empnn.errors import ConfigError
@@ -33,11 +33,11 @@ def gpaw():
 
 def judged(*crystals, relaxation=None, **options):
     given = [Record(file="in.cif", index=index, atoms=atoms) for index, atoms in enumerate(crystals)]
-    return judge(given, Job(choice=Choice("gpaw", options), relaxation=relaxation or Relaxation()))
+    return judge(given, Job(choice=Choice("gpaw", options), relaxation=relaxation or OracleRelaxation()))
 
 
 def test_diamond_at_the_settings_of_the_paper(gpaw):
-    result = gpaw.compute(Request(atoms=DIAMOND, relaxation=Relaxation()))
+    result = gpaw.compute(Request(atoms=DIAMOND, relaxation=OracleRelaxation()))
     assert result.energy_per_atom == pytest.approx(-9.083, abs=0.01)
     assert np.array(result.stress[:3]) / GPa == pytest.approx(-0.41, abs=0.05)
     assert result.max_force < 1e-3
@@ -58,7 +58,7 @@ def test_a_strained_cell_relaxes():
     strained.set_cell(strained.cell.array @ np.diag([1.03, 0.98, 1.0]), scale_atoms=True)
     options = {"kpoint_density": 1.3, "cutoff": 500}
     before = judged(strained, **options)[0].result
-    relaxation = Relaxation(mode="cell", fmax=0.05, steps=15)
+    relaxation = OracleRelaxation(mode="cell", fmax=0.05, steps=15)
     found = judged(strained, relaxation=relaxation, **options)[0]
     assert found.status == "computed"
     assert found.result.energy < before.energy - 0.02

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 from support.calculators import job, records
 
-from empnn.energy import Relaxation, load_oracle
+from empnn.energy import OracleRelaxation, load_oracle
 from empnn.energy.run import judge
 from empnn.errors import ConfigError
 
@@ -40,7 +40,7 @@ def test_a_strained_cell_relaxes(name, capsys):
     strained.set_cell(strained.cell.array @ np.array([[1.05, 0.02, 0], [0, 0.97, 0.03], [0, 0, 1.0]]), scale_atoms=True)
     left = strained.copy()
     left.set_cell(strained.cell.array[[1, 0, 2]])
-    first, second = judge(records(strained, left), job(name, Relaxation(mode="cell")))
+    first, second = judge(records(strained, left), job(name, OracleRelaxation(mode="cell")))
     assert first.status == "computed"
     assert np.linalg.norm(np.array(first.result.cell), axis=1) == pytest.approx(5.68 / np.sqrt(2), abs=0.06)
     assert second.result.energy == pytest.approx(first.result.energy, abs=2e-3)

@@ -24,7 +24,7 @@ def test_names():
         ("ase.calculators.emt:Nothing", {}, "AttributeError"),
         ("support.calculators:Counting", {"mistake": 1}, "TypeError"),
         ("json:dumps", {"obj": 1}, "makes no ASE calculator"),
-        ("vasp-inputs", {}, "give the folder for them with -o"),
+        ("vasp-inputs", {}, "name the folder for them"),
         ("vasp-inputs", {"folder": ".", "cutof": 1}, "vasp-inputs takes"),
         ("vasp-inputs", {"folder": ".", "cutoff": -1.0}, "cutoff"),
         ("vasp-inputs", {"folder": ".", "cutoff": "high"}, "check the options"),

@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.io import read
 from support.calculators import records
 
-from empnn.energy import Relaxation
+from empnn.energy import OracleRelaxation
 from empnn.energy.answers import Choice
 from empnn.energy.oracles.vasp_runs import read_run
 from empnn.energy.run import Job, judge
@@ -56,7 +56,7 @@ def place(root, atoms, number=0):
 
 def judged(folder, *crystals, mode="cell", **options):
     choice = Choice("vasp-inputs", {"folder": str(folder), **options})
-    return judge(records(*crystals), Job(choice=choice, relaxation=Relaxation(mode=mode)))
+    return judge(records(*crystals), Job(choice=choice, relaxation=OracleRelaxation(mode=mode)))
 
 
 def test_inputs_are_those_of_the_listings(tmp_path):
@@ -103,8 +103,8 @@ def test_a_run_that_did_not_converge_comes_with_advice(tmp_path):
     (folder / "vasprun.xml").write_text(re.sub('NELM">.*?<', 'NELM">8<', text))
     one = judged(tmp_path, DIAMOND)[0]
     assert one.status == "not-converged"
-    assert "--option nsw=300" in one.message
-    assert "--steps" not in one.message
+    assert "`options` nsw=300" in one.message
+    assert "`steps`" not in one.message
 
 
 @pytest.mark.parametrize(("mode", "lines"), [("none", ("-1", "2", "0")), ("all", ("2", "3", "100"))])
@@ -195,7 +195,7 @@ def test_runs_are_found_in_other_company(tmp_path):
     judged(tmp_path, bulk("Cu"), DIAMOND, mode="none")
     shutil.copy(RUNS / "vasprun_pstress.xml", place(tmp_path, DIAMOND, 1) / "vasprun.xml")
     choice = Choice("vasp-inputs", {"folder": str(tmp_path)})
-    (one,) = judge(records(bulk("Cu"), DIAMOND)[1:], Job(choice=choice, relaxation=Relaxation(mode="none")))
+    (one,) = judge(records(bulk("Cu"), DIAMOND)[1:], Job(choice=choice, relaxation=OracleRelaxation(mode="none")))
     assert one.status == "computed"
 
 

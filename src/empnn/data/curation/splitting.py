@@ -34,32 +34,32 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
         values = []
     values += [0.0] * (len(values) == 2)
     if len(values) != 3 or not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 1e-6:
-        raise ConfigError(f"--fractions {text}: must be two or three numbers that add up to 1, such as 0.8,0.1,0.1")
+        raise ConfigError(f"`fractions` {text}: must be two or three numbers that add up to 1, such as 0.8,0.1,0.1")
     if not values[0]:
-        raise ConfigError(f"--fractions {text}: the first one, for train, must be more than 0")
+        raise ConfigError(f"`fractions` {text}: the first one, for train, must be more than 0")
     return values[0], values[1], values[2]
 
 
-def check_kind(kind: str) -> None:
+def check_kind(by: str) -> None:
     """Make sure that there is such a kind of groups.
 
     Raises:
         ConfigError: If it is none of `KINDS`.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"--by {kind}: must be one of {', '.join(KINDS)}")
+    if by not in KINDS:
+        raise ConfigError(f"`by` {by}: must be one of {', '.join(KINDS)}")
 
 
-def groups_by(kind: str, crystals: Crystals, workers: int = 1, on_progress: Report | None = None) -> np.ndarray:
+def groups_by(by: str, crystals: Crystals, workers: int = 1, on_progress: Report | None = None) -> np.ndarray:
     """The number of the group of each structure (structures,), 0, 1, ...; see `KINDS`.
 
     Raises:
         ConfigError: If there is no such kind.
     """
-    check_kind(kind)
-    if kind == "random":
+    check_kind(by)
+    if by == "random":
         return np.arange(len(crystals))
-    if kind == "composition":
+    if by == "composition":
         return composition_groups(crystals)
     first = duplicate_groups(crystals, None, workers, on_progress)
     return np.unique(first, return_inverse=True)[1].reshape(-1)
@@ -72,7 +72,7 @@ def check_target(folder: Path, ending: str) -> None:
         ConfigError: If it holds splits, is a file, cannot be made, or the format is none of `FORMATS`.
     """
     if ending not in FORMATS:
-        raise ConfigError(f"--format {ending}: must be one of {', '.join(FORMATS)}")
+        raise ConfigError(f"`ending` {ending}: must be one of {', '.join(FORMATS)}")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: it is a file; name a folder")
     if is_data_folder(folder):

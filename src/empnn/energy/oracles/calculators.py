@@ -34,7 +34,7 @@ class CalculatorOracle:
     default_mode = "none"
     keeps_results = True
     has_stress = True
-    to_converge = "give more --steps, a larger --fmax or a better start"
+    to_converge = "give more `steps`, a larger `fmax` or a better start"
 
     @property
     def elements(self) -> frozenset[int] | None:
@@ -94,7 +94,7 @@ class ImportedOracle(CalculatorOracle):
         try:
             json.dumps(options, allow_nan=False)
         except (TypeError, ValueError):
-            raise ConfigError(f"--option: {path} takes finite numbers, texts and lists of them only") from None
+            raise ConfigError(f"`options`: {path} takes finite numbers, texts and lists of them only") from None
         # The folder of an installed command is not where Python looks for modules; imports in the module may come late.
         if "" not in sys.path:
             sys.path.append("")
@@ -104,10 +104,10 @@ class ImportedOracle(CalculatorOracle):
         except Exception as error:  # anybody's module may raise anything
             detail = f"{type(error).__name__}: {error}"
             raise ConfigError(
-                f"--oracle {path} cannot be used ({detail}); give module:Class of an ASE calculator"
+                f"oracle {path} cannot be used ({detail}); give module:Class of an ASE calculator"
             ) from None
         if not hasattr(self._calculator, "get_potential_energy"):
-            raise ConfigError(f"--oracle {path} makes no ASE calculator; give module:Class of one")
+            raise ConfigError(f"oracle {path} makes no ASE calculator; give module:Class of one")
         self.name = path
         self.version = _version_of(module)
         # Code that has no version may change between two runs; what it said before is not to be trusted.

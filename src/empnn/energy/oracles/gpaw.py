@@ -116,9 +116,9 @@ def check_mesh(cutoff: float | int, kpoints: Mesh, kpoint_density: float | int |
         ConfigError: If the cutoff, the mesh or the density is not positive.
     """
     if not 50 <= cutoff <= 5000:
-        raise ConfigError(f"--option cutoff={cutoff:g}: a plane-wave cutoff in eV lies between 50 and 5000")
+        raise ConfigError(f"`options` cutoff={cutoff:g}: a plane-wave cutoff in eV lies between 50 and 5000")
     mesh = (kpoints,) * 3 if isinstance(kpoints, int) else kpoints
     if len(mesh) != 3 or not all(type(k) is int and k > 0 for k in mesh):
-        raise ConfigError(f"--option kpoints={kpoints}: give positive numbers, as in kpoints=[7,7,7] or kpoints=7")
+        raise ConfigError(f"`options` kpoints={kpoints}: give positive numbers, as in kpoints=[7,7,7] or kpoints=7")
     if kpoint_density is not None and not 0 < kpoint_density <= 100:
-        raise ConfigError(f"--option kpoint_density={kpoint_density:g}: give k-points per inverse angstrom, as in 4")
+        raise ConfigError(f"`options` kpoint_density={kpoint_density:g}: give k-points per inverse angstrom, as in 4")

@@ -39,17 +39,17 @@ def load_oracle(name: str, options: dict[str, Any] | None = None) -> EnergyOracl
             return ImportedOracle(name, options)
         near = difflib.get_close_matches(name, ORACLES, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"--oracle {name}: choose {', '.join(ORACLES)} or module:Class of an ASE calculator{hint}")
+        raise ConfigError(f"oracle {name}: choose {', '.join(ORACLES)} or module:Class of an ASE calculator{hint}")
     accepted = inspect.signature(ORACLES[known]).parameters
     if colon:
         if "model" not in accepted:
-            raise ConfigError(f"--oracle {name}: {known} has no models to choose from; leave out :{detail}")
+            raise ConfigError(f"oracle {name}: {known} has no models to choose from; leave out :{detail}")
         options["model"] = detail
     for option in options:
         if option not in accepted:
-            raise ConfigError(f"--option {option}: {known} takes {', '.join(accepted) or 'no options'}")
+            raise ConfigError(f"`options` {option}: {known} takes {', '.join(accepted) or 'no options'}")
     try:
         oracle: EnergyOracle = ORACLES[known](**options)
     except TypeError as error:
-        raise ConfigError(f"--option: {known} cannot use a value ({error}); check the options") from None
+        raise ConfigError(f"`options`: {known} cannot use a value ({error}); check the options") from None
     return oracle

@@ -32,7 +32,7 @@ class SevenNet(CalculatorOracle):
 
     def __init__(self, model: str = MODELS[0]) -> None:
         if model not in MODELS:
-            raise ConfigError(f"--oracle sevennet:{model}: choose one of {', '.join(MODELS)}, which need no download")
+            raise ConfigError(f"oracle sevennet:{model}: choose one of {', '.join(MODELS)}, which need no download")
         self.version = need("sevenn", "energy")
         self.settings: dict[str, Any] = {"model": model}
 

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from ase.io.vasp import write_vasp
 
-from empnn.energy.oracle import Relaxation, Request, Result, Written, right_handed
+from empnn.energy.oracle import OracleRelaxation, Request, Result, Written, right_handed
 from empnn.energy.oracles.gpaw import CUTOFF, KPOINTS, SMEARING, Mesh, check_mesh, mesh_of, mesh_settings
 from empnn.energy.oracles.vasp_runs import finished_run, read_run
 from empnn.errors import ConfigError, CrystalError
@@ -51,7 +51,7 @@ class VaspInputs:
     default_mode = "cell"
     keeps_results = False
     has_stress = True
-    to_converge = "see what VASP says; for more steps give --option nsw=300 and another folder for -o"
+    to_converge = "see what VASP says; for more steps give `options` nsw=300 and another folder"
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class VaspInputs:
         ediffg: float | int | None = None,
     ) -> None:
         if folder is None:
-            raise ConfigError("--oracle vasp-inputs writes a folder per structure; give the folder for them with -o")
+            raise ConfigError("vasp-inputs writes a folder per structure; name the folder for them")
         if Path(folder).exists() and not Path(folder).is_dir():
-            raise ConfigError(f"{folder} is a file; --oracle vasp-inputs needs a folder for -o")
+            raise ConfigError(f"{folder} is a file; vasp-inputs needs a folder")
         check_mesh(cutoff, kpoints, kpoint_density)
         if type(nsw) is not int or nsw < 1 or (ediffg is not None and not math.isfinite(ediffg)):
-            raise ConfigError(f"--option nsw={nsw} or ediffg={ediffg}: give a whole positive nsw and a finite ediffg")
+            raise ConfigError(f"`options` nsw={nsw} or ediffg={ediffg}: give a whole positive nsw and a finite ediffg")
         self.folder = Path(folder)
         mesh = mesh_settings(kpoints, kpoint_density)
         self.settings: dict[str, Any] = {"cutoff": float(cutoff), **mesh, "nsw": nsw, "ediffg": ediffg}
@@ -100,7 +100,7 @@ class VaspInputs:
             raise Written(f"inputs written; run VASP in {folder}, then the same command reads the energy")
         return _as_given(read_run(run, given[order]), order, sign, request.relaxation)
 
-    def inputs(self, atoms: Atoms, relaxation: Relaxation) -> dict[str, str]:
+    def inputs(self, atoms: Atoms, relaxation: OracleRelaxation) -> dict[str, str]:
         """The text of each file; the atoms are grouped by element already."""
         poscar = io.StringIO()
         write_vasp(poscar, atoms, direct=True)
@@ -114,7 +114,7 @@ class VaspInputs:
         }
 
 
-def incar(system: str, settings: dict[str, Any], relaxation: Relaxation) -> str:
+def incar(system: str, settings: dict[str, Any], relaxation: OracleRelaxation) -> str:
     """Listing 1 of the appendix for `cell`; other modes differ in IBRION, ISIF and NSW. EDIFFG only if asked for."""
     moves = relaxation.mode != "none"
     ediffg = [f"EDIFFG = {settings['ediffg']:g}"] if moves and settings["ediffg"] is not None else []
@@ -170,7 +170,7 @@ def _check_same(folder: Path, files: dict[str, str]) -> None:
         text = path.read_text(errors="replace")
         same = _tags(files[name]).items() <= _tags(text).items() if name == "INCAR" else text == files[name]
         if not same:
-            raise CrystalError(f"{folder} holds another {name}, of another structure or run; choose another -o")
+            raise CrystalError(f"{folder} holds another {name}, of another structure or run; choose another folder")
 
 
 def _tags(incar: str) -> dict[str, str]:
@@ -188,7 +188,7 @@ def _write_missing(folder: Path, files: dict[str, str]) -> None:
                 temporary.write_text(text)
 
 
-def _as_given(result: Result, order: np.ndarray, sign: float, relaxation: Relaxation) -> Result:
+def _as_given(result: Result, order: np.ndarray, sign: float, relaxation: OracleRelaxation) -> Result:
     """The result in the order and basis in which the crystal was given."""
     back = np.argsort(order)
     shift = None if relaxation.mode != "all" else (sign * np.array(result.shift)[back]).tolist()

@@ -47,9 +47,9 @@ def read_run(path: Path, given: Atoms) -> Result:
     except PARSE_ERRORS as error:
         raise CrystalError(f"{path} cannot be read ({type(error).__name__}); run VASP again") from None
     if last.numbers.tolist() != given.numbers.tolist():
-        raise CrystalError(f"{path} is the run of other atoms; remove it or choose another folder for -o")
+        raise CrystalError(f"{path} is the run of other atoms; remove it or choose another folder")
     if not _is_same(images[0], given):
-        raise CrystalError(f"{path} started from another structure; remove it or choose another folder for -o")
+        raise CrystalError(f"{path} started from another structure; remove it or choose another folder")
     before, after = (np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T for atoms in (given, last))
     return Result(
         energy=energy,
