@@ -14,6 +14,8 @@ OXIDATION_STATES = "oxi_states"
 """The array that holds oxidation states, as pymatgen names it."""
 
 
+DOUBTS = "empnn_doubts"
+"""The info that holds what was doubtful in a file when it was read."""
 DEUTERIUM_MASS = 2.014
 
 

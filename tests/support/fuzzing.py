@@ -18,9 +18,17 @@ from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
 from empnn.data.formats import cif, extxyz
+from support.readings import Reading
 
-NAMES = {"cif": "case.cif", "poscar": "POSCAR", "extxyz": "case.extxyz"}
+NAMES = {
+    "cif": "case.cif",
+    "poscar": "POSCAR",
+    "extxyz": "case.extxyz",
+    "json": "case.json",
+    "lammps": "case.lammps-data",
+}
 """What a file of each kind is called."""
+_DAMAGED = ("cif", "poscar", "extxyz")
 
 _NUMBER = re.compile(r"(?<![\w.+-])[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])")
 _ELEMENT = re.compile(r"\b[A-Z][a-z]?\b")
@@ -48,17 +56,19 @@ class Case:
         kind: cif, poscar or extxyz.
         content: The file.
         damage: Names of the mutations made.
+        right: What may come out of it without a doubt, where that is known; None where other parsers have to tell.
     """
 
     number: int
     kind: str
     content: bytes
     damage: tuple[str, ...]
+    right: tuple[Reading, ...] | None = None
 
 
 def texts_of(crystals: Sequence[Atoms]) -> dict[str, list[str]]:
     """The crystals in the flavours of CIF, POSCAR and extxyz that programs write."""
-    texts: dict[str, list[str]] = {kind: [] for kind in NAMES}
+    texts: dict[str, list[str]] = {kind: [] for kind in _DAMAGED}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for atoms in crystals:

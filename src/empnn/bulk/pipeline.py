@@ -12,6 +12,7 @@ from typing import Any
 from ase import Atoms
 
 from empnn.bulk.resumable import PartedOutput, fingerprint
+from empnn.checks.doubts import doubts_when_read
 from empnn.crystals import from_atoms
 from empnn.data.reading import STREAM, files_of, read
 from empnn.data.records import Record, named
@@ -68,7 +69,7 @@ class Summary:
         refused = outcome.status == REFUSED
         self.skipped += refused
         self.done += not refused
-        self.suspect += outcome.status == "suspect"
+        self.suspect += outcome.status == "suspect" or (outcome.status == CONVERTED and bool(outcome.warnings))
 
 
 class Work:
@@ -103,7 +104,7 @@ class Conversion(Work):
             except CrystalError as error:
                 yield outcome_of(record, REFUSED, message=str(error)), None
             else:
-                yield outcome_of(record, CONVERTED), named(record)
+                yield outcome_of(record, CONVERTED, doubts_when_read(record.atoms)), named(record)
 
 
 def process(

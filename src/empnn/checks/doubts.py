@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from empnn.ase_atoms import DOUBTS
 from empnn.crystals import CrystalBatch
 from empnn.geometry import volume
 
@@ -57,3 +58,9 @@ def doubtful_periodicity(crystal: Atoms | Structure) -> list[str]:
     if pbc.any() and not pbc.all():
         return ["not periodic in all directions, but taken as a crystal that is"]
     return []
+
+
+def doubts_when_read(crystal: Atoms | Structure) -> list[str]:
+    """What was doubtful in the file that a crystal comes from; it is kept in the info, in any format that holds it."""
+    held = getattr(crystal, "info", None) or getattr(crystal, "properties", None) or {}
+    return [str(held[DOUBTS])] if held.get(DOUBTS) else []

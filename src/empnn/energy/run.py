@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ase.units import GPa
 
-from empnn.checks.doubts import doubtful_periodicity
+from empnn.checks.doubts import doubtful_periodicity, doubts_when_read
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
@@ -61,7 +61,7 @@ class Judged:
         if atoms is None or self.failed:
             return []
         blind = result is not None and result.is_blind
-        return doubtful_periodicity(atoms) + [BLIND] * blind + notes(atoms)
+        return doubtful_periodicity(atoms) + doubts_when_read(atoms) + [BLIND] * blind + notes(atoms)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON interface of `empnn energy`: eV, eV/angstrom, GPa, angstrom; null where there is no figure."""

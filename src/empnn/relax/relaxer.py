@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from empnn import models
-from empnn.checks.doubts import doubtful_periodicity, doubts
+from empnn.checks.doubts import doubtful_periodicity, doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
@@ -195,7 +195,7 @@ class _Result:
         self.structure = replace_cell(given, cells[-1], shift)
         self.strain = strain
         self.trajectory = cells
-        doubtful = warnings + doubtful_periodicity(given)
+        doubtful = warnings + doubtful_periodicity(given) + doubts_when_read(given)
         self.warnings = doubtful + notes(given)
         self.status = "suspect" if doubtful else "unchanged" if unchanged else "relaxed"
 

@@ -1,9 +1,9 @@
 """Labels of a CIF's sites stay with the atoms, where they say more than the elements and the order."""
 
 import pytest
+from empnn.data.formats.cif.crystals import atoms_from_text, text_from_atoms
 from support import cif_texts as cif
 
-from empnn.data.formats.cif.blocks import atoms_from_text, text_from_atoms
 from empnn.data.formats.cif.plain import PlainCrystals
 
 

@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from empnn.data.formats.cif.crystals import atoms_from_text
 from pymatgen.io.cif import CifParser
 from support import cif_texts as cif
 
 from empnn.checks.notes import notes
-from empnn.data.formats.cif.blocks import atoms_from_text
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.errors import CrystalError
 

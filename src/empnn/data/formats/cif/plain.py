@@ -12,7 +12,14 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from empnn.crystals import MAX_FRAC
-from empnn.data.formats.cif.blocks import CELL_TAGS, OWN_TAG, SITE_TAGS, TWO_SIGNS, cells_from_parameters, closes_a_cell
+from empnn.data.formats.cif.crystals import (
+    CELL_TAGS,
+    OWN_TAG,
+    SITE_TAGS,
+    TWO_SIGNS,
+    cells_from_parameters,
+    closes_a_cell,
+)
 from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, OPERATOR_MARK, OPERATOR_TAGS
 
 PLAIN_SITE_TAGS = frozenset(
