@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from empnn.errors import ConfigError, CrystalError
 
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -134,18 +132,25 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def json_text(value: object) -> str:
-    """A value in JSON, arrays as lists.
+def json_text(value: object, allow_nan: bool = True) -> str:
+    """A value in JSON, arrays as lists, objects of ASE and pymatgen as the dictionaries that they make of themselves.
 
     Raises:
         TypeError: If it is of a kind that JSON does not know.
+        ValueError: If it is a number that JSON does not know, and `allow_nan` is not set.
     """
-    return json.dumps(value, default=_listed)
+    return json.dumps(value, default=listed, allow_nan=allow_nan)
 
 
-def _listed(value: object) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+def listed(value: object) -> Any:
+    """An array as lists, an object of ASE or pymatgen as a dictionary.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    for name in ("tolist", "todict", "as_dict"):
+        if hasattr(value, name) and not isinstance(value, type):
+            return getattr(value, name)()
     raise TypeError(f"JSON knows no {type(value).__name__}")
 
 

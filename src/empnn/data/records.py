@@ -32,7 +32,7 @@ PARSE_ERRORS = (
 """What the parsers of ASE, pymatgen, pyarrow and gemmi are known to raise on damaged files."""
 
 
-_LIKE_A_SYMBOL = re.compile("[A-Z][a-z]{0,2}")
+_LIKE_A_SYMBOL = re.compile(r"[A-Z][a-z]{0,2}[\d_+-]*")
 """What ASE, asked for the number of such an element, raises a KeyError with."""
 
 
@@ -120,7 +120,9 @@ def unreadable(error: BaseException) -> str:
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
         return f"unknown element {missing!r}; replace it by an element"
-    return f"cannot be read ({printable(in_words(error))}); check that it is whole and of the format its name tells"
+    vague = isinstance(error, KeyError | AssertionError)
+    said = "something in it is missing or out of place" if vague else printable(in_words(error))
+    return f"cannot be read ({said}); check that it is whole and of the format its name tells"
 
 
 def named(record: Record) -> Atoms | None:
