@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from empnn.checks.refusals import refusals
-from empnn.crystals import from_atoms
+from empnn.crystals import from_atoms, from_ragged
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
@@ -114,8 +114,10 @@ def _fast_path(kind: str, path: Path) -> str:
         if not plain.add(entry.cif):
             continue
         record = entry.record("", 0)
-        if record.atoms is None:
+        if record.atoms is None and refusals(from_ragged(*plain.arrays()))[0] is None:
             return f"the fast path reads what the ordinary one refuses: {record.error}"
+        if record.atoms is None:
+            continue
         if _doubts(record):
             return f"the fast path reads what the ordinary one doubts: {_doubts(record)}"
         cells, frac, numbers, _ = plain.arrays()
