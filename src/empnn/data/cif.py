@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from empnn.data.cif_sites import (
     labels_to_write,
     species,
 )
-from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
+from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, SAME_ATOM, Operation, magnetic_moments, operations
 from empnn.data.records import (
     OXIDATION_STATES,
     Entries,
@@ -40,9 +41,6 @@ from empnn.data.records import (
     with_results_kept,
 )
 from empnn.errors import CrystalError
-
-SAME_ATOM = 0.3
-"""Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -114,7 +112,7 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     for site in small.sites:
         check_site(site)
     check_alternatives(block)
-    listed = operations(block, small)
+    listed = operations(block, small, _rounded_cells(block))
     orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
     images = [image for orbit in orbits for image in orbit]
     sites = [site for site, orbit in zip(small.sites, orbits, strict=True) for _ in orbit]
@@ -282,7 +280,7 @@ def _orbit(site: list[float], listed: list[Operation], cell: np.ndarray) -> list
     """The images of a site, the site itself first and as written; on a special position they coincide."""
     images = [_Image(site, IDENTITY)]
     for operation in listed if len(listed) > 1 else []:
-        image = operation.space.apply_to_xyz(site)
+        image = operation.apply(site)
         apart = np.array([other.frac for other in images]) - image
         if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
             images.append(_Image(image, operation))
@@ -301,3 +299,13 @@ def _cell(block: gemmi.cif.Block) -> np.ndarray:
         raise CrystalError(f"the cell angles {', '.join(f'{x:g}' for x in values[3:])} close no cell; correct them")
     cell: np.ndarray = cells_from_parameters(np.array([values]))[0]
     return cell
+
+
+def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
+    """The cell as written, then with one parameter after the other larger by half a unit of its last digit (7, 3, 3).
+
+    A parameter of less than three digits, such as 5 or 90, is taken for one of three.
+    """
+    written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
+    halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
+    return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))
