@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,13 +37,10 @@ from empnn.data.formats.cif.sites import (
     species,
     species_of_sites,
 )
-from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
+from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, IDENTITY, SAME_ATOM, Operation, magnetic_moments, operations
 from empnn.data.records import Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
 from empnn.files import read_text
-
-SAME_ATOM = 0.3
-"""Images of sites closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -100,7 +98,7 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
         check_site(site)
     check_alternatives(block)
     kinds = species_of_sites(block, sites)
-    images = _images(sites, kinds, operations(block, small), cell)
+    images = _images(sites, kinds, operations(block, small, _rounded_cells(block)), cell)
     of_atoms = [image.site for image in images]
     moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     frac = np.array([image.frac for image in images])
@@ -294,7 +292,7 @@ def _orbit(index: int, site: list[float], listed: list[Operation], cell: np.ndar
     """The images of a site, the site itself first and as written; on a special position they coincide."""
     images = [_Image(index, site, IDENTITY)]
     for operation in listed if len(listed) > 1 else []:
-        image = operation.space.apply_to_xyz(site)
+        image = operation.apply(site)
         apart = np.array([other.frac for other in images]) - image
         if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
             images.append(_Image(index, image, operation))
@@ -339,3 +337,13 @@ def _entries_of_part(text: str) -> list[Entry]:
     except CrystalError as error:
         name = text.split(maxsplit=1)[0].partition("_")[2] if text.strip() else ""
         return [Entry(refuse, str(error), name or None)]
+
+
+def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
+    """The cell as written, then with one parameter after the other larger by half a unit of its last digit (7, 3, 3).
+
+    A parameter of less than three digits, such as 5 or 90, is taken for one of three.
+    """
+    written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
+    halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
+    return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))
