@@ -11,13 +11,13 @@ from empnn.crystals import is_deuterium_species
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import IStructure
 
 LEFT_HANDED = "left-handed cell, kept so"
 DEUTERIUM = "deuterium counts as hydrogen"
 
 
-def notes(crystal: Atoms | Structure) -> list[str]:
+def notes(crystal: Atoms | IStructure) -> list[str]:
     """What the network does not see of a crystal, or what its user may not expect, in words.
 
     Invariant under SL3(Z), S_n, translations and rotations; a reflection changes the handedness.
@@ -41,7 +41,7 @@ def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     return [name for name, values in held.items() if any(map(_says_something, values))], bool(is_deuterium(atoms).any())
 
 
-def _of_structure(structure: Structure) -> tuple[list[str], bool]:
+def _of_structure(structure: IStructure) -> tuple[list[str], bool]:
     species = structure.species
     held: dict[str, list[object]] = {
         "oxidation states": [[getattr(kind, "oxi_state", None) for kind in species]],
