@@ -241,7 +241,7 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(block)
+        small = gemmi.make_small_structure_from_block(_without_odd_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if len(small.sites) != len(written):
@@ -254,6 +254,20 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
         if share not in NOT_GIVEN and not math.isfinite(number(share)):
             raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
     return small
+
+
+def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
+    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones; they are read elsewhere."""
+    numbers = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
+    if all(number in NOT_GIVEN or number.isdecimal() for number in numbers):
+        return block
+    tags = {tag.lower() for tag in GROUP_NUMBERS}
+    without = gemmi.cif.Block(block.name)
+    for item in block:
+        names = [item.pair[0]] if item.pair is not None else item.loop.tags if item.loop is not None else []
+        if tags.isdisjoint(name.lower() for name in names):
+            without.add_item(item)
+    return without
 
 
 class _Image(NamedTuple):

@@ -202,7 +202,7 @@ def _is_p1(name: str) -> bool:
 def _plain(name: str) -> str:
     """A symbol as it is typed: no spaces, marks of subscripts and brackets of screws, and - for a bar over a digit."""
     text = re.sub(r"(\d)\s*[\u0304\u0305]", r"-\1", name.replace("\xaf", "-"))
-    text = re.sub(r"\\(?:overline|bar|=)|[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", text))
+    text = re.sub(r"\\(?:overline|bar|=)|[\u0304\u0305\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", text))
     text = re.sub(r"</?su[bp]>|[_~^${}]", "", text.lower().removeprefix("hall:"))
     return "".join(re.sub(r"(?<=[2346])\(([1-5])\)", r"\1", text).split())
 

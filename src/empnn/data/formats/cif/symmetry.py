@@ -281,8 +281,8 @@ def _of_named_group(block: gemmi.cif.Block, small: gemmi.SmallStructure, cells: 
         left = [setting for setting in left if setting.axes == meant[0].axes] or left
     if len(left) > 1:
         raise CrystalError(
-            f"its space group can be meant as {_names(left)}, and the cell and the contents do not tell which; "
-            "list its operators"
+            f"its space group may be {_names(left)}, and neither the cell nor the contents tell which; "
+            "add _space_group_IT_coordinate_system_code or list its operators"
         )
     return list(found[left[0].hall])
 
