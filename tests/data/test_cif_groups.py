@@ -3,7 +3,6 @@
 spglib's database of 530 settings, and pymatgen's of symbols, tell what is right: the reader has its own from gemmi.
 """
 
-import itertools
 import warnings
 
 import numpy as np
@@ -14,7 +13,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.symmetry.groups import SYMM_DATA, SpaceGroup
 
-from empnn.data.cif import atoms_from_text
+from empnn.data.formats.cif.crystals import atoms_from_text
 from empnn.errors import CrystalError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:Warning:pymatgen", "ignore:.*:Warning:spglib")
