@@ -38,6 +38,8 @@ from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
 LOG_EVERY = 50
+_WHOLE = "whole:"
+"""What the digest of the crystals of a run begins with if it is not one of their cells only."""
 DEFAULT_DISPLACEMENT = 0.1
 """Deviation in angstrom of the noise on positions that are trained."""
 STRAIN_LIMIT_SIGMAS = 2.0
@@ -95,7 +97,7 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     config = load_config(folder / "config.yaml")
     network, moments, state = load_run(folder / "last")
     data = prepare(config)
-    if state.data != _digest(data.train):
+    if state.data != _digest(data.train, whole=state.data.startswith(_WHOLE)):
         raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
     module = Denoising(network, config, ParameterScale.of(data.train.cell), state)
     module.moments = moments
@@ -126,11 +128,14 @@ def prepare(config: Config) -> RunData:
     return RunData(kept, select.select(np.arange(limit)), name, refused)
 
 
-def _digest(crystals: StoredCrystals) -> str:
+def _digest(crystals: StoredCrystals, whole: bool = True) -> str:
+    """What tells these crystals from others; of their cells only where a run of an older version is resumed."""
     digest = hashlib.sha256()
     for chosen in chunks(len(crystals)):
-        digest.update(crystals.select(chosen).cell.numpy().tobytes())
-    return digest.hexdigest()[:16]
+        part = crystals.select(chosen)
+        for array in (part.cell, part.frac, part.numbers, part.batch) if whole else (part.cell,):
+            digest.update(array.numpy().tobytes())
+    return _WHOLE * whole + digest.hexdigest()[:16]
 
 
 def _default_folder(config: Config) -> str:
