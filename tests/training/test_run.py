@@ -7,6 +7,7 @@ import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from empnn.cli import app
+from empnn.crystals import CrystalBatch
 from empnn.data.cache import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise
@@ -91,6 +93,62 @@ def test_a_run_writes_all_it_promises(data: Path, tmp_path: Path, capsys: pytest
     assert state["skipped_steps"] == 0
     assert not list(folder.rglob("*.ckpt"))
     assert not list(folder.rglob("*.pt"))
+
+
+def test_the_last_weights_are_a_model_as_the_best_ones_are(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=8", "noise.sigma=0.3"), Reporter(quiet=True))
+    cards = [json.loads((folder / name / "card.json").read_text()) for name in ("best", "last")]
+    assert cards[1]["step"] == 8
+    assert cards[0].keys() == cards[1].keys()
+    assert cards[1]["selection"]["n"] == cards[0]["selection"]["n"] > 0
+    last, best = load(folder / "last"), load(folder)
+    assert last.elements == best.elements == set(run.prepare(load_config(folder / "config.yaml")).train.elements)
+    assert last.strain_limit == best.strain_limit == pytest.approx(0.6)
+    assert "elements not in the training data" in str(last.relax(bulk("U", "fcc", a=5.0)).warnings)
+
+    def stop(self: DenoisingSteps, step: int) -> object:
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, step)
+
+    original = DenoisingSteps.__getitem__
+    monkeypatch.setattr(DenoisingSteps, "__getitem__", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(config(data, tmp_path / "stopped"), Reporter(quiet=True))
+    card = load(tmp_path / "stopped" / "last").card
+    assert card["elements"] == cards[0]["elements"]
+    assert "selection" not in card
+
+
+def test_elements_are_looked_for_once_however_often_the_run_improves(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[Path] = []
+    scans: list[int] = []
+    save, select = run.models.save, StoredCrystals.select
+
+    def saving(folder: Path, *arguments: Any) -> None:
+        cards.append(folder)
+        save(folder, *arguments)
+
+    def selecting(self: StoredCrystals, index: Any) -> CrystalBatch:
+        scans.append(len(index) == len(self))
+        return select(self, index)
+
+    monkeypatch.setattr(run.models, "save", saving)
+    monkeypatch.setattr(run, "selection_score", lambda metrics: float(len(cards)))
+    monkeypatch.setattr(StoredCrystals, "select", selecting)
+    numbers = []
+    for every in (12, 1):
+        cards.clear()
+        scans.clear()
+        settings = config(data, tmp_path / f"run-{every}", f"train.validate_every={every}")
+        run.train(settings, Reporter(quiet=True))
+        numbers.append((sum(folder.name == "best" for folder in cards), sum(scans)))
+    assert [improved for improved, _ in numbers] == [1, 12]
+    assert numbers[0][1] == numbers[1][1]
 
 
 def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
