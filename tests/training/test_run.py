@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.crystals import CrystalBatch
-from empnn.data.cache import StoredCrystals
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise
 from empnn.nn import build
