@@ -9,7 +9,7 @@ import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors", "memory"),
+    ("errors", "memory", "ragged"),
     ("crystals",),
     ("graph", "geometry", "symmetry"),
     ("fields", "checks"),
