@@ -95,9 +95,9 @@ class Search:
         """Largest value of an atom in each structure."""
         return np.maximum.reduceat(values, self.starts[:-1]) if len(self.cell) else np.empty(0)
 
-    def within(self, radii: np.ndarray) -> Edges:
+    def within(self, radii: np.ndarray, which: np.ndarray | None = None) -> Edges:
         """All edges no longer than the radius of their structure; see `parts`."""
-        return Edges.cat(list(self.parts(radii, np.arange(len(self.cell)))))
+        return Edges.cat(list(self.parts(radii, np.arange(len(self.cell)) if which is None else which)))
 
     def parts(self, radii: np.ndarray, which: np.ndarray) -> Iterator[Edges]:
         """All edges of the structures `which` no longer than the radius of their structure.
