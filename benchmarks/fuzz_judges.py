@@ -323,9 +323,15 @@ MERGED = "images of one site within 0.3 angstrom are one atom, which the others 
 _TAGS = {
     tag.lower(): tag
     for tag in (
-        *("data_", "loop_", *cif.CELL_TAGS, *plain_cif.PLAIN_SITE_TAGS),
-        *(*cif_symmetry.OPERATOR_TAGS, *cif_symmetry.GROUP_NUMBERS),
-        *("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_symmetry_equiv_pos_site_id"),
+        "data_",
+        "loop_",
+        *cif.CELL_TAGS,
+        *plain_cif.PLAIN_SITE_TAGS,
+        *cif_symmetry.OPERATOR_TAGS,
+        *cif_symmetry.GROUP_NUMBERS,
+        "_symmetry_space_group_name_H-M",
+        "_space_group_name_H-M_alt",
+        "_symmetry_equiv_pos_site_id",
     )
 }
 

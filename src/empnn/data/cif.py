@@ -45,8 +45,12 @@ SAME_ATOM = 0.3
 """Images of one site closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
-    *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
-    *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
+    "_cell_length_a",
+    "_cell_length_b",
+    "_cell_length_c",
+    "_cell_angle_alpha",
+    "_cell_angle_beta",
+    "_cell_angle_gamma",
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")

@@ -36,9 +36,27 @@ _RESULTS_PER_ATOM = ("energies", "forces", "stresses", "magmoms", "charges")
 _RESULTS_OF_A_CELL = ("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial")
 
 PARSE_ERRORS = (
-    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
-    *(OSError, EOFError, ImportError, StopIteration, struct.error, zlib.error, lzma.LZMAError, csv.Error),
-    *(sqlite3.Error, zipfile.BadZipFile, pyarrow.ArrowException, ParseError, UnknownFileTypeError),
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    ArithmeticError,
+    SyntaxError,
+    OSError,
+    EOFError,
+    ImportError,
+    StopIteration,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    csv.Error,
+    sqlite3.Error,
+    zipfile.BadZipFile,
+    pyarrow.ArrowException,
+    ParseError,
+    UnknownFileTypeError,
 )
 """What the parsers of ASE, pymatgen, pyarrow and gemmi are known to raise on damaged files."""
 
