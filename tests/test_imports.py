@@ -10,7 +10,7 @@ import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors", "version", "geometry"),
+    ("errors", "version", "geometry", "ragged"),
     ("files", "processes", "ase_atoms"),
     ("crystals",),
     ("symmetry", "fields", "graph"),

@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from empnn.errors import CrystalError
+from empnn.ragged import within
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -98,8 +99,7 @@ class CrystalBatch:
         chosen = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
         sizes, starts = self.sizes[chosen], self.starts[chosen]
         batch = torch.repeat_interleave(torch.arange(len(chosen)), sizes)
-        within = torch.arange(len(batch)) - (sizes.cumsum(0) - sizes)[batch]
-        atoms = starts[batch] + within
+        atoms = starts[batch] + torch.from_numpy(within(sizes.numpy()))
         return CrystalBatch(cell=self.cell[chosen], frac=self.frac[atoms], numbers=self.numbers[atoms], batch=batch)
 
     @staticmethod

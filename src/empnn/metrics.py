@@ -40,7 +40,10 @@ class PositionMetrics:
     def as_dict(self) -> dict[str, float | int]:
         """All figures under the names of the JSON interface."""
         names = (
-            *("noise_positions", "noise_positions_rms", "positions_mae", "positions_rms"),
+            "noise_positions",
+            "noise_positions_rms",
+            "positions_mae",
+            "positions_rms",
             "positions_removed",
         )
         return {name: getattr(self, name) for name in names}
@@ -89,8 +92,15 @@ class DenoisingMetrics:
     def as_dict(self) -> dict[str, float | int]:
         """All figures under the names of the JSON interface; those of the positions only if there are any."""
         names = (
-            *("n", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
-            *("lengths_improvement", "angles_improvement", "lengths_removed", "angles_removed"),
+            "n",
+            "noise_lengths",
+            "noise_angles",
+            "lengths_mae",
+            "angles_mae",
+            "lengths_improvement",
+            "angles_improvement",
+            "lengths_removed",
+            "angles_removed",
         )
         return {name: getattr(self, name) for name in names} | (self.positions.as_dict() if self.positions else {})
 

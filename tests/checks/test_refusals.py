@@ -85,6 +85,7 @@ def test_strongly_skewed_cells_pass(generator):
         (crystal(np.eye(3) * 4, [[0, 0, 0], [0.5, 0.5, 0.5], [0.99, 0.01, 0]]), "atoms 0 and 2 overlap"),
         (crystal(np.eye(3) * 4, [[0.3, 0, 0], [0.3, 0, 0]]), "atoms 0 and 1 overlap (0.000"),
         (crystal(np.eye(3) * 9000, [[0.3, 0, 0], [0.3, 0, 0.00001]]), "atoms 0 and 1 overlap (0.090"),
+        (crystal(np.eye(3) * 9000, [*np.arange(90).reshape(30, 3) / 90, [0.3, 0, 0], [0.3, 0, 1e-5]]), "30 and 31"),
     ],
 )
 def test_bad_crystals_are_refused_among_good_ones(bad, reason):

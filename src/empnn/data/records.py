@@ -25,9 +25,27 @@ from empnn.errors import CrystalError, in_words, printable
 ID_KEYS = ("material_id", "id", "name")
 
 PARSE_ERRORS = (
-    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, ArithmeticError, SyntaxError),
-    *(OSError, EOFError, ImportError, StopIteration, struct.error, zlib.error, lzma.LZMAError, csv.Error),
-    *(sqlite3.Error, zipfile.BadZipFile, pyarrow.ArrowException, ParseError, UnknownFileTypeError),
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    ArithmeticError,
+    SyntaxError,
+    OSError,
+    EOFError,
+    ImportError,
+    StopIteration,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    csv.Error,
+    sqlite3.Error,
+    zipfile.BadZipFile,
+    pyarrow.ArrowException,
+    ParseError,
+    UnknownFileTypeError,
 )
 """What the parsers of ASE, pymatgen, pyarrow and gemmi are known to raise on damaged files."""
 

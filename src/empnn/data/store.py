@@ -26,6 +26,7 @@ from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.records import Entry
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import cache_folder, replacing
+from empnn.ragged import within
 
 CACHE_VERSION = "5"
 """To be raised when readers read anything otherwise, too."""
@@ -79,7 +80,7 @@ class StoredCrystals:
         starts = self.arrays["starts"]
         sizes = starts[chosen + 1] - starts[chosen]
         batch = np.repeat(np.arange(len(chosen)), sizes)
-        atoms = starts[chosen][batch] + np.arange(len(batch)) - (np.cumsum(sizes) - sizes)[batch]
+        atoms = starts[chosen][batch] + within(sizes)
         return CrystalBatch(
             cell=torch.from_numpy(self.arrays["cell"][chosen]),
             frac=torch.from_numpy(self.arrays["frac"][atoms]),

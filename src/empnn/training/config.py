@@ -137,29 +137,34 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train.steps", "seed": "train.seed"}
 _NOT_NEGATIVE = (
-    *(
-        "noise.sigma",
-        "noise.positions",
-        "loss.positions",
-        "train.warmup_steps",
-        "train.workers",
-        "train.threads",
-        "train.seed",
-    ),
+    "noise.sigma",
+    "noise.positions",
+    "loss.positions",
+    "train.warmup_steps",
+    "train.workers",
+    "train.threads",
+    "train.seed",
     "model.message_layers",
 )
 _POSITIVE = (
-    *(
-        "train.validate_sigma",
-        "train.validate_positions",
-        "model.graph.radius",
-        "model.graph.scale",
-        "model.action_scale",
-        "model.radial.stop",
-    ),
-    *("train.steps", "train.batch_size", "train.learning_rate", "train.gradient_clip", "train.validate_every"),
-    *("train.validate_structures", "model.features", "model.radial.count", "model.radial.width", "noise.exponent"),
-    *("model.action_layers", "model.graph.k"),
+    "train.validate_sigma",
+    "train.validate_positions",
+    "model.graph.radius",
+    "model.graph.scale",
+    "model.action_scale",
+    "model.radial.stop",
+    "train.steps",
+    "train.batch_size",
+    "train.learning_rate",
+    "train.gradient_clip",
+    "train.validate_every",
+    "train.validate_structures",
+    "model.features",
+    "model.radial.count",
+    "model.radial.width",
+    "noise.exponent",
+    "model.action_layers",
+    "model.graph.k",
 )
 
 

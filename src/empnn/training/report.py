@@ -32,8 +32,12 @@ class Reporter:
         self._wording = wording
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
         columns = (
-            *(BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")),
-            *(TextColumn("improvement {task.fields[improvement]}"), TimeRemainingColumn(), TextColumn("left")),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("improvement {task.fields[improvement]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
         )
         shown = not quiet and self.console.is_terminal
         self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)

@@ -18,6 +18,7 @@ from empnn.crystals import CrystalBatch, Crystals
 from empnn.data.curation.composition import composition_groups
 from empnn.geometry import volume
 from empnn.graph import Graph, cutoff
+from empnn.ragged import within
 
 TOLERANCE = 0.005
 """Fingerprints no farther apart count as the same."""
@@ -94,7 +95,7 @@ def _pairs_of_elements(batch: CrystalBatch, graph: Graph) -> tuple[np.ndarray, n
     owner = batch.batch.numpy()
     present, kind = np.unique(owner * 256 + batch.numbers.numpy(), return_inverse=True)
     elements = np.bincount(present // 256, minlength=len(batch))
-    rank = kind - (np.cumsum(elements) - elements)[owner]
+    rank = within(elements)[kind]
     starts = np.concatenate([[0], np.cumsum(elements**2)])
     source, target = graph.pairs.left.numpy(), graph.pairs.right.numpy()
     structure = owner[source]

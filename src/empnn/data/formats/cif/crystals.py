@@ -44,8 +44,12 @@ from empnn.errors import CrystalError
 from empnn.files import read_text
 
 CELL_TAGS = (
-    *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
-    *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
+    "_cell_length_a",
+    "_cell_length_b",
+    "_cell_length_c",
+    "_cell_angle_alpha",
+    "_cell_angle_beta",
+    "_cell_angle_gamma",
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
 _OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings", DOUBTS)
@@ -272,7 +276,8 @@ def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
     tags = {tag.lower() for tag in GROUP_NUMBERS}
     without = gemmi.cif.Block(block.name)
     for item in block:
-        names = [item.pair[0]] if item.pair is not None else item.loop.tags if item.loop is not None else []
+        pair: Any = item.pair
+        names = [pair[0]] if pair is not None else item.loop.tags if item.loop is not None else []
         if tags.isdisjoint(name.lower() for name in names):
             without.add_item(item)
     return without
