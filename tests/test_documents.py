@@ -99,3 +99,12 @@ def test_packaged_models_have_complete_cards(name: str) -> None:
     assert {row["sigma"] for row in card["metrics"]} == {0.0, 0.02, 0.05, 0.1, 0.3}
     assert (ROOT / card["command"].split()[-1]).is_file()
     assert "partial" in card["data"] or name != "mp-20"
+
+
+def test_the_table_of_arrays_is_up_to_date() -> None:
+    script = importlib.util.spec_from_file_location("array_table", ROOT / "scripts/array_table.py")
+    assert script is not None
+    assert script.loader is not None
+    module = importlib.util.module_from_spec(script)
+    script.loader.exec_module(module)
+    assert (ROOT / "docs/arrays.md").read_text() == module.page(), "run python scripts/array_table.py"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 
 from empnn import models
 from empnn.checks.doubts import doubtful_periodicity, doubts, doubts_when_read
@@ -49,15 +50,15 @@ class Relaxation:
             `suspect` (there are doubts, see `warnings`) or `refused: why`.
         warnings: Reasons to look twice (doubts), then what is special about the crystal as given (notes: a left-handed
             cell, charges and moments that the network does not see, deuterium), in words.
-        trajectory: The cell after each layer and pass, (structures, steps, 3, 3), angstrom, without stray rotation.
+        trajectory: The cell after each layer and pass, angstrom, without stray rotation; (structures, steps, 3, 3).
     """
 
     structures: Any
-    strain: np.ndarray
+    strain: Float64[np.ndarray, "*structures 3 3"]
     displacements: Any
     status: Any
     warnings: Any
-    trajectory: np.ndarray
+    trajectory: Float64[np.ndarray, "*structures steps 3 3"]
 
 
 class Relaxer:

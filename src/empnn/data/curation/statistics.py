@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from jaxtyping import Float64, Int64
 
 from empnn.crystals import CrystalBatch
 from empnn.data.curation.composition import chunks, composition_groups
@@ -28,9 +29,9 @@ class Statistics:
     Attributes:
         sources: Structures and refused structures of each file, folder or split.
         refused: A line about each structure that cannot be used.
-        sizes: Atoms per cell (structures,).
-        volumes: Cubic angstrom per atom (structures,).
-        parameters: Lengths in angstrom and angles in degrees of the cells as they are written (structures, 6).
+        sizes: Atoms per cell. Per structure.
+        volumes: Cubic angstrom per atom. Per structure.
+        parameters: Lengths in angstrom and angles in degrees of the cells as they are written. Per structure.
         elements: Structures that hold each element, most frequent first.
         compositions: Reduced compositions.
         distinct: Structures that are left if of those with the same fingerprint one is kept.
@@ -39,9 +40,9 @@ class Statistics:
 
     sources: dict[str, dict[str, int]]
     refused: tuple[str, ...]
-    sizes: np.ndarray
-    volumes: np.ndarray
-    parameters: np.ndarray
+    sizes: Int64[np.ndarray, " structures"]
+    volumes: Float64[np.ndarray, " structures"]
+    parameters: Float64[np.ndarray, "structures 6"]
     elements: dict[str, int]
     compositions: int
     distinct: int
