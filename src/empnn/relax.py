@@ -19,7 +19,7 @@ from empnn.geometry import hencky_strain
 from empnn.memory import memory_refusal
 from empnn.nn import Network, moves_atoms
 from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
-from empnn.notes import doubtful_periodicity, notes
+from empnn.notes import doubtful_periodicity, doubts_when_read, notes
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -194,7 +194,7 @@ class _Result:
         self.structure = replace_cell(given, cells[-1], shift)
         self.strain = strain
         self.trajectory = cells
-        doubtful = warnings + doubtful_periodicity(given)
+        doubtful = warnings + doubtful_periodicity(given) + doubts_when_read(given)
         self.warnings = doubtful + notes(given)
         self.status = "suspect" if doubtful else "unchanged" if unchanged else "relaxed"
 

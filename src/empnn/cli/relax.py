@@ -121,7 +121,10 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
 
 
 def _closing_line(done: str, summary: Summary, output: Path) -> str:
-    doubtful = f" ({summary.suspect:,} suspect: see empnn_warnings in the output, or --json)" if summary.suspect else ""
+    from empnn.data.records import DOUBTS
+
+    key = "empnn_warnings" if done == "relaxed" else DOUBTS
+    doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
     resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
     if summary.discarded:
         resumed = f"; what an unfinished run had done ({summary.discarded:,}) was discarded without --resume"

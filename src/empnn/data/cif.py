@@ -7,8 +7,7 @@ them under `_empnn_ase`, in JSON, which other programs skip.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,26 +17,35 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io.jsonio import decode, encode
+from scipy.spatial import KDTree
 
+from empnn.data.cif_blocks import blocks_from_text, describes_crystal, parts
+from empnn.data.cif_formula import contradiction
 from empnn.data.cif_names import UNNAMED, block_name
 from empnn.data.cif_sites import (
     LABELS,
     NOT_GIVEN,
+    Species,
+    attached_hydrogens,
+    charges_of,
     check_alternatives,
     check_site,
     is_whole,
     labels_of_sites,
     labels_to_write,
     species,
+    species_of_sites,
 )
 from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, SAME_ATOM, Operation, magnetic_moments, operations
 from empnn.data.records import (
+    DOUBTS,
     OXIDATION_STATES,
     Entries,
     Entry,
     identifier,
     mark_deuterium,
     read_text,
+    refuse,
     with_results_kept,
 )
 from empnn.errors import CrystalError
@@ -47,7 +55,7 @@ CELL_TAGS = (
     *("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma"),
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings")
+_OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings", DOUBTS)
 OWN_TAG = "_empnn_ase"
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
@@ -57,31 +65,15 @@ TWO_SIGNS = "+-"
 
 
 def entries(path: Path) -> Entries:
-    """The data blocks of a file that describe crystals."""
+    """The data blocks of a file that describe crystals; a mistake in one does not hide the others."""
     text = read_text(path)
     try:
-        for block in blocks_from_text(text):
-            yield Entry(atoms_from_block, block, block.name or None, cif=block)
+        blocks = blocks_from_text(text)
     except CrystalError:
-        # A mistake in one block must not hide the others: each is parsed on its own.
-        for part in re.split(r"(?mi)^(?=data_)", text)[1:] or [text]:
-            name = part.split(maxsplit=1)[0].partition("_")[2] if part.strip() else ""
-            yield Entry(atoms_from_text, part, name or None, cif=part)
-
-
-def blocks_from_text(text: str) -> list[gemmi.cif.Block]:
-    """The data blocks of a CIF that describe crystals; all of them if none does.
-
-    Raises:
-        CrystalError: If the text is not CIF.
-    """
-    try:
-        document = gemmi.cif.read_string(text)
-    except (ValueError, RuntimeError) as error:
-        where = " ".join(str(error).removeprefix("string:").split())[:120]
-        raise CrystalError(f"not valid CIF ({where}); correct the file") from None
-    blocks = list(document)
-    return [b for b in blocks if b.find_value("_cell_length_a") or b.find_loop("_atom_site_fract_x")] or blocks
+        for part in parts(text):
+            yield from _entries_of_part(part)
+    else:
+        yield from map(_entry, blocks)
 
 
 def atoms_from_text(text: Any) -> Atoms:
@@ -109,29 +101,35 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     """
     cell = _cell(block)
     small = _small_structure(block)
-    for site in small.sites:
+    sites = list(small.sites)
+    for site in sites:
         check_site(site)
     check_alternatives(block)
-    listed = operations(block, small, _rounded_cells(block))
-    orbits = [_orbit(site.fract.tolist(), listed, cell) for site in small.sites]
-    images = [image for orbit in orbits for image in orbit]
-    sites = [site for site, orbit in zip(small.sites, orbits, strict=True) for _ in orbit]
-    moments = magnetic_moments(block, [site.label for site in sites], [image.by for image in images], cell)
+    kinds = species_of_sites(block, sites)
+    symmetry = operations(block, sites, [kind.symbol for kind in kinds], _rounded_cells(block))
+    images = _images(sites, kinds, symmetry.operations, cell)
+    of_atoms = [image.site for image in images]
+    moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     frac = np.array([image.frac for image in images])
     kept = _kept_beside(block, cell)
     cell = kept.pop("cell", cell)
-    numbers = [site.element.atomic_number for site in sites]
-    atoms = Atoms(numbers=numbers, scaled_positions=frac, cell=cell, pbc=True)
-    if any(site.charge for site in sites):
-        atoms.set_array(OXIDATION_STATES, np.array([site.charge for site in sites]))
-    labels = labels_of_sites(list(small.sites))
+    numbers = np.array([kind.number for kind in kinds])
+    atoms = Atoms(numbers=numbers[of_atoms], scaled_positions=frac, cell=cell, pbc=True)
+    if any(kind.charge for kind in kinds):
+        atoms.set_array(OXIDATION_STATES, charges_of(kinds)[of_atoms])
+    labels = labels_of_sites(sites, numbers.tolist())
     if labels is not None:
-        atoms.set_array(LABELS, np.repeat(labels, [len(orbit) for orbit in orbits]))
+        atoms.set_array(LABELS, np.array(labels)[of_atoms])
     if moments is not None:
         atoms.set_initial_magnetic_moments(moments)
-    mark_deuterium(atoms, [index for index, site in enumerate(sites) if site.element.name == "D"])
+    symbols = [kinds[i].symbol for i in of_atoms]
+    mark_deuterium(atoms, [index for index, symbol in enumerate(symbols) if symbol == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
+    if doubts := list(
+        filter(None, (symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))))
+    ):
+        atoms.info[DOUBTS] = "; ".join(doubts)
     for key in _OWN_INFO:
         if value := block.find_value(f"_{key}"):
             atoms.info[key] = gemmi.cif.as_string(value)
@@ -270,15 +268,16 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
 
 
 def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
-    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones; they are read elsewhere."""
+    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones, which it need not read."""
     numbers = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
     if all(number in NOT_GIVEN or number.isdecimal() for number in numbers):
         return block
-    tags = {tag.lower() for tag in GROUP_NUMBERS}
     without = gemmi.cif.Block(block.name)
     for item in block:
-        names = [item.pair[0]] if item.pair is not None else item.loop.tags if item.loop is not None else []
-        if tags.isdisjoint(name.lower() for name in names):
+        pair: Any = item.pair
+        loop: Any = item.loop
+        tags = [pair[0]] if pair is not None else loop.tags if loop is not None else []
+        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in tags):
             without.add_item(item)
     return without
 
@@ -286,19 +285,57 @@ def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
 class _Image(NamedTuple):
     """Where an operation takes a site."""
 
+    site: int
     frac: list[float]
     by: Operation
 
 
-def _orbit(site: list[float], listed: list[Operation], cell: np.ndarray) -> list[_Image]:
+def _images(
+    sites: list[gemmi.SmallStructure.Site], kinds: list[Species], listed: list[Operation], cell: np.ndarray
+) -> list[_Image]:
+    """The images of all sites. Where a site is the image of another, as if all atoms are listed, there is one atom.
+
+    Raises:
+        CrystalError: If sites of several species lie in one place, or the list has two sites for one.
+    """
+    images = [image for index, site in enumerate(sites) for image in _orbit(index, site.fract.tolist(), listed, cell)]
+    extra: set[int] = set()
+    for pair, distance in _close_pairs(np.array([image.frac for image in images]), cell):
+        first, second = (images[index] for index in pair)
+        if first.site == second.site or not extra.isdisjoint(pair):
+            continue
+        if kinds[first.site] != kinds[second.site] or first.by == second.by == IDENTITY:
+            names = " and ".join(f"{sites[i].label} ({kinds[i].symbol})" for i in (first.site, second.site))
+            raise CrystalError(
+                f"sites {names} overlap ({distance:.3f} angstrom apart): disordered, or one too many; "
+                "order the structure before relaxing it"
+            )
+        extra.add(pair[0] if second.by == IDENTITY else pair[1])
+    return [image for index, image in enumerate(images) if index not in extra]
+
+
+def _orbit(index: int, site: list[float], listed: list[Operation], cell: np.ndarray) -> list[_Image]:
     """The images of a site, the site itself first and as written; on a special position they coincide."""
-    images = [_Image(site, IDENTITY)]
+    images = [_Image(index, site, IDENTITY)]
     for operation in listed if len(listed) > 1 else []:
         image = operation.apply(site)
         apart = np.array([other.frac for other in images]) - image
         if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            images.append(_Image(image, operation))
+            images.append(_Image(index, image, operation))
     return images
+
+
+def _close_pairs(frac: np.ndarray, cell: np.ndarray) -> Iterator[tuple[tuple[int, int], float]]:
+    """Pairs of points within the distance of one atom, and how far they are apart."""
+    wrapped = frac - np.floor(frac)
+    wrapped[wrapped >= 1] = 0
+    # No two points so close are further apart along any coordinate.
+    reach = min(SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max(), 0.49)
+    pairs = KDTree(wrapped, boxsize=1).query_pairs(reach, p=np.inf, output_type="ndarray")
+    between = frac[pairs[:, 0]] - frac[pairs[:, 1]]
+    distances = np.linalg.norm((between - np.round(between)) @ cell, axis=1)
+    close = distances <= SAME_ATOM
+    return zip(map(tuple, pairs[close].tolist()), distances[close].tolist(), strict=True)
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:
@@ -323,3 +360,16 @@ def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
     written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
     halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
     return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))
+
+
+def _entry(block: gemmi.cif.Block) -> Entry:
+    return Entry(atoms_from_block, block, block.name or None, cif=block)
+
+
+def _entries_of_part(text: str) -> list[Entry]:
+    """The crystal of a part of a damaged text, if it describes one; a refusal if it is no CIF."""
+    try:
+        return [_entry(block) for block in blocks_from_text(text) if describes_crystal(block)]
+    except CrystalError as error:
+        name = text.split(maxsplit=1)[0].partition("_")[2] if text.strip() else ""
+        return [Entry(refuse, str(error), name or None)]

@@ -17,6 +17,7 @@ from empnn.data.reading import STREAM, files_of, read
 from empnn.data.records import Record
 from empnn.data.writing import FORMATS, Writer, check_outputs
 from empnn.errors import ConfigError, CrystalError
+from empnn.notes import doubts_when_read
 
 CHUNK = 256
 CHUNK_ATOMS = 32_768
@@ -67,7 +68,7 @@ class Summary:
         refused = outcome.status == REFUSED
         self.skipped += refused
         self.done += not refused
-        self.suspect += outcome.status == "suspect"
+        self.suspect += outcome.status == "suspect" or (outcome.status == CONVERTED and bool(outcome.warnings))
 
 
 class Work:
@@ -102,7 +103,7 @@ class Conversion(Work):
             except CrystalError as error:
                 yield outcome_of(record, REFUSED, message=str(error)), None
             else:
-                yield outcome_of(record, CONVERTED), named(record)
+                yield outcome_of(record, CONVERTED, doubts_when_read(record.atoms)), named(record)
 
 
 def process(

@@ -31,6 +31,8 @@ ID_KEYS = ("material_id", "id", "name")
 STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
 OXIDATION_STATES = "oxi_states"
 """The array that holds oxidation states, as pymatgen names it."""
+DOUBTS = "empnn_doubts"
+"""The info that holds what was doubtful in a file when it was read."""
 DEUTERIUM_MASS = 2.014
 _RESULTS_PER_ATOM = ("energies", "forces", "stresses", "magmoms", "charges")
 _RESULTS_OF_A_CELL = ("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial")

@@ -20,7 +20,7 @@ from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check
 from empnn.energy.store import Store, crystal_digest, key_of
 from empnn.energy.workers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.errors import ConfigError, CrystalError
-from empnn.notes import doubtful_periodicity, notes
+from empnn.notes import doubtful_periodicity, doubts_when_read, notes
 
 CACHED, NOT_CONVERGED = "cached", "not-converged"
 BLIND = (
@@ -60,7 +60,7 @@ class Judged:
         if atoms is None or self.failed:
             return []
         blind = result is not None and result.is_blind
-        return doubtful_periodicity(atoms) + [BLIND] * blind + notes(atoms)
+        return doubtful_periodicity(atoms) + doubts_when_read(atoms) + [BLIND] * blind + notes(atoms)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON interface of `empnn energy`: eV, eV/angstrom, GPa, angstrom; null where there is no figure."""
