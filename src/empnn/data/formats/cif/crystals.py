@@ -103,7 +103,8 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
         check_site(site)
     check_alternatives(block)
     kinds = species_of_sites(block, sites)
-    images = _images(sites, kinds, operations(block, small, _rounded_cells(block)), cell)
+    symmetry = operations(block, sites, [kind.symbol for kind in kinds], _rounded_cells(block))
+    images = _images(sites, kinds, symmetry.operations, cell)
     of_atoms = [image.site for image in images]
     moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     frac = np.array([image.frac for image in images])
@@ -122,8 +123,10 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     mark_deuterium(atoms, [index for index, symbol in enumerate(symbols) if symbol == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
-    if doubt := contradiction(block, symbols, attached_hydrogens(block, of_atoms)):
-        atoms.info[DOUBTS] = doubt
+    if doubts := list(
+        filter(None, (symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))))
+    ):
+        atoms.info[DOUBTS] = "; ".join(doubts)
     for key in _OWN_INFO:
         if value := block.find_value(f"_{key}"):
             atoms.info[key] = gemmi.cif.as_string(value)
@@ -269,16 +272,16 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
 
 
 def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
-    """The block without space group numbers that gemmi stumbles on, such as quoted ones; they are read elsewhere."""
+    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones, which it need not read."""
     numbers = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
     if all(number in NOT_GIVEN or number.isdecimal() for number in numbers):
         return block
-    tags = {tag.lower() for tag in GROUP_NUMBERS}
     without = gemmi.cif.Block(block.name)
     for item in block:
         pair: Any = item.pair
-        names = [pair[0]] if pair is not None else item.loop.tags if item.loop is not None else []
-        if tags.isdisjoint(name.lower() for name in names):
+        loop: Any = item.loop
+        tags = [pair[0]] if pair is not None else loop.tags if loop is not None else []
+        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in tags):
             without.add_item(item)
     return without
 
@@ -364,6 +367,16 @@ def _cell(block: gemmi.cif.Block) -> np.ndarray:
     return cell
 
 
+def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
+    """The cell as written, then with one parameter after the other larger by half a unit of its last digit (7, 3, 3).
+
+    A parameter of less than three digits, such as 5 or 90, is taken for one of three.
+    """
+    written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
+    halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
+    return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))
+
+
 def _entry(block: gemmi.cif.Block) -> Entry:
     return Entry(atoms_from_block, block, block.name or None, cif=block)
 
@@ -375,13 +388,3 @@ def _entries_of_part(text: str) -> list[Entry]:
     except CrystalError as error:
         name = text.split(maxsplit=1)[0].partition("_")[2] if text.strip() else ""
         return [Entry(refuse, str(error), name or None)]
-
-
-def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
-    """The cell as written, then with one parameter after the other larger by half a unit of its last digit (7, 3, 3).
-
-    A parameter of less than three digits, such as 5 or 90, is taken for one of three.
-    """
-    written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
-    halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
-    return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))

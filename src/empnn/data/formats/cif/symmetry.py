@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import gemmi
 import numpy as np
 
+from empnn.data.formats.cif.formula import contradiction
 from empnn.data.formats.cif.groups import Setting, contradicted, settings_meant
+from empnn.data.formats.cif.sites import attached_hydrogens
 from empnn.errors import CrystalError
 
 OPERATOR_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
@@ -44,7 +46,6 @@ _SAME_SHIFT = 5e-3
 _SAME_FIT = 1e-4
 """Settings whose misfits differ by less fit a cell equally well."""
 _MULTIPLICITIES = ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity")
-_IN_FORMULA = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
 
 
 class Operation(NamedTuple):
@@ -70,44 +71,52 @@ class Operation(NamedTuple):
 IDENTITY = Operation(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0))
 
 
-def operations(block: gemmi.cif.Block, small: gemmi.SmallStructure, cells: np.ndarray) -> list[Operation]:
+class Symmetry(NamedTuple):
+    """Operations, and what is doubtful about them in words; empty if nothing is."""
+
+    operations: list[Operation]
+    doubt: str = ""
+
+
+def operations(
+    block: gemmi.cif.Block, sites: Sequence[gemmi.SmallStructure.Site], symbols: Sequence[str], cells: np.ndarray
+) -> Symmetry:
     """The symmetry operations as listed, or else those of the space group that is named.
 
-    gemmi's own expansion drops operators that form no tabulated setting, which would silently lose atoms. Where what
-    is said of the space group leaves several settings open, those count that the cell has the symmetry of; of these
-    those that agree with multiplicities and formula, if any does; of these those with the usual axes, which for a
-    number are the standard ones. Two origins are equally usual, and programs differ in which they assume, so that
-    a block is refused where its contents do not tell.
+    gemmi's own expansion drops operators that form no tabulated setting, which would silently lose atoms. Operators
+    that form no group, or not the one that is named, count all the same, with a doubt.
+
+    Where what is said of the space group leaves several settings open, those count that the cell has the symmetry of;
+    of these, those that agree with multiplicities and formula, if any does; of these, those with the usual axes, which
+    for a number are the standard ones. If then only the origin is open, it is the first one in International
+    Tables, which gemmi, pymatgen and ASE assume too, with a doubt; the second is as usual in print.
 
     Args:
         block: The CIF block.
-        small: Its sites.
+        sites: Its sites.
+        symbols: Their elements.
         cells: Lattice vectors (7, 3, 3) as written, then with one parameter after the other changed by as much as it
             may have been rounded.
 
     Raises:
-        CrystalError: If an operation or the group is not understood, or is no symmetry of the cell.
+        CrystalError: If an operation or the group is not understood, is no symmetry of the cell, or not told.
     """
     listed = _listed(block)
     if not listed:
-        return _of_named_group(block, small, cells)
+        return _of_named_group(block, sites, symbols, cells)
     texts = next((listed[tag] for tag in _LISTS if tag in listed), [])
     operators = _of_texts(tuple(texts), tuple(listed.get(_CENTERING, ["x,y,z"])))
     misfits = _misfits(operators, cells)[1]
     if misfits.max() > SAME_METRIC:
         wrong = texts[int(misfits.argmax()) % len(texts)]
-        raise CrystalError(f"its symmetry operator {wrong!r} is no symmetry of its cell; correct one of them")
-    return list(operators)
-
-
-def doubt_of_symmetry(block: gemmi.cif.Block, operators: Sequence[Operation]) -> str:
-    """What speaks against operations that are listed, and count all the same, in words; empty if nothing does."""
-    listed = _listed(block)
-    if not listed:
-        return ""
-    if not _is_group(tuple(operators)):
-        return "its symmetry operators form no group, so some are missing or wrong"
-    return "" if _MAGNETIC in listed else contradicted(_items(block, *_GROUP_MARKS), map(_gemmi_operator, operators))
+        raise CrystalError(
+            f"its symmetry operator {wrong!r} is no symmetry of its cell; correct one of them or list all atoms in P 1"
+        )
+    if not _is_group(operators):
+        return Symmetry(list(operators), "its symmetry operators form no group, so some are missing or wrong")
+    if _MAGNETIC in listed:
+        return Symmetry(list(operators))
+    return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), map(_gemmi_operator, operators)))
 
 
 def magnetic_moments(
@@ -200,7 +209,7 @@ def _row(text: str) -> tuple[float, ...]:
 
 
 def _number(text: str) -> float:
-    """A fraction or a decimal; one that is a twenty-fourth but for its last digit, as 0.33 or 0.667, is that."""
+    """A number; a decimal one that is a twenty-fourth but for its last digit, as 0.33 or 0.667, stands for that."""
     above, _, below = text.partition("/")
     value = float(above) / float(below or 1)
     near = round(value * 24) / 24
@@ -264,27 +273,31 @@ def _is_same_shift(apart: np.ndarray) -> np.ndarray:
     return same
 
 
-def _of_named_group(block: gemmi.cif.Block, small: gemmi.SmallStructure, cells: np.ndarray) -> list[Operation]:
+def _of_named_group(
+    block: gemmi.cif.Block, sites: Sequence[gemmi.SmallStructure.Site], symbols: Sequence[str], cells: np.ndarray
+) -> Symmetry:
     meant = settings_meant(_items(block, *_GROUP_MARKS))
     if not meant:
-        return [IDENTITY]
+        return Symmetry([IDENTITY])
     found = {setting.hall: _of_hall(setting.hall) for setting in meant}
     misfits = {hall: [one.max() for one in _misfits(operators, cells)] for hall, operators in found.items()}
     fitting = [setting for setting in meant if misfits[setting.hall][1] <= SAME_METRIC]
     if not fitting:
-        raise CrystalError(f"its cell does not have the symmetry of {_names(meant)}; correct the cell or the group")
+        raise CrystalError(
+            f"its cell does not have the symmetry of {_names(meant)}; correct one of them or list all atoms in P 1"
+        )
     best = min(misfits[setting.hall][0] for setting in fitting)
     left = [setting for setting in fitting if misfits[setting.hall][0] <= best + _SAME_FIT]
     if len(left) > 1:
-        left = [setting for setting in left if _agrees(found[setting.hall], block, small, cells[0])] or left
-    if len(left) > 1:
-        left = [setting for setting in left if setting.axes == meant[0].axes] or left
-    if len(left) > 1:
+        left = [one for one in left if _agrees(found[one.hall], block, sites, symbols, cells[0])] or left
+    left = [setting for setting in left if setting.axes == meant[0].axes] or left
+    if len({setting.axes for setting in left}) > 1:
         raise CrystalError(
             f"its space group may be {_names(left)}, and neither the cell nor the contents tell which; "
             "add _space_group_IT_coordinate_system_code or list its operators"
         )
-    return list(found[left[0].hall])
+    doubt = f"its space group may be {_names(left)}, and nothing tells which; the first was taken"
+    return Symmetry(list(found[left[0].hall]), doubt if len(left) > 1 else "")
 
 
 def _names(settings: Sequence[Setting]) -> str:
@@ -305,24 +318,20 @@ def _gemmi_operator(operation: Operation) -> gemmi.Op:
 
 
 def _agrees(
-    operators: Sequence[Operation], block: gemmi.cif.Block, small: gemmi.SmallStructure, cell: np.ndarray
+    operators: Sequence[Operation],
+    block: gemmi.cif.Block,
+    sites: Sequence[gemmi.SmallStructure.Site],
+    symbols: Sequence[str],
+    cell: np.ndarray,
 ) -> bool:
-    """Whether multiplicities, and numbers of atoms by the formula and Z, are as written, as far as they are."""
-    multiplicities = [_multiplicity(operators, site.fract.tolist(), cell) for site in small.sites]
+    """Whether multiplicities and the formula, as far as they are told, are those that the operators lead to."""
+    multiplicities = [_multiplicity(operators, site.fract.tolist(), cell) for site in sites]
     for tag in _MULTIPLICITIES:
-        written = [gemmi.cif.as_number(text) for text in block.find_values(tag)]
-        if any(value != found for value, found in zip(written, multiplicities, strict=False) if value > 0):
+        written = map(gemmi.cif.as_number, block.find_values(tag))
+        if any(told > 0 and told != found for told, found in zip(written, multiplicities, strict=False)):
             return False
-    counts: dict[str, int] = {}
-    for site, multiplicity in zip(small.sites, multiplicities, strict=True):
-        counts[site.element.name] = counts.get(site.element.name, 0) + multiplicity
-    formula = gemmi.cif.as_string(block.find_value("_chemical_formula_sum") or "")
-    told = {symbol: float(number or 1) for symbol, number in _IN_FORMULA.findall(formula)}
-    units = gemmi.cif.as_number(block.find_value("_cell_formula_units_Z") or "?")
-    shares = [counts[symbol] / told[symbol] for symbol in counts if told.get(symbol)]
-    if not units > 0:
-        units = shares[0] if shares else 0.0
-    return all(abs(share - units) < 1e-3 * units for share in shares)
+    of_atoms = [index for index, multiplicity in enumerate(multiplicities) for _ in range(multiplicity)]
+    return contradiction(block, [symbols[i] for i in of_atoms], attached_hydrogens(block, of_atoms)) is None
 
 
 def _multiplicity(operators: Sequence[Operation], site: list[float], cell: np.ndarray) -> int:
