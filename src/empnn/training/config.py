@@ -230,9 +230,8 @@ def _from_overrides(overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"{item}: expected key=value")
         if key == "data":
             key = _data_key(value)
-        key = _SHORTHANDS.get(key, key)
-        _reject_unknown_key(key)
-        layer = OmegaConf.from_dotlist([f"{key}={value}"])
+        layer = OmegaConf.from_dotlist([f"{_SHORTHANDS.get(key, key)}={value}"])
+        _reject_unknown(OmegaConf.to_container(layer), Config, "")
         result = DictConfig(OmegaConf.merge(result, layer))
     return result
 
@@ -253,12 +252,6 @@ def _all_keys(section: Any, prefix: str = "") -> list[str]:
         inner = _section(section, name)
         found += _all_keys(inner, f"{prefix}{name}.") if inner else [prefix + name]
     return found
-
-
-def _reject_unknown_key(key: str) -> None:
-    known = _all_keys(Config)
-    if key not in known:
-        raise ConfigError(_unknown(key, known))
 
 
 def _reject_unknown(content: Any, section: Any, prefix: str) -> None:
