@@ -21,10 +21,10 @@ LATTICES = {
     419: Lattice.tetragonal(10, 14),
     460: Lattice.hexagonal(12, 14),
     488: Lattice.hexagonal(12, 14),
-    523: Lattice.cubic(16),
+    517: Lattice.cubic(16),
     525: Lattice.cubic(16),
 }
-"""By Hall number: P-1, P21/c, Pnma, P42/mnm, R-3c (hexagonal axes), P63/mmc, Fm-3m, Fd-3m:1."""
+"""By Hall number: P-1, P21/c, Pnma, P42/mnm, R-3c (hexagonal axes), P63/mmc, Pm-3m, Fd-3m:1."""
 
 
 def everything(hall):
@@ -35,7 +35,7 @@ def everything(hall):
         for pair in zip(found["rotations"], found["translations"], strict=True)
     ]
     species, frac = [], []
-    for symbol, site in (("Na", [0, 0, 0]), ("O", [0.06, 0.14, 0.21])):
+    for symbol, site in (("Na", [0, 0, 0]), ("O", [0.05, 0.15, 0.22])):
         images = []
         for operator in operators:
             image = operator.operate(site) % 1

@@ -68,7 +68,7 @@ def species_of_sites(block: gemmi.cif.Block, sites: Sequence[gemmi.SmallStructur
         if species is None:
             raise CrystalError(f"site {label} {_without_species(kind)}")
         charge = states.get(kind) or species.charge or states.get(species.symbol, 0.0)
-        found.append(species._replace(charge=charge))
+        found.append(Species(species.symbol, charge))
     return found
 
 
@@ -175,6 +175,14 @@ def species(atoms: Atoms, symbols: list[str]) -> list[str]:
     charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(len(atoms)))
     names = ["D" if is_heavy else symbol for symbol, is_heavy in zip(symbols, heavy, strict=True)]
     return [name + _charge_suffix(charge) for name, charge in zip(names, charges, strict=True)]
+
+
+def states_to_write(atoms: Atoms, kinds: list[str]) -> dict[str, int]:
+    """Oxidation states by symbol, for readers that do not take them from it; none if they are not whole, or all 0."""
+    charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(1)).tolist()
+    if not all(map(is_whole, charges)) or not any(charges):
+        return {}
+    return {kind: int(charge) for kind, charge in zip(kinds, charges, strict=True)}
 
 
 def _charge_suffix(charge: Any) -> str:
