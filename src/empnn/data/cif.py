@@ -322,13 +322,15 @@ def _images(
 
 def _orbit(site: _Image, listed: list[Operation], cell: np.ndarray) -> list[_Image]:
     """The images of a site, the site itself first and as written; on a special position they coincide."""
-    images = [site]
-    for operation in listed if len(listed) > 1 else []:
-        image = operation.apply(site.frac)
-        apart = np.array([other.frac for other in images]) - image
-        if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            images.append(_Image(site.site, image, operation))
-    return images
+    images = [site, *(_Image(site.site, operation.apply(site.frac), operation) for operation in listed)]
+    frac = np.array([image.frac for image in images])
+    apart = frac[:, None] - frac
+    are_one = np.linalg.norm((apart - np.round(apart)) @ cell, axis=-1) <= SAME_ATOM
+    kept: list[int] = []
+    for index in range(len(images)):
+        if not are_one[index, kept].any():
+            kept.append(index)
+    return [images[index] for index in kept]
 
 
 def _close_pairs(

@@ -116,7 +116,7 @@ def operations(
         return Symmetry(list(operators), "its symmetry operators form no group, so some are missing or wrong")
     if _MAGNETIC in listed:
         return Symmetry(list(operators))
-    return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), map(_gemmi_operator, operators)))
+    return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), _group(operators)))
 
 
 def without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
@@ -326,11 +326,13 @@ def _of_hall(hall: str) -> tuple[Operation, ...]:
     return tuple(_operation(operator.triplet()) for operator in gemmi.symops_from_hall(hall))
 
 
-def _gemmi_operator(operation: Operation) -> gemmi.Op:
-    operator = gemmi.Op()
-    operator.rot = np.rint(np.array(operation.rotation) * gemmi.Op.DEN).astype(int).tolist()
-    operator.tran = np.rint(np.array(operation.translation) * gemmi.Op.DEN).astype(int).tolist()
-    return operator
+@functools.lru_cache(maxsize=256)
+def _group(operations: tuple[Operation, ...]) -> gemmi.GroupOps:
+    operators = [gemmi.Op() for _ in operations]
+    for operator, operation in zip(operators, operations, strict=True):
+        operator.rot = np.rint(np.array(operation.rotation) * gemmi.Op.DEN).astype(int).tolist()
+        operator.tran = np.rint(np.array(operation.translation) * gemmi.Op.DEN).astype(int).tolist()
+    return gemmi.GroupOps(operators)
 
 
 def _agrees(
