@@ -38,7 +38,15 @@ from empnn.data.formats.cif.sites import (
     species_of_sites,
     states_to_write,
 )
-from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, IDENTITY, SAME_ATOM, Operation, magnetic_moments, operations
+from empnn.data.formats.cif.symmetry import (
+    GROUP_NUMBERS,
+    IDENTITY,
+    SAME_ATOM,
+    Operation,
+    magnetic_moments,
+    operations,
+    without_odd_numbers,
+)
 from empnn.data.records import Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
 from empnn.files import read_text
@@ -123,10 +131,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     mark_deuterium(atoms, [index for index, symbol in enumerate(symbols) if symbol == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
-    if doubts := list(
-        filter(None, (symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))))
-    ):
-        atoms.info[DOUBTS] = "; ".join(doubts)
+    doubts = symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))
+    if any(doubts):
+        atoms.info[DOUBTS] = "; ".join(filter(None, doubts))
     for key in _OWN_INFO:
         if value := block.find_value(f"_{key}"):
             atoms.info[key] = gemmi.cif.as_string(value)
@@ -254,7 +261,7 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(_without_odd_numbers(block))
+        small = gemmi.make_small_structure_from_block(without_odd_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if not small.sites:
@@ -269,21 +276,6 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
         if share not in NOT_GIVEN and not math.isfinite(number(share)):
             raise CrystalError(f"site {site.label} has occupancy {share!r}, which is no number; correct it")
     return small
-
-
-def _without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
-    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones, which it need not read."""
-    numbers = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
-    if all(number in NOT_GIVEN or number.isdecimal() for number in numbers):
-        return block
-    without = gemmi.cif.Block(block.name)
-    for item in block:
-        pair: Any = item.pair
-        loop: Any = item.loop
-        tags = [pair[0]] if pair is not None else loop.tags if loop is not None else []
-        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in tags):
-            without.add_item(item)
-    return without
 
 
 class _Image(NamedTuple):
@@ -326,13 +318,15 @@ def _images(
 
 def _orbit(site: _Image, listed: list[Operation], cell: np.ndarray) -> list[_Image]:
     """The images of a site, the site itself first and as written; on a special position they coincide."""
-    images = [site]
-    for operation in listed if len(listed) > 1 else []:
-        image = operation.apply(site.frac)
-        apart = np.array([other.frac for other in images]) - image
-        if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            images.append(_Image(site.site, image, operation))
-    return images
+    images = [site, *(_Image(site.site, operation.apply(site.frac), operation) for operation in listed)]
+    frac = np.array([image.frac for image in images])
+    apart = frac[:, None] - frac
+    are_one = np.linalg.norm((apart - np.round(apart)) @ cell, axis=-1) <= SAME_ATOM
+    kept: list[int] = []
+    for index in range(len(images)):
+        if not are_one[index, kept].any():
+            kept.append(index)
+    return [images[index] for index in kept]
 
 
 def _close_pairs(

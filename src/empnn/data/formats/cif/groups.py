@@ -120,9 +120,8 @@ def settings_meant(items: Iterable[dict[str, list[str]]]) -> tuple[Setting, ...]
     return meant
 
 
-def contradicted(items: Iterable[dict[str, list[str]]], operators: Iterable[gemmi.Op]) -> str:
-    """Which name or number these operators contradict, in words; empty if they do not, or no name is understood."""
-    group = gemmi.GroupOps(list(operators))
+def contradicted(items: Iterable[dict[str, list[str]]], group: gemmi.GroupOps) -> str:
+    """Which name or number the operators of a group contradict, in words; empty if none, or no name is understood."""
     found = gemmi.find_spacegroup_by_ops(group)
     given = _given(items)
     try:

@@ -116,7 +116,19 @@ def operations(
         return Symmetry(list(operators), "its symmetry operators form no group, so some are missing or wrong")
     if _MAGNETIC in listed:
         return Symmetry(list(operators))
-    return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), map(_gemmi_operator, operators)))
+    return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), _group(operators)))
+
+
+def without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
+    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones, and has no need of."""
+    written = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
+    if all(number in (".", "?") or number.isdecimal() for number in written):
+        return block
+    without = gemmi.cif.Block(block.name)
+    for item in block:
+        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in _tags_and_values(item)[0]):
+            without.add_item(item)
+    return without
 
 
 def magnetic_moments(
@@ -161,13 +173,17 @@ def _items(block: gemmi.cif.Block, *marks: str) -> Iterator[dict[str, list[str]]
     Tags are in lower case, with underscores for the dots that newer dictionaries put in, and not always in one place.
     """
     for item in block:
-        pair: Any = item.pair
-        loop: Any = item.loop
-        names = [pair[0]] if pair is not None else loop.tags if loop is not None else []
+        names, values = _tags_and_values(item)
         tags = " ".join(names).lower().replace(".", "_")
         if any(map(tags.__contains__, marks)):
-            values = [gemmi.cif.as_string(value) for value in (loop.values if pair is None else [pair[1]])]
-            yield {tag: values[start :: len(names)] for start, tag in enumerate(tags.split())}
+            strings = [gemmi.cif.as_string(value) for value in values]
+            yield {tag: strings[start :: len(names)] for start, tag in enumerate(tags.split())}
+
+
+def _tags_and_values(item: Any) -> tuple[list[str], list[str]]:
+    if item.pair is not None:
+        return [item.pair[0]], [item.pair[1]]
+    return (item.loop.tags, item.loop.values) if item.loop is not None else ([], [])
 
 
 @functools.lru_cache(maxsize=256)
@@ -310,11 +326,13 @@ def _of_hall(hall: str) -> tuple[Operation, ...]:
     return tuple(_operation(operator.triplet()) for operator in gemmi.symops_from_hall(hall))
 
 
-def _gemmi_operator(operation: Operation) -> gemmi.Op:
-    operator = gemmi.Op()
-    operator.rot = np.rint(np.array(operation.rotation) * gemmi.Op.DEN).astype(int).tolist()
-    operator.tran = np.rint(np.array(operation.translation) * gemmi.Op.DEN).astype(int).tolist()
-    return operator
+@functools.lru_cache(maxsize=256)
+def _group(operations: tuple[Operation, ...]) -> gemmi.GroupOps:
+    operators = [gemmi.Op() for _ in operations]
+    for operator, operation in zip(operators, operations, strict=True):
+        operator.rot = np.rint(np.array(operation.rotation) * gemmi.Op.DEN).astype(int).tolist()
+        operator.tran = np.rint(np.array(operation.translation) * gemmi.Op.DEN).astype(int).tolist()
+    return gemmi.GroupOps(operators)
 
 
 def _agrees(
