@@ -51,6 +51,9 @@ from empnn.data.records import Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
 from empnn.files import read_text
 
+SAME_SITE = 0.1
+"""A site this close, in angstrom, to the image of another is that image; up to `SAME_ATOM` it is disorder."""
+
 CELL_TAGS = (
     "_cell_length_a",
     "_cell_length_b",
@@ -292,7 +295,7 @@ def _images(
     """The images of all sites, site by site. A site that is listed, and the image of another too, is one atom.
 
     Raises:
-        CrystalError: If sites of several species lie in one place, or one is listed twice.
+        CrystalError: If sites of several species lie in one place, one is listed twice, or nearly so.
     """
     names = [f"{site.label} ({kind.symbol})" for site, kind in zip(sites, kinds, strict=True)]
 
@@ -302,7 +305,7 @@ def _images(
             first, second = sorted((images[i].site, known[j].site))
             if first == second or (images is known and i < j):
                 continue
-            if kinds[first] != kinds[second] or images[i].by == IDENTITY:
+            if kinds[first] != kinds[second] or images[i].by == IDENTITY or distance > SAME_SITE:
                 raise CrystalError(
                     f"sites {names[first]} and {names[second]} overlap ({distance:.3f} angstrom apart): disordered, or "
                     "one too many; order the structure before relaxing it"
