@@ -28,7 +28,7 @@ from empnn.data.records import Entry
 from empnn.data.writing import replacing
 from empnn.errors import ConfigError, CrystalError
 
-CACHE_VERSION = "5"
+CACHE_VERSION = "6"
 """To be raised when readers read anything otherwise, too."""
 
 _CHUNK = 4096
