@@ -137,7 +137,7 @@ def unreadable(error: BaseException) -> str:
     """What a parser's exception means to a user."""
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
-        return f"unknown element {missing!r}; replace it by an element"
+        return f"unknown element '{missing}'; replace it by an element"
     vague = isinstance(error, KeyError | AssertionError)
     said = "something in it is missing or out of place" if vague else printable(in_words(error))
     return f"cannot be read ({said}); check that it is whole and of the format its name tells"

@@ -28,7 +28,7 @@ from empnn.errors import ConfigError, CrystalError
 from empnn.files import cache_folder, replacing
 from empnn.ragged import within
 
-CACHE_VERSION = "5"
+CACHE_VERSION = "6"
 """To be raised when readers read anything otherwise, too."""
 
 _CHUNK = 4096

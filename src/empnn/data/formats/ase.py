@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from ase.db.core import check, object_to_bytes
+from ase.db.row import AtomsRow
 from ase.io.formats import filetype
 
 from empnn.ase_atoms import STANDARD_ARRAYS, is_deuterium, set_arrays, with_plain_info
@@ -128,7 +129,7 @@ def _is_pair(key: str, value: object) -> bool:
         check({key: value})
     except ValueError:
         return False
-    return True
+    return not hasattr(AtomsRow, key)  # Read back, it would be what the row computes: its charge.
 
 
 def _check_lammps_data(path: Path) -> None:
@@ -170,7 +171,7 @@ def _element_called(name: str) -> str:
     """The element of an atom of this name, which is the symbol and maybe a number: Cl, CL1, but not OW or SOD."""
     symbol = name.rstrip("0123456789+-").capitalize()
     if symbol not in atomic_numbers:
-        raise CrystalError(f"an atom is called {name!r}, which tells no element; name atoms by their elements")
+        raise CrystalError(f"an atom is called '{name}', which tells no element; name atoms by their elements")
     return symbol
 
 

@@ -22,7 +22,7 @@ from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, set_calc_and
 from empnn.ase_atoms import is_deuterium, mark_deuterium, set_arrays
 from empnn.data.formats.constraints import described, hold, restore
 from empnn.data.records import ID_KEYS, Entries, Entry
-from empnn.errors import CrystalError
+from empnn.errors import CrystalError, printable
 from empnn.files import json_text, open_bytes
 
 _IDENTIFIERS = {key: re.compile(rf"""(?:^|\s){key}=("[^"]*"|\S+)""") for key in ID_KEYS}
@@ -41,8 +41,8 @@ _PLAIN = "species:S:1:pos:R:3"
 _COLUMNS_TAKEN = ("species", "symbols", "pos", "Z", "charge", "move_mask")
 _ARRAYS = {"pos": "positions", "position": "positions", "charge": "charges"}
 """Columns that become arrays of another name, as in ASE."""
-_SYMBOLS = re.compile("species?|((chemical|atomic|atom)_?)?symbols?|elements?", re.IGNORECASE)
-_NUMBERS = re.compile("z|numbers|atom(ic)?_?numbers?", re.IGNORECASE)
+_SYMBOLS = re.compile("species|((chemical|atomic|atom)_?)?symbols?|elements?")
+_NUMBERS = re.compile("[Zz]|numbers|atom(ic)?_?numbers?")
 _TRUTH = {
     **dict.fromkeys(("T", "True", "true", "TRUE"), True),
     **dict.fromkeys(("F", "False", "false", "FALSE"), False),
@@ -55,14 +55,16 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
 }
 
 _QUOTED = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
-_ROW = rf"""[\[{{(](?:{_QUOTED}|[^\[\]{{}}()"'])*[\]}})]"""
-_ROWS = rf"[\[{{(]\s*{_ROW}(?:[\s,;]*{_ROW})*[\s,;]*[\]}})]"
+_ROW = "(?:{})".format("|".join(rf"\{a}(?:{_QUOTED}|[^\[\]{{}}()\"'])*\{b}" for a, b in ("[]", "{}", "()")))
+_ROWS = "(?:{})".format("|".join(rf"\{a}\s*{_ROW}(?:[\s,]*{_ROW})*[\s,]*\{b}" for a, b in ("[]", "{}", "()")))
 _VALUE = re.compile(
     rf"(?<!\S)(?P<special>Lattice|stress|virial|pbc)\s*=\s*(?P<tensor>{_QUOTED}|{_ROWS}|{_ROW}|[^\s\"'\[{{(]\S*)"
     rf"|(?<!\S)(?P<key>[A-Za-z_][\w-]*)\s*=\s*(?P<array>{_ROWS}|{_ROW})|{_QUOTED}"
 )
 """Values that are to be written otherwise; what is within quotes is passed over."""
-_ITEM = re.compile(rf"""{_QUOTED}|[^\s,;\[\](){{}}"']+""")
+_ITEM = re.compile(rf"""{_QUOTED}|[^\s,\[\](){{}}"']+""")
+_BRACKETS = re.compile(r"[\[\](){}]")
+_SEPARATORS = re.compile(r"[\[\](){},]")
 
 
 def entries(path: Path) -> Entries:
@@ -223,9 +225,9 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
         pbc=cell is not None if pbc is None else pbc,
         info=info,
     )
-    move = columns.pop("move_mask", None)
-    if move is not None:
-        free = move.astype(bool).reshape(len(atoms), -1)
+    move = columns.get("move_mask", np.array("none"))
+    if move.dtype.kind in "bif" and move.shape[1:] in ((), (3,)):
+        free = columns.pop("move_mask").astype(bool).reshape(len(atoms), -1)
         hold(atoms, np.broadcast_to(~free, (len(atoms), 3)), partly=FixCartesian)
     set_calc_and_arrays(atoms, columns)
     atoms.info.update({key: atoms.info.pop(_OTHER + key) for key in _TENSORS if _OTHER + key in atoms.info})
@@ -237,7 +239,15 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
 
 def _info(comment: str) -> dict[str, Any]:
     """The values of the second line; identifiers as they are written."""
-    info: dict[str, Any] = key_val_str_to_dict(_VALUE.sub(_as_ase_takes_it, comment)) if comment.strip() else {}
+    try:
+        info: dict[str, Any] = key_val_str_to_dict(_VALUE.sub(_as_ase_takes_it, comment)) if comment.strip() else {}
+    except CrystalError:
+        raise
+    except ValueError as error:
+        said = printable(" ".join(str(error).split()))[:100]
+        raise CrystalError(f"a value in its second line cannot be read ({said}); correct it") from None
+    if "properties" in info:
+        raise CrystalError("it announces properties, in small letters; call them Properties")
     for key in ID_KEYS:
         written = _IDENTIFIERS[key].search(comment)
         if written is not None and not isinstance(info.get(key, ""), str):
@@ -250,7 +260,9 @@ def _as_ase_takes_it(found: re.Match[str]) -> str:
     key, value = found["special"], found["tensor"]
     if key is None:
         return found[0] if found["key"] is None else f"{found['key']}={_array(found['array'])}"
-    words = _ITEM.findall(value.strip("\"'").removeprefix("_JSON"))
+    inner = (value[1:-1] if value[0] in "\"'" else value).removeprefix("_JSON").strip()
+    whole = re.fullmatch(f"{_ROWS}|{_ROW}", inner) or not _BRACKETS.search(inner)
+    words = _SEPARATORS.sub(" ", inner).split() if whole else []
     if key == "pbc":
         flags = [{**_TRUTH, "1": True, "0": False}.get(word) for word in words * (3 if len(words) == 1 else 1)]
         if len(flags) != 3 or None in flags:
@@ -281,7 +293,12 @@ def _item(word: str) -> Any:
     """A number, a truth value or text."""
     if word in _TRUTH:
         return _TRUTH[word]
-    return (float if re.search("[.eE]", word) else int)(word) if _is_number(word) else word.strip("\"'")
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word.strip("\"'")
 
 
 def _is_number(word: str) -> bool:
@@ -346,9 +363,9 @@ def _species(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, list[int]]:
     by_number = next((name for name in columns if _NUMBERS.fullmatch(name) and columns[name].ndim == 1), None)
     if symbols is None and by_number is None:
         raise CrystalError(_not_understood(columns, known))
+    for name in [name for name, numbers in known.items() if None in numbers][:1]:
+        columns.setdefault("labels", columns.pop(name))
     if symbols is None:
-        if named:
-            columns.setdefault("labels", columns.pop(named[0]))
         return _whole(columns.pop(str(by_number))), []
     numbers = np.array(known[symbols])
     words = columns.pop(symbols)

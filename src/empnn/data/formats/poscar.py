@@ -188,7 +188,8 @@ def _fixed(index: int, text: str) -> list[bool]:
     flags = re.split(r"[\s,]+", text)[:3]
     found = list(map(_LOGICAL.fullmatch, flags))
     if len(found) < 3 or None in found:
-        raise CrystalError(f"atom {index} has the flags {text[:40]!r}, not three of T and F; complete or correct them")
+        said = repr(text[:40]) if text else "nothing"
+        raise CrystalError(f"atom {index} has {said} for the three flags, T or F, of selective dynamics; correct them")
     return [match[1] in "Ff" for match in found if match]
 
 
@@ -201,7 +202,7 @@ def _velocities(rest: Sequence[str], count: int) -> np.ndarray | None:
         rest = rest[_LATTICE_VELOCITIES:]
     if any(line.strip().lower().startswith(_MODES) for line in rest[1:]):
         raise CrystalError("it holds more than one structure, and this format holds one; split the file")
-    rows = [line.split()[:3] for line in itertools.takewhile(str.strip, rest[1 : 1 + count])]
+    rows = [line.split() for line in itertools.takewhile(str.strip, rest[1 : 1 + count])]
     if not rows or len(rows[0]) < 2:
         return None
     complete = sum(len(row) == 3 and all(map(_is_number, row)) for row in rows)

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from pymatgen.core import Lattice, Structure
 
-from empnn.ase_atoms import OXIDATION_STATES, STANDARD_ARRAYS, as_array, is_deuterium, mark_deuterium, with_results_kept
+from empnn.ase_atoms import OXIDATION_STATES, STANDARD_ARRAYS, as_array, mark_deuterium, with_results_kept
 from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats.cif.sites import LABELS
@@ -87,7 +87,7 @@ def _add_site_properties(atoms: Atoms, properties: list[dict[str, Any]]) -> None
 
 
 def _add_what_species_say(atoms: Atoms, structure: Structure) -> None:
-    """Oxidation states, spins, and labels unless these are the species, or elements and a count from 0."""
+    """Oxidation states, spins, and labels unless these are the species."""
     states = [getattr(site.specie, "oxi_state", None) or 0 for site in structure]
     if any(states):
         atoms.set_array(OXIDATION_STATES, np.array(states))
@@ -95,9 +95,9 @@ def _add_what_species_say(atoms: Atoms, structure: Structure) -> None:
     if any(spins) and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(spins)
     labels = [str(site.label) for site in structure]
-    symbols = [site.specie.symbol for site in structure]
-    usual = zip(labels, structure, symbols, strict=True)
-    if any(s != site.species_string and s not in (x, f"{x}{i}") for i, (s, site, x) in enumerate(usual)):
+    if any(
+        label not in (site.species_string, site.specie.symbol) for label, site in zip(labels, structure, strict=True)
+    ):
         atoms.set_array(LABELS, np.array(labels))
 
 
@@ -129,11 +129,10 @@ def text_from_atoms(atoms: Atoms) -> str:
     states = sites.pop(OXIDATION_STATES, None)
     is_text = all(isinstance(label, str) for label in sites.get(LABELS, ()))
     labels = sites.pop(LABELS, None) if is_text else None
-    symbols = ["D" if heavy else symbol for symbol, heavy in zip(kept.symbols, is_deuterium(kept), strict=True)]
     lattice = Lattice(kept.cell.array, pbc=tuple(kept.pbc.tolist()))
     structure = Structure(
         lattice,
-        symbols,
+        list(kept.symbols),
         kept.positions,
         coords_are_cartesian=True,
         site_properties=sites,
