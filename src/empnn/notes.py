@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from empnn.crystals import is_deuterium_species
-from empnn.data.records import DOUBTS, OXIDATION_STATES, is_deuterium
+from empnn.data.records import OXIDATION_STATES, is_deuterium
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,12 +37,6 @@ def doubtful_periodicity(crystal: Atoms | Structure) -> list[str]:
     if pbc.any() and not pbc.all():
         return ["not periodic in all directions, but taken as a crystal that is"]
     return []
-
-
-def doubts_when_read(crystal: Atoms | Structure) -> list[str]:
-    """What was doubtful in the file that a crystal comes from; it is kept in the info, in any format that holds it."""
-    held = getattr(crystal, "info", None) or getattr(crystal, "properties", None) or {}
-    return [str(held[DOUBTS])] if held.get(DOUBTS) else []
 
 
 def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:

@@ -14,12 +14,13 @@ import torch
 from empnn import models
 from empnn.checks import doubts, refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
+from empnn.data.records import doubts_when_read
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.memory import memory_refusal
 from empnn.nn import Network, moves_atoms
 from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
-from empnn.notes import doubtful_periodicity, doubts_when_read, notes
+from empnn.notes import doubtful_periodicity, notes
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -62,7 +62,10 @@ def test_a_single_magnetic_operation_is_read():
         (cif.P1 + f"{CENTERING}_xyz 'x, y, z+1/2, -1'\n", "lack x,y,z"),
         (cif.MAGNETIC.replace("-x,-y,-z,+1", "-x,-y,-z,2"), "a symmetry operator cannot be read"),
         (cif.MAGNETIC.split("loop_")[0] + "loop_" + cif.MAGNETIC.split("loop_")[3], 'unknown space group "C_P 2\'"'),
-        (cif.BY_SYMBOL.replace("_symmetry_space_group_name", "_space_group.name"), "unknown space group 'F m -3 m'"),
+        (
+            cif.BY_SYMBOL.replace("_symmetry_space_group_name", "_space_group_magn.name"),
+            "unknown space group 'F m -3 m'",
+        ),
     ],
 )
 def test_symmetry_that_is_not_understood_is_refused(text, message):

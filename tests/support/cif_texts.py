@@ -144,3 +144,16 @@ def with_value(text: str, tag: str, value: str) -> str:
     """The CIF with another value behind a tag."""
     lines = [f"{tag} {value}" if line.split(maxsplit=1)[:1] == [tag] else line for line in text.splitlines()]
     return "\n".join(lines) + "\n"
+
+
+SITE = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
+CELL = tuple(f"_cell_{tag}" for tag in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"))
+
+
+def sites(*rows: str, columns: tuple[str, ...] = SITE, group: str | None = "P 1", before: str = "") -> str:
+    """A cubic crystal of these sites, 4.2 angstrom wide, with something more before them."""
+    cell = zip(CELL, ("4.2", "4.2", "4.2", "90", "90", "90"), strict=True)
+    named = [] if group is None else [f"_symmetry_space_group_name_H-M '{group}'"]
+    head = ["data_made_up", *(" ".join(pair) for pair in cell), *named]
+    loop = ["loop_", *(f"_atom_site_{column}" for column in columns), *rows]
+    return "\n".join(head) + "\n" + before + "\n".join(loop) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +35,17 @@ from empnn.data.cif_sites import (
     labels_to_write,
     species,
     species_of_sites,
+    states_to_write,
 )
-from empnn.data.cif_symmetry import GROUP_NUMBERS, IDENTITY, Operation, magnetic_moments, operations
+from empnn.data.cif_symmetry import (
+    GROUP_NUMBERS,
+    IDENTITY,
+    SAME_ATOM,
+    Operation,
+    magnetic_moments,
+    operations,
+    without_odd_numbers,
+)
 from empnn.data.records import (
     DOUBTS,
     OXIDATION_STATES,
@@ -48,9 +58,6 @@ from empnn.data.records import (
     with_results_kept,
 )
 from empnn.errors import CrystalError
-
-SAME_ATOM = 0.3
-"""Images of sites closer than this, in angstrom, are one atom: special positions are written with few digits."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -108,7 +115,8 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
         check_site(site)
     check_alternatives(block)
     kinds = species_of_sites(block, sites)
-    images = _images(sites, kinds, operations(block, small), cell)
+    symmetry = operations(block, sites, [kind.symbol for kind in kinds], _rounded_cells(block))
+    images = _images(sites, kinds, symmetry.operations, cell)
     of_atoms = [image.site for image in images]
     moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     frac = np.array([image.frac for image in images])
@@ -127,8 +135,9 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     mark_deuterium(atoms, [index for index, symbol in enumerate(symbols) if symbol == "D"])
     if kept:
         atoms = Atoms.fromdict({**atoms.todict(), **kept})
-    if doubt := contradiction(block, symbols, attached_hydrogens(block, of_atoms)):
-        atoms.info[DOUBTS] = doubt
+    doubts = symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))
+    if any(doubts):
+        atoms.info[DOUBTS] = "; ".join(filter(None, doubts))
     for key in _OWN_INFO:
         if value := block.find_value(f"_{key}"):
             atoms.info[key] = gemmi.cif.as_string(value)
@@ -161,8 +170,13 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
     symbols = [chemical_symbols[number] for number in atoms.numbers]
     names = [f"{s}{i}" for i, s in enumerate(symbols)] if labels is None else map(gemmi.cif.quote, labels)
-    for kind, name, site in zip(species(atoms, symbols), names, frac, strict=True):
+    kinds = species(atoms, symbols)
+    for kind, name, site in zip(kinds, names, frac, strict=True):
         loop.add_row([kind, name, *map(_written, site), "1"])
+    if states := states_to_write(atoms, kinds):
+        types = block.init_loop("_atom_type_", ["symbol", "oxidation_number"])
+        for kind, state in states.items():
+            types.add_row([kind, str(state)])
     text: str = block.as_string()
     return text
 
@@ -251,9 +265,11 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(block)
+        small = gemmi.make_small_structure_from_block(without_odd_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
+    if not small.sites:
+        raise CrystalError("the CIF block does not name its sites; add a column _atom_site_label")
     if len(small.sites) != len(written):
         raise CrystalError("the CIF block lists some atoms without fractional coordinates; add _atom_site_fract_*")
     for site, row in zip(small.sites, written, strict=True):
@@ -277,49 +293,60 @@ class _Image(NamedTuple):
 def _images(
     sites: list[gemmi.SmallStructure.Site], kinds: list[Species], listed: list[Operation], cell: np.ndarray
 ) -> list[_Image]:
-    """The images of all sites. Where a site is the image of another, as if all atoms are listed, there is one atom.
+    """The images of all sites, site by site. A site that is listed, and the image of another too, is one atom.
 
     Raises:
-        CrystalError: If sites of several species lie in one place, or the list has two sites for one.
+        CrystalError: If sites of several species lie in one place, or one is listed twice.
     """
-    images = [image for index, site in enumerate(sites) for image in _orbit(index, site.fract.tolist(), listed, cell)]
-    extra: set[int] = set()
-    for pair, distance in _close_pairs(np.array([image.frac for image in images]), cell):
-        first, second = (images[index] for index in pair)
-        if first.site == second.site or not extra.isdisjoint(pair):
-            continue
-        if kinds[first.site] != kinds[second.site] or first.by == second.by == IDENTITY:
-            names = " and ".join(f"{sites[i].label} ({kinds[i].symbol})" for i in (first.site, second.site))
-            raise CrystalError(
-                f"sites {names} overlap ({distance:.3f} angstrom apart): disordered, or one too many; "
-                "order the structure before relaxing it"
-            )
-        extra.add(pair[0] if second.by == IDENTITY else pair[1])
-    return [image for index, image in enumerate(images) if index not in extra]
+    names = [f"{site.label} ({kind.symbol})" for site, kind in zip(sites, kinds, strict=True)]
+
+    def new(images: list[_Image], known: list[_Image]) -> list[_Image]:
+        repeated = set()
+        for i, j, distance in _close_pairs([image.frac for image in images], [image.frac for image in known], cell):
+            first, second = sorted((images[i].site, known[j].site))
+            if first == second or (images is known and i < j):
+                continue
+            if kinds[first] != kinds[second] or images[i].by == IDENTITY:
+                raise CrystalError(
+                    f"sites {names[first]} and {names[second]} overlap ({distance:.3f} angstrom apart): disordered, or "
+                    "one too many; order the structure before relaxing it"
+                )
+            repeated.add(i)
+        return [image for i, image in enumerate(images) if i not in repeated]
+
+    as_listed = [_Image(index, site.fract.tolist(), IDENTITY) for index, site in enumerate(sites)]
+    new(as_listed, as_listed)
+    others = new([image for site in as_listed for image in _orbit(site, listed, cell)[1:]], as_listed)
+    return sorted(as_listed + new(others, others), key=lambda image: image.site)
 
 
-def _orbit(index: int, site: list[float], listed: list[Operation], cell: np.ndarray) -> list[_Image]:
+def _orbit(site: _Image, listed: list[Operation], cell: np.ndarray) -> list[_Image]:
     """The images of a site, the site itself first and as written; on a special position they coincide."""
-    images = [_Image(index, site, IDENTITY)]
+    images = [site]
     for operation in listed if len(listed) > 1 else []:
-        image = operation.space.apply_to_xyz(site)
+        image = operation.apply(site.frac)
         apart = np.array([other.frac for other in images]) - image
         if (np.linalg.norm((apart - np.round(apart)) @ cell, axis=1) > SAME_ATOM).all():
-            images.append(_Image(index, image, operation))
+            images.append(_Image(site.site, image, operation))
     return images
 
 
-def _close_pairs(frac: np.ndarray, cell: np.ndarray) -> Iterator[tuple[tuple[int, int], float]]:
-    """Pairs of points within the distance of one atom, and how far they are apart."""
-    wrapped = frac - np.floor(frac)
-    wrapped[wrapped >= 1] = 0
+def _close_pairs(
+    first: list[list[float]], second: list[list[float]], cell: np.ndarray
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs of a point of one set and one of another within the distance of one atom, and that distance."""
+    if not first or not second:
+        return
     # No two points so close are further apart along any coordinate.
     reach = min(SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max(), 0.49)
-    pairs = KDTree(wrapped, boxsize=1).query_pairs(reach, p=np.inf, output_type="ndarray")
-    between = frac[pairs[:, 0]] - frac[pairs[:, 1]]
+    here, there = (KDTree(np.mod(points, 1) % 1, boxsize=1) for points in (first, second))
+    found = here.query_ball_tree(there, reach, p=np.inf)
+    i = np.repeat(np.arange(len(found)), [len(near) for near in found])
+    j = np.array([index for near in found for index in near], dtype=int)
+    between = np.array(first)[i] - np.array(second)[j]
     distances = np.linalg.norm((between - np.round(between)) @ cell, axis=1)
     close = distances <= SAME_ATOM
-    return zip(map(tuple, pairs[close].tolist()), distances[close].tolist(), strict=True)
+    yield from zip(i[close].tolist(), j[close].tolist(), distances[close].tolist(), strict=True)
 
 
 def _cell(block: gemmi.cif.Block) -> np.ndarray:
@@ -334,6 +361,16 @@ def _cell(block: gemmi.cif.Block) -> np.ndarray:
         raise CrystalError(f"the cell angles {', '.join(f'{x:g}' for x in values[3:])} close no cell; correct them")
     cell: np.ndarray = cells_from_parameters(np.array([values]))[0]
     return cell
+
+
+def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
+    """The cell as written, then with one parameter after the other larger by half a unit of its last digit (7, 3, 3).
+
+    A parameter of less than three digits, such as 5 or 90, is taken for one of three.
+    """
+    written = [Decimal(block.find_value(tag).partition("(")[0]) for tag in CELL_TAGS]
+    halves = [0.5 * 10.0 ** min(int(value.as_tuple().exponent), value.adjusted() - 2) for value in written]
+    return cells_from_parameters(np.array(written, dtype=float) + np.vstack([np.zeros(6), np.diag(halves)]))
 
 
 def _entry(block: gemmi.cif.Block) -> Entry:

@@ -20,6 +20,7 @@ _ROUNDED = 0.03
 _EXACT = 1e-6
 
 _COUNT = r"(\d+\.?\d*|\.\d+)?"
+_PAIR = re.compile("(?=([A-Z]{2}))")
 _WORD = re.compile(rf"[A-Z]{{1,2}}{_COUNT}")
 _TOKEN = re.compile(rf"([A-Z][a-z]?|[(\[)\]]){_COUNT}")
 _NOT_COUNTED = re.compile(r"~|(?<=\d)\(\d+\)|(?<=[)\]])n\b|(?:(?<=[\s)\]])\d+)?[+-]\d*")
@@ -33,7 +34,7 @@ Formula = Mapping[str, float]
 def parsed(text: str) -> Formula:
     """The atoms of a formula as people write it, `C2 H6 O`, `SI O2`, `Ca(OH)2`; none if it is not clear."""
     plain = _NOT_COUNTED.sub("", text).strip()
-    if plain.isupper() and re.search("[A-Z]{2}", plain):
+    if plain.isupper() and SYMBOLS.intersection(pair.title() for pair in _PAIR.findall(plain)):
         words = plain.split()
         # CO2 alone may be of one element or of two.
         plain = plain.title() if len(words) > 1 and all(map(_WORD.fullmatch, words)) else "?"

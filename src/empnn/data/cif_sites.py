@@ -25,13 +25,15 @@ LABELS = "labels"
 """The array that holds the labels of sites."""
 NOT_GIVEN = (".", "?")
 
-_TYPE = re.compile(r"([A-Za-z]{1,2})(\d*\.?\d*)(\++|-+|)(\d*\.?\d*)(?:\(SDS\))?")
+_TYPE = re.compile(r"([A-Za-z]{1,2})(\d+\.?\d*|\.\d+|)(\++|-+|)(\d+\.?\d*|\.\d+|)(?:\(SDS\))?")
 """A symbol with a charge in one of the ways it is written: Mg2+, Mg+2, Mg++. (SDS) tells of a scattering factor."""
 _MINUS = str.maketrans("\u2212\u2013", "--")
 _LABEL = re.compile(r"([A-Za-z]+)(.*)", re.DOTALL)
 _SHARES = re.compile(r"0?\.\d|.*([,/&]|\.\d*[A-Z])", re.DOTALL)
 """What makes a label one of several elements, or of a part of one: Fe0.5, Fe/Ni, C0.5N0.5."""
 _WATER = re.compile("[HD][23]O")
+_OF_GROUPS = frozenset("CHNOP")
+"""Letters of CO, NO3, NH4, PO4, which are no Co, No, Nh, Po."""
 
 
 class Species(NamedTuple):
@@ -60,27 +62,28 @@ def species_of_sites(block: gemmi.cif.Block, sites: Sequence[gemmi.SmallStructur
     for site in sites:
         # Where there is no column of type symbols, gemmi takes the label for one.
         kind, label = site.type_symbol or site.label, site.label or site.type_symbol
-        by_label = _of_label(label, stated)
-        species = _of_type(kind, stated, by_label) if has_types else None
+        species = _of_type(kind, label, stated) if has_types else None
         if species is None and kind == label:
-            species = by_label
+            species = _of_label(label, stated)
         if species is None:
             raise CrystalError(f"site {label} {_without_species(kind)}")
         charge = states.get(kind) or species.charge or states.get(species.symbol, 0.0)
-        found.append(species._replace(charge=charge))
+        found.append(Species(species.symbol, charge))
     return found
 
 
-def _of_type(text: str, stated: frozenset[str], by_label: Species | None = None) -> Species | None:
+def _of_type(text: str, label: str, stated: frozenset[str]) -> Species | None:
     """The species of a type symbol; digits without a sign are those of a label, which must name the same element."""
     found = _TYPE.fullmatch("".join(text.translate(_MINUS).split()))
     if found is None:
         return None
     letters, before, sign, after = found.groups()
     symbol = _element(letters, stated)
-    as_label = before.isdigit() and by_label is not None and by_label.symbol == symbol
-    if symbol is None or (before and after) or (before and not sign and not as_label):
+    if symbol is None or (before and after):
         return None
+    if before and not sign:
+        named = _of_label(label, stated)
+        return named if before.isdigit() and named is not None and named.symbol == symbol else None
     size = float(before or after or len(sign)) if sign else 0.0
     return Species(symbol, -size if "-" in sign else size)
 
@@ -90,7 +93,7 @@ def _of_label(label: str, stated: frozenset[str]) -> Species | None:
 
     Letters that are no element, as in SiT1, MgM2 and OW, stand for the only one of the formula that is among them.
     """
-    if label.endswith(("+", "-")) and (charged := _of_type(label, stated)):
+    if label.endswith(("+", "-")) and (charged := _of_type(label, "", stated)):
         return charged
     found = _LABEL.fullmatch(label)
     if found is None or _WATER.match(label) or _SHARES.match(found[2]) or _symbols(found[2], "[A-Z][a-z]"):
@@ -105,10 +108,12 @@ def _of_label(label: str, stated: frozenset[str]) -> Species | None:
 
 
 def _element(letters: str, stated: frozenset[str]) -> str | None:
-    """The element of these letters, all of them; in other capitals than usual it must be in the formula, if any."""
+    """The element of these letters, all of them. Two capitals must be in the formula or, without one, be no group."""
     symbol = letters.capitalize()
-    sure = symbol == letters or not stated or symbol in stated
-    return symbol if sure and symbol in SYMBOLS else None
+    if symbol not in SYMBOLS or (stated and letters != symbol and symbol not in stated):
+        return None
+    is_group = len(letters) == 2 and letters.isupper() and _OF_GROUPS.issuperset(letters)
+    return None if is_group and not stated else symbol
 
 
 def _symbols(text: str, pattern: str) -> frozenset[str]:
@@ -170,6 +175,14 @@ def species(atoms: Atoms, symbols: list[str]) -> list[str]:
     charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(len(atoms)))
     names = ["D" if is_heavy else symbol for symbol, is_heavy in zip(symbols, heavy, strict=True)]
     return [name + _charge_suffix(charge) for name, charge in zip(names, charges, strict=True)]
+
+
+def states_to_write(atoms: Atoms, kinds: list[str]) -> dict[str, int]:
+    """Oxidation states by symbol, for readers that do not take them from it; none if they are not whole, or all 0."""
+    charges = atoms.arrays.get(OXIDATION_STATES, np.zeros(1)).tolist()
+    if not all(map(is_whole, charges)) or not any(charges):
+        return {}
+    return {kind: int(charge) for kind, charge in zip(kinds, charges, strict=True)}
 
 
 def _charge_suffix(charge: Any) -> str:

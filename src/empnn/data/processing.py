@@ -14,10 +14,9 @@ from ase import Atoms
 from empnn.crystals import from_atoms
 from empnn.data.parts import PartedOutput, fingerprint
 from empnn.data.reading import STREAM, files_of, read
-from empnn.data.records import Record
+from empnn.data.records import Record, doubts_when_read
 from empnn.data.writing import FORMATS, Writer, check_outputs
 from empnn.errors import ConfigError, CrystalError
-from empnn.notes import doubts_when_read
 
 CHUNK = 256
 CHUNK_ATOMS = 32_768

@@ -149,6 +149,12 @@ def with_nulls(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def doubts_when_read(crystal: Any) -> list[str]:
+    """What was doubtful in the file that ASE `Atoms` or a pymatgen `Structure` come from, as their info has kept it."""
+    held = getattr(crystal, "info", None) or getattr(crystal, "properties", None) or {}
+    return [str(held[DOUBTS])] if held.get(DOUBTS) else []
+
+
 def set_arrays(atoms: Atoms, arrays: dict[str, Any]) -> Atoms:
     """Put back arrays that a format has no place for and that were kept aside."""
     for name, array in arrays.items():

@@ -15,12 +15,12 @@ from ase.units import GPa
 from empnn.checks import refusals
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.data.folders import cache_folder
-from empnn.data.records import Record
+from empnn.data.records import Record, doubts_when_read
 from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
 from empnn.energy.store import Store, crystal_digest, key_of
 from empnn.energy.workers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.errors import ConfigError, CrystalError
-from empnn.notes import doubtful_periodicity, doubts_when_read, notes
+from empnn.notes import doubtful_periodicity, notes
 
 CACHED, NOT_CONVERGED = "cached", "not-converged"
 BLIND = (
