@@ -5,9 +5,10 @@ Shapes: `structures` crystals hold `atoms` atoms in all; `batch` says which crys
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
 """Fractional coordinates beyond it are a mistake, and too coarse in float64 for what is left of them within a cell."""
+FULL_OCCUPANCY = 1 - 1e-3
+OCCUPANCIES = ("occupancy", "occupancies")
+"""Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
 
 
 @runtime_checkable
@@ -173,10 +177,60 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
     """One crystal from ASE `Atoms`.
 
     Raises:
-        CrystalError: If there is no lattice, no atom, or a value that is not finite.
+        CrystalError: If there is no lattice, no atom, a value that is not finite, or a site that is marked as
+            disordered or partly occupied.
     """
+    for site, shares in _occupancies(atoms):
+        if len(shares) != 1 or not min(shares.values()) >= FULL_OCCUPANCY:
+            said = ", ".join(f"{symbol}:{share:g}" for symbol, share in shares.items()) or "empty"
+            raise CrystalError(
+                f"site {site} ({said}) is disordered or partly occupied; order the structure first, "
+                "and remove its occupancy"
+            )
     cell = np.asarray(atoms.cell.array, dtype=np.float64)
     return from_arrays(cell, _solve_frac(cell, atoms.positions), atoms.numbers)
+
+
+def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:
+    """What `Atoms` say of the occupancy of sites: the site, and the share of each species that is there at all.
+
+    ASE's readers mark it by kind of site, of which there may be no atoms any more, or by atom. In files the keys become
+    text, and the whole may do so.
+    """
+    listed = "spacegroup_kinds" in atoms.arrays
+    kinds = list(map(str, atoms.arrays["spacegroup_kinds"] if listed else range(len(atoms))))
+    for name in OCCUPANCIES:
+        for site, share in enumerate(atoms.arrays.get(name, ())):
+            yield site, _shares(share, atoms.symbols[site])
+        marks = _evaluated(atoms.info.get(name))
+        for kind, share in marks.items() if isinstance(marks, Mapping) else enumerate(marks):
+            if str(kind) in kinds:
+                site = kinds.index(str(kind))
+                yield site, _shares(share, atoms.symbols[site])
+            elif not listed:
+                yield kind, _shares(share, "X")
+
+
+def _evaluated(marks: Any) -> Any:
+    """A dictionary, list or array, also one that has become text; nothing where it is anything else."""
+    if isinstance(marks, str) and marks.lstrip()[:1] in tuple("{["):
+        try:
+            marks = ast.literal_eval(marks.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return {}
+    return marks if isinstance(marks, Mapping | list | tuple) or (np.ndim(marks) and not isinstance(marks, str)) else {}
+
+
+def _shares(share: Any, symbol: str) -> dict[str, float]:
+    """The share of each species at a site; NaN where it is no number."""
+    shares = share if isinstance(share, Mapping) else {symbol: share}
+    found = {}
+    for species, value in shares.items():
+        try:
+            found[str(species)] = float(np.asarray(value).item())
+        except (TypeError, ValueError):
+            found[str(species)] = float("nan")
+    return {species: value for species, value in found.items() if value}
 
 
 def from_structure(structure: Structure) -> CrystalBatch:

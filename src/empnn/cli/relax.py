@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -88,7 +88,7 @@ def convert(
 
 
 def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
-    from empnn.data.processing import REFUSED, process
+    from empnn.data.processing import CONVERTED, REFUSED, process
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
@@ -99,6 +99,9 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
                 advance()
                 if outcome.status == REFUSED:
                     console.print(outcome.line, markup=False)
+                elif outcome.status == CONVERTED and outcome.warnings and not run.quiet:
+                    lost = replace(outcome, message="; ".join(outcome.warnings))
+                    console.print(lost.line, markup=False)
                 if run.as_json:
                     outcomes.write(f"{json.dumps(vars(outcome))}\n")
 

@@ -1,22 +1,28 @@
-"""Extended XYZ, frame by frame: files and streams of any length."""
+"""Extended XYZ, frame by frame: files and streams of any length.
+
+The second line is read by ASE, once arrays of the newer kind ([[1, 0], [0, 1]]) and tensors are as it takes them.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
+from ase.constraints import FixAtoms, FixCartesian
+from ase.data import atomic_numbers
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, set_calc_and_arrays
 
+from empnn.data.constraints import described, hold, restore
 from empnn.data.records import ID_KEYS, Entries, Entry, is_deuterium, json_text, mark_deuterium, open_bytes, set_arrays
 from empnn.errors import CrystalError
 
-_PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{\[]?([^\s"'}\]]+)""")
 _IDENTIFIERS = {key: re.compile(rf"""(?:^|\s){key}=("[^"]*"|\S+)""") for key in ID_KEYS}
 """Identifiers as they are written, for ASE makes numbers of digits: 0012 is not 12."""
 _TENSORS = ("stress", "virial")
@@ -26,6 +32,35 @@ _WORD = re.compile(r"""[^\s"'{}\[\]=\\,]+""")
 _NO_TEXT = {"nan", "inf", "infinity", "t", "f", "true", "false"}
 _ASIDE = "empnn_aside"
 """The key of what has no place in a frame."""
+_OTHER = "empnn_other_"
+"""Before the key of a tensor that is none."""
+
+_PLAIN = "species:S:1:pos:R:3"
+_COLUMNS_TAKEN = ("species", "symbols", "pos", "Z", "charge", "move_mask")
+_ARRAYS = {"pos": "positions", "position": "positions", "charge": "charges"}
+"""Columns that become arrays of another name, as in ASE."""
+_SYMBOLS = re.compile("species?|((chemical|atomic|atom)_?)?symbols?|elements?", re.IGNORECASE)
+_NUMBERS = re.compile("z|numbers|atom(ic)?_?numbers?", re.IGNORECASE)
+_TRUTH = {
+    **dict.fromkeys(("T", "True", "true", "TRUE"), True),
+    **dict.fromkeys(("F", "False", "false", "FALSE"), False),
+}
+_KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "S": (str, "text"),
+    "R": (float, "a number"),
+    "I": (int, "a whole number"),
+    "L": (_TRUTH.__getitem__, "T or F"),
+}
+
+_QUOTED = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
+_ROW = rf"""[\[{{(](?:{_QUOTED}|[^\[\]{{}}()"'])*[\]}})]"""
+_ROWS = rf"[\[{{(]\s*{_ROW}(?:[\s,;]*{_ROW})*[\s,;]*[\]}})]"
+_VALUE = re.compile(
+    rf"(?<!\S)(?P<special>Lattice|stress|virial|pbc)\s*=\s*(?P<tensor>{_QUOTED}|{_ROWS}|{_ROW}|[^\s\"'\[{{(]\S*)"
+    rf"|(?<!\S)(?P<key>[A-Za-z_][\w-]*)\s*=\s*(?P<array>{_ROWS}|{_ROW})|{_QUOTED}"
+)
+"""Values that are to be written otherwise; what is within quotes is passed over."""
+_ITEM = re.compile(rf"""{_QUOTED}|[^\s,;\[\](){{}}"']+""")
 
 
 def entries(path: Path) -> Entries:
@@ -70,16 +105,29 @@ def _presentable(atoms: Atoms) -> Atoms:
     arrays = {name: array for name, array in atoms.arrays.items() if not _is_column(name, array)}
     for name in arrays:
         del presentable.arrays[name]
+    aside: dict[str, Any] = {"arrays": arrays} if arrays else {}
+    others = [one for one in atoms.constraints if not isinstance(one, FixAtoms | FixCartesian)]
+    if others:
+        aside["constraints"] = described(others)
+        presentable.set_constraint([one for one in atoms.constraints if one not in others])
     info = {key: value for key, value in atoms.info.items() if not _has_place(key, value)}
     presentable.info = {key: _written(key, value) for key, value in atoms.info.items() if key not in info}
-    if info or arrays:
-        presentable.info[_ASIDE] = _as_json(_ASIDE, {"info": info, "arrays": arrays})
+    if info:
+        aside["info"] = info
+    if aside:
+        presentable.info[_ASIDE] = _as_json(_ASIDE, aside)
     return presentable
 
 
 def _is_column(name: str, array: np.ndarray) -> bool:
     """Whether the rows of a frame can hold it."""
-    if ":" in name or not _WORD.fullmatch(name) or array.ndim > 2 or array.shape[1:] in ((0,), (1,)):
+    if (
+        name in _COLUMNS_TAKEN
+        or ":" in name
+        or not _WORD.fullmatch(name)
+        or array.ndim > 2
+        or array.shape[1:] in ((0,), (1,))
+    ):
         return False
     return array.dtype.kind in "ifb" or all(isinstance(x, str) and _WORD.fullmatch(x) for x in array.flat)
 
@@ -161,38 +209,183 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
         raise CrystalError(f"it announces {header[:20]} atoms and has lines for {len(lines)}; complete or remove it")
     if not lines:
         raise CrystalError("it has no atoms; remove it or add the atoms")
-    rows = [line.split() for line in lines]
-    _check_columns(frame[1], rows)
-    deuterium = [index for index, row in enumerate(rows) if row[0] == "D"]
-    for index in deuterium:
-        lines[index] = lines[index].replace("D", "H", 1)
-    text = io.StringIO("\n".join(frame[:2] + lines) + "\n")
-    atoms = next(ase.io.iread(text, index=0, format="extxyz"))
-    for key in ID_KEYS:
-        written = _IDENTIFIERS[key].search(frame[1])
-        if written is not None and not isinstance(atoms.info.get(key, ""), str):
-            atoms.info[key] = written[1].strip('"')
+    info = _info(frame[1])
+    columns = _columns(info.pop("Properties", None), [line.split() for line in lines])
+    numbers, deuterium = _species(columns)
+    cell, pbc = info.pop("Lattice", None), info.pop("pbc", None)
+    atoms = Atoms(
+        numbers,
+        positions=columns.pop("positions"),
+        charges=columns.pop("initial_charges", None),
+        cell=None if cell is None else cell.T,
+        pbc=cell is not None if pbc is None else pbc,
+        info=info,
+    )
+    move = columns.pop("move_mask", None)
+    if move is not None:
+        free = move.astype(bool).reshape(len(atoms), -1)
+        hold(atoms, np.broadcast_to(~free, (len(atoms), 3)), partly=FixCartesian)
+    set_calc_and_arrays(atoms, columns)
+    atoms.info.update({key: atoms.info.pop(_OTHER + key) for key in _TENSORS if _OTHER + key in atoms.info})
     aside = atoms.info.pop(_ASIDE, {})
     atoms.info.update(aside.get("info", {}))
+    restore(atoms, aside.get("constraints", []))
     return mark_deuterium(set_arrays(atoms, aside.get("arrays", {})), deuterium)
 
 
-def _check_columns(comment: str, rows: list[list[str]]) -> None:
-    """Refuse what ASE would read as atoms at the origin, or other columns than those announced.
+def _info(comment: str) -> dict[str, Any]:
+    """The values of the second line; identifiers as they are written."""
+    info: dict[str, Any] = key_val_str_to_dict(_VALUE.sub(_as_ase_takes_it, comment)) if comment.strip() else {}
+    for key in ID_KEYS:
+        written = _IDENTIFIERS[key].search(comment)
+        if written is not None and not isinstance(info.get(key, ""), str):
+            info[key] = written[1].strip('"')
+    return info
+
+
+def _as_ase_takes_it(found: re.Match[str]) -> str:
+    """A value of the second line in other words."""
+    key, value = found["special"], found["tensor"]
+    if key is None:
+        return found[0] if found["key"] is None else f"{found['key']}={_array(found['array'])}"
+    words = _ITEM.findall(value.strip("\"'").removeprefix("_JSON"))
+    if key == "pbc":
+        flags = [{**_TRUTH, "1": True, "0": False}.get(word) for word in words * (3 if len(words) == 1 else 1)]
+        if len(flags) != 3 or None in flags:
+            raise CrystalError(f"its pbc is {value[:40]!r}, not three of T and F; correct the second line")
+        return f'pbc="{" ".join("T" if flag else "F" for flag in flags)}"'
+    if key in _TENSORS and len(words) == 6:
+        xx, yy, zz, yz, xz, xy = words
+        words = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
+    if len(words) == 9 and all(map(_is_number, words)):
+        return f'{key}="{" ".join(words)}"'
+    if key in _TENSORS:
+        return f"{_OTHER}{key}={value}"
+    raise CrystalError(f"its Lattice is {value[:80]!r}, not nine numbers; correct the second line")
+
+
+def _array(text: str) -> str:
+    """An array of arrays or of quoted text, or a dictionary, as the JSON that ASE knows; anything else as it is."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = [[_item(word) for word in _ITEM.findall(row)] for row in re.findall(_ROW, text[1:-1])]
+    if not values or (not re.match(_ROWS, text) and '"' not in text):
+        return text
+    return '"{}"'.format(f"_JSON {json.dumps(values)}".replace("\\", "\\\\").replace('"', '\\"'))
+
+
+def _item(word: str) -> Any:
+    """A number, a truth value or text."""
+    if word in _TRUTH:
+        return _TRUTH[word]
+    return (float if re.search("[.eE]", word) else int)(word) if _is_number(word) else word.strip("\"'")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _columns(announced: Any, rows: list[list[str]]) -> dict[str, np.ndarray]:
+    """What the rows hold, by name; refuse other columns than those announced.
 
     Rows that hold more than the species and positions of plain XYZ are fine where nothing is announced.
     """
-    announced = _PROPERTIES.search(comment)
     if announced is None:
-        return
-    names = announced[1].split(":")
-    if "pos" not in names or not {"species", "Z"}.intersection(names):
+        announced, rows = _PLAIN, [row[:4] for row in rows]
+    fields = str(announced).split(":")
+    names, kinds, widths = [_ARRAYS.get(name, name) for name in fields[::3]], fields[1::3], fields[2::3]
+    if "positions" not in names:
         raise CrystalError("its Properties lack species (or Z) or pos; correct the second line")
-    widths = names[2::3]
-    if len(names) % 3 or not all(map(str.isdecimal, widths)):
-        raise CrystalError(f"its Properties {announced[1][:80]!r} are not NAME:TYPE:COLUMNS; correct the second line")
+    if len(fields) % 3 or not all(map(str.isdecimal, widths)) or not _KINDS.keys() >= set(kinds) or "0" in widths:
+        raise CrystalError(f"its Properties {str(announced)[:80]!r} are not NAME:TYPE:COLUMNS; correct the second line")
+    if len(set(names)) < len(names):
+        raise CrystalError(f"its Properties {str(announced)[:80]!r} name a column twice; correct the second line")
     width = sum(map(int, widths))
     wrong = next((index for index, row in enumerate(rows) if len(row) != width), None)
     if wrong is not None:
         found = len(rows[wrong])
         raise CrystalError(f"atom {wrong} has {found} columns where Properties announces {width}; correct either")
+    columns = zip(*rows, strict=True)
+    arrays = {}
+    for name, kind, count in zip(names, kinds, widths, strict=True):
+        values = [_converted(name, kind, next(columns)) for _ in range(int(count))]
+        arrays[name] = values[0] if len(values) == 1 else np.stack(values, axis=1)
+    if arrays["positions"].shape[1:] != (3,) or arrays["positions"].dtype.kind not in "if":
+        raise CrystalError("its Properties announce pos as something else than pos:R:3; correct the second line")
+    return arrays
+
+
+def _converted(name: str, kind: str, words: Iterable[str]) -> np.ndarray:
+    """The values of a column."""
+    convert, what = _KINDS[kind]
+    values = []
+    for index, word in enumerate(words):
+        try:
+            values.append(convert(word))
+        except (ValueError, KeyError):
+            raise CrystalError(f"{name} of atom {index} is {word[:20]!r}, which is not {what}; correct it") from None
+    return np.array(values)
+
+
+def _species(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, list[int]]:
+    """The atomic numbers, taken out of the columns, and which atoms are deuterium.
+
+    Atomic numbers beside labels are what the species are; the labels are kept.
+    """
+    named = [name for name in columns if _SYMBOLS.fullmatch(name) and columns[name].dtype.kind == "U"]
+    named.sort(key=lambda name: name != "species")
+    known = {name: [_number(word) for word in columns[name]] for name in named if columns[name].ndim == 1}
+    symbols = next((name for name, numbers in known.items() if None not in numbers), None)
+    by_number = next((name for name in columns if _NUMBERS.fullmatch(name) and columns[name].ndim == 1), None)
+    if symbols is None and by_number is None:
+        raise CrystalError(_not_understood(columns, known))
+    if symbols is None:
+        if named:
+            columns.setdefault("labels", columns.pop(named[0]))
+        return _whole(columns.pop(str(by_number))), []
+    numbers = np.array(known[symbols])
+    words = columns.pop(symbols)
+    for name in {"Z", "numbers"}.intersection(columns):
+        differs = _whole(columns.pop(name)) != numbers
+        if differs.any():
+            index = int(differs.argmax())
+            raise CrystalError(f"atom {index} is {words[index]} and has another number as {name}; correct either")
+    return numbers, [index for index, word in enumerate(words) if word in ("D", "d")]
+
+
+def _number(symbol: str) -> int | None:
+    symbol = symbol.capitalize()
+    return atomic_numbers.get("H" if symbol == "D" else symbol)
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Atomic numbers, however they are written."""
+    try:
+        found = numbers.astype(float)
+        whole = found.astype(int)
+    except ValueError:
+        whole = found = np.array([np.nan])
+    if not (whole == found).all():
+        raise CrystalError("its atomic numbers are no whole numbers; announce them as Z:I:1, or write symbols")
+    return whole
+
+
+def _not_understood(columns: dict[str, np.ndarray], known: dict[str, list[int | None]]) -> str:
+    """What is wrong with the species."""
+    for name, numbers in known.items():
+        index = numbers.index(None)
+        word = str(columns[name][index])[:20]
+        if word.isalpha() and len(word) <= 3:
+            return f"unknown element {word!r}; replace it by an element"
+        return (
+            f"species {word!r} of atom {index} is no symbol of an element; write the symbol, "
+            "and labels in a column of their own (labels:S:1), atomic numbers in one called Z"
+        )
+    if any(map(_SYMBOLS.fullmatch, columns)):
+        return "its species are no text; write symbols of elements, or call the column Z if it holds atomic numbers"
+    return "its Properties lack species (or Z) or pos; correct the second line"

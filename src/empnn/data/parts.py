@@ -102,6 +102,10 @@ class PartedOutput:
                 self.written += entry["written"]
                 yield entry["note"]
 
+    def losses(self, atoms: Atoms) -> list[str]:
+        """Notes on what the format has no place for."""
+        return self._write.losses(atoms)
+
     def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
         """Take what became of the next input record: a note, and the structure unless there is none to be written.
 

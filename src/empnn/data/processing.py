@@ -157,6 +157,8 @@ def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None
     if outcome.status == REFUSED and strict:
         raise CrystalError(outcome.line)
     try:
+        if atoms is not None:
+            outcome = replace(outcome, warnings=[*outcome.warnings, *sink.losses(atoms)])
         sink.add(asdict(outcome), atoms)
     except CrystalError as error:
         refused = replace(outcome, status=REFUSED, warnings=[], message=str(error))
@@ -201,6 +203,9 @@ class _Stream:
 
     def __init__(self) -> None:
         self._write = Writer(Path(STREAM), FORMATS[".extxyz"])
+
+    def losses(self, atoms: Atoms) -> list[str]:
+        return self._write.losses(atoms)
 
     def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
         if atoms is not None:

@@ -10,24 +10,33 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from monty.json import MontyEncoder
-from pymatgen.core import Structure
-from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.core import Lattice, Structure
 
 from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data import ase_files
+from empnn.data.cif_sites import LABELS
+from empnn.data.constraints import described, held, hold, restore
 from empnn.data.records import (
     OXIDATION_STATES,
+    STANDARD_ARRAYS,
     Entries,
     Entry,
+    as_array,
     identifier,
     is_deuterium,
+    json_text,
     mark_deuterium,
     read_text,
     with_nulls,
     with_results_kept,
 )
 from empnn.errors import CrystalError
+
+_FREE = "selective_dynamics"
+_CONSTRAINTS = "empnn_constraints"
+"""The property that holds the constraints for which selective dynamics has no words."""
+_ARRAYS = {"magmom": "initial_magmoms", "charge": "initial_charges"}
+"""ASE's names of what pymatgen calls otherwise."""
 
 
 def entries(path: Path) -> Entries:
@@ -48,30 +57,70 @@ def atoms_from_dict(entry: Any) -> Atoms:
     """
     if isinstance(entry, str | bytes):
         entry = json.loads(entry)
-    described = entry.get("structure", entry) if isinstance(entry, dict) else None
-    if isinstance(described, str):
-        described = json.loads(described)
-    if not isinstance(described, dict) or "lattice" not in described:
+    content = entry.get("structure", entry) if isinstance(entry, dict) else None
+    if isinstance(content, str):
+        content = json.loads(content)
+    if not isinstance(content, dict) or "lattice" not in content:
         raise CrystalError("it is no pymatgen structure; write it with Structure.to(fmt='json')")
-    if not described.get("sites"):
+    if not content.get("sites"):
         raise CrystalError("it has no atoms; remove it or add the atoms")
-    structure = Structure.from_dict(described)
-    numbers_of(structure)
-    deuterium = [index for index, site in enumerate(structure) if is_deuterium_species(site.specie)]
-    if deuterium:
-        structure.replace_species({"D": "H"})
-    atoms: Atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-    if OXIDATION_STATES in atoms.arrays:
-        states = [0 if state is None else state for state in atoms.arrays[OXIDATION_STATES]]
-        atoms.arrays[OXIDATION_STATES] = np.array(states)
-    if structure._charge:
-        atoms.info["charge"] = structure._charge
+    # What belongs to the sites is taken as it is written: pymatgen makes objects of it, and ASE's adaptor stumbles.
+    bare = [{**site, "properties": None} for site in content["sites"]]
+    structure = Structure.from_dict({**content, "sites": bare, "charge": None, "properties": None})
+    numbers, lattice = numbers_of(structure), structure.lattice
+    atoms = Atoms(numbers, positions=structure.cart_coords, cell=lattice.matrix, pbc=lattice.pbc)
+    atoms.info.update(_with_arrays(content.get("properties") or {}))
+    if content.get("charge"):
+        atoms.info["charge"] = content["charge"]
+    _add_site_properties(atoms, [site.get("properties") or {} for site in content["sites"]])
+    _add_what_species_say(atoms, structure)
+    if content is not entry:
+        atoms.info.update({key: value for key, value in entry.items() if key != "structure"})
+    restore(atoms, atoms.info.pop(_CONSTRAINTS, []))
+    return mark_deuterium(atoms, [i for i, site in enumerate(structure) if is_deuterium_species(site.specie)])
+
+
+def _add_site_properties(atoms: Atoms, properties: list[dict[str, Any]]) -> None:
+    """The properties of sites as arrays of their names; where one is missing on some sites, it is None there."""
+    for name in dict.fromkeys(name for site in properties for name in site):
+        values = _with_arrays([site.get(name) for site in properties])
+        if name == _FREE:
+            free = as_array([[True] * 3 if flags is None else flags for flags in values])
+            if free.shape != (len(atoms), 3) or free.dtype.kind not in "bi":
+                raise CrystalError(f"{_FREE} are not three truth values for each site; correct or remove them")
+            hold(atoms, ~free.astype(bool))
+            continue
+        array = as_array(values)
+        numeric = array.dtype.kind in "if"
+        place = _ARRAYS.get(name, name) if numeric else name
+        taken = place in ("numbers", "positions") or (place in STANDARD_ARRAYS and not numeric)
+        atoms.set_array(f"site_{place}" if taken else place, array)
+
+
+def _add_what_species_say(atoms: Atoms, structure: Structure) -> None:
+    """Oxidation states, spins, and labels unless these are the species, or elements and a count from 0."""
+    states = [getattr(site.specie, "oxi_state", None) or 0 for site in structure]
+    if any(states):
+        atoms.set_array(OXIDATION_STATES, np.array(states))
     spins = [getattr(site.specie, "spin", None) or 0 for site in structure]
     if any(spins) and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(spins)
-    if described is not entry:
-        atoms.info.update({key: value for key, value in entry.items() if key != "structure"})
-    return mark_deuterium(atoms, deuterium)
+    labels = [str(site.label) for site in structure]
+    symbols = [site.specie.symbol for site in structure]
+    usual = zip(labels, structure, symbols, strict=True)
+    if any(s != site.species_string and s not in (x, f"{x}{i}") for i, (s, site, x) in enumerate(usual)):
+        atoms.set_array(LABELS, np.array(labels))
+
+
+def _with_arrays(value: Any) -> Any:
+    """Content of JSON in which numpy's arrays, as pymatgen writes them, are arrays."""
+    if isinstance(value, list):
+        return [_with_arrays(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("@module") == "numpy" and "data" in value:
+        return np.array(value["data"], dtype=value.get("dtype"))
+    return {key: _with_arrays(item) for key, item in value.items()}
 
 
 def text_from_atoms(atoms: Atoms) -> str:
@@ -79,14 +128,38 @@ def text_from_atoms(atoms: Atoms) -> str:
 
     JSON knows no NaN and no infinity: they become null.
     """
-    structure = AseAtomsAdaptor.get_structure(_bare(atoms))
-    for index in is_deuterium(atoms).nonzero()[0].tolist():
-        structure.replace(index, "D", properties=structure[index].properties)
-    described = structure.as_dict()
+    kept = with_results_kept(atoms)
+    fixed, others = held(kept)
+    info = {**kept.info, **({_CONSTRAINTS: described(others)} if others else {})}
+    sites = {name: array.tolist() for name, array in kept.arrays.items() if name not in ("numbers", "positions")}
+    for theirs, ours in _ARRAYS.items():
+        if ours in sites and theirs not in sites:
+            sites[theirs] = sites.pop(ours)
+    if fixed.any():
+        sites[_FREE] = (~fixed).tolist()
+    states = sites.pop(OXIDATION_STATES, None)
+    is_text = all(isinstance(label, str) for label in sites.get(LABELS, ()))
+    labels = sites.pop(LABELS, None) if is_text else None
+    symbols = ["D" if heavy else symbol for symbol, heavy in zip(kept.symbols, is_deuterium(kept), strict=True)]
+    lattice = Lattice(kept.cell.array, pbc=tuple(kept.pbc.tolist()))
+    structure = Structure(
+        lattice,
+        symbols,
+        kept.positions,
+        coords_are_cartesian=True,
+        site_properties=sites,
+        labels=labels,
+        properties=info,
+    )
+    if states is not None:
+        structure.add_oxidation_state_by_site(states)
+    content = structure.as_dict()
+    if isinstance(info.get("charge"), int | float):
+        content["charge"] = info["charge"]
     try:
-        return json.dumps(described, cls=MontyEncoder, allow_nan=False)
+        return json_text(content, allow_nan=False)
     except ValueError:
-        return json.dumps(with_nulls(json.loads(json.dumps(described, cls=MontyEncoder))), allow_nan=False)
+        return json_text(with_nulls(json.loads(json_text(content))), allow_nan=False)
 
 
 def write(handle: TextIOBase, texts: Iterable[str]) -> None:
@@ -104,11 +177,3 @@ def write(handle: TextIOBase, texts: Iterable[str]) -> None:
 def texts_in(written: Iterable[str]) -> Iterator[str]:
     """The dictionaries in what `write` wrote, as they are."""
     return (line.rstrip(",\n") for line in written if line.startswith("{"))
-
-
-def _bare(atoms: Atoms) -> Atoms:
-    """The atoms without a calculator, and arrays in their info as lists, which any reader of JSON understands."""
-    bare: Atoms = with_results_kept(atoms).copy()
-    bare.calc = None
-    bare.info = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in bare.info.items()}
-    return bare

@@ -18,6 +18,7 @@ from ase import Atoms
 
 from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.cif_names import BlockNames
+from empnn.data.constraints import names_of
 from empnn.data.reading import read
 from empnn.data.records import COMPRESSED, Record, in_words
 from empnn.errors import ConfigError, CrystalError
@@ -73,6 +74,7 @@ class Format:
         prepare: Makes of a structure what is written of it.
         part: Writes some of them to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
+        lost: The constraints of a structure that the format has no place for, in words; none if empty.
     """
 
     write: Callable[[Path, Iterable[Any]], None]
@@ -80,6 +82,7 @@ class Format:
     prepare: Callable[[Atoms], Any] = lambda atoms: atoms
     part: Callable[[Path, Iterable[Any]], None] | None = None
     single: bool = False
+    lost: Callable[[Atoms], str] = lambda atoms: ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,11 @@ class Writer:
             raise
         except _CANNOT_HOLD as error:
             raise CrystalError(f"{self.path.name} cannot hold it ({in_words(error)}); write .extxyz") from None
+
+    def losses(self, atoms: Atoms) -> list[str]:
+        """A note on the constraints that the format has no place for, if there are such."""
+        names = self.format.lost(atoms)
+        return [f"{self.path.name} has no place for its constraints ({names}), which are lost"] if names else []
 
     def __call__(self, structures: Sequence[Atoms]) -> None:
         """Write all structures; the file appears or changes only when they are all there.
@@ -299,7 +307,7 @@ _CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
 _FEATHER = Format(tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part)
-_POSCAR = Format(_as_text(poscar.write), single=True)
+_POSCAR = Format(_as_text(poscar.write), single=True, lost=poscar.lost)
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
 
@@ -308,14 +316,14 @@ FORMATS: dict[str, Format] = {
     ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
     ".feather": _FEATHER,
     ".arrow": _FEATHER,
-    ".db": Format(ase_files.write_database),
-    ".traj": Format(ase_files.write_trajectory),
+    ".db": Format(ase_files.write_database, prepare=ase_files.for_database),
+    ".traj": Format(ase_files.write_trajectory, prepare=ase_files.for_trajectory),
 }
 """Formats that hold all there is of a structure, by ending."""
 
 BARE_FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": _POSCAR for ending in (".vasp", ".poscar") for packed in _PACKED},
-    ".xsf": Format(partial(ase_files.write, "xsf")),
-    ".gen": Format(partial(ase_files.write, "gen"), single=True),
+    ".xsf": Format(partial(ase_files.write, "xsf"), lost=lambda atoms: names_of(atoms.constraints)),
+    ".gen": Format(partial(ase_files.write, "gen"), single=True, lost=lambda atoms: names_of(atoms.constraints)),
 }
 """Formats that hold a cell and atoms, and little else."""
