@@ -1,11 +1,14 @@
 """The Python API: what comes back, for one and for many, and that it moves with the crystal."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import graphene
 from ase.constraints import FixAtoms
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import IMolecule, IStructure, Lattice, Molecule, Structure
 from scipy.linalg import expm
 from support.relaxing import salt, tiny_model, tiny_network, triclinic
 from support.zoo import ALL
@@ -18,6 +21,8 @@ from empnn.geometry import metric_tensor
 from empnn.nn import EMPNN, Deformation
 from empnn.relax import Relaxer, load
 from empnn.testing import moves
+
+MISSING = "there is no structure (None); leave it out or see why it is missing"
 
 
 @pytest.fixture(scope="module")
@@ -192,10 +197,57 @@ def test_bad_crystals_among_good_ones_are_none(relaxer):
     assert relaxer.relax([bad["no atoms"]]).trajectory.shape == (1, 0, 3, 3)
 
 
-@pytest.mark.parametrize("wrong", ["a.cif", 3, Lattice.cubic(3)])
-def test_what_is_no_crystal_at_all_is_a_type_error(relaxer, wrong):
-    with pytest.raises(TypeError, match="expected ASE Atoms or pymatgen Structure"):
-        relaxer.relax(wrong)
+CAESIUM_CHLORIDE = Structure(Lattice.cubic(4), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+NO_CRYSTALS = {
+    "str": "a.cif",
+    "PosixPath": Path("a.cif"),
+    "int": 3,
+    "Lattice": Lattice.cubic(3),
+    "dict": {"a": salt()},
+    "bytes of int": b"a.cif",
+    "list of str": ["a.cif", "b.cif"],
+    "generator of int": (n for n in range(3)),
+    "Molecule of Site": Molecule("CO", [[0, 0, 0], [0, 0, 1.1]]),
+    "IMolecule of Site": IMolecule("CO", [[0, 0, 0], [0, 0, 1.1]]),
+    "list of PeriodicSite": CAESIUM_CHLORIDE.sites,
+    "list of list": [[salt(), salt()]],
+    "ndarray of ndarray": np.eye(3),
+}
+
+
+@pytest.mark.parametrize("name", list(NO_CRYSTALS))
+def test_what_is_no_crystal_at_all_is_a_type_error(relaxer, name):
+    """One, which says what is accepted, and not a refusal for each atom, key or character."""
+    with pytest.raises(TypeError) as caught:
+        relaxer.relax(NO_CRYSTALS[name])
+    expected = "expected ASE Atoms or pymatgen Structures, one or several (as a list or a generator), got "
+    assert str(caught.value) == expected + name
+
+
+@pytest.mark.parametrize("many", [list, tuple, iter, set, lambda given: dict(enumerate(given)).values()])
+def test_any_iterable_of_crystals_is_several(relaxer, many):
+    (immutable,) = relaxer.relax(many([IStructure.from_sites(CAESIUM_CHLORIDE.sites)])).structures
+    assert type(immutable) is IStructure
+    assert relaxer.relax([None]).status == relaxer.relax(iter([None])).status == [f"refused: {MISSING}"]
+
+
+def test_an_immutable_structure_is_relaxed_as_a_mutable_one(relaxer):
+    lattice = Lattice.from_parameters(4, 4.5, 5, 80, 95, 100, pbc=(True, True, False))
+    said = {"charge": 1, "site_properties": {"magmom": [1.5, -0.5]}, "labels": ["a", "b"], "properties": {"gap": 8.5}}
+    sites = ["Cs2+", "Cl-"], [[-0.25, 0, 0], [0.5, 1.5, 0.5]]
+    given, frozen = Structure(lattice, *sites, **said), IStructure(lattice, *sites, **said)
+    before = given.as_dict(), frozen.as_dict()
+    mutable, immutable = relaxer.relax(given), relaxer.relax(frozen)
+    assert type(immutable.structures) is IStructure
+    assert (given.as_dict(), frozen.as_dict()) == before
+    assert immutable.structures.as_dict() == {**mutable.structures.as_dict(), "@class": "IStructure"}
+    assert (immutable.status, immutable.warnings) == (mutable.status, mutable.warnings)
+    assert immutable.warnings == [
+        "not periodic in all directions, but taken as a crystal that is",
+        "oxidation states are ignored",
+        "magnetic moments are ignored",
+        "charges are ignored",
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["a.cif", 3, [salt()]])
@@ -273,6 +325,73 @@ def test_a_model_that_moves_atoms() -> None:
     assert np.abs(twice.displacements - one.displacements).max() > 1e-4
     still = Relaxer(tiny_network(), {}).relax(triclinic())
     assert not still.displacements.any()
+
+
+class Stretches(EMPNN):
+    """A network that multiplies every cell by a factor and moves the first atom part of the way to the next."""
+
+    def __init__(self, factor=1.0, way=0.0):
+        super().__init__(tiny_network(deform=["cell", "positions"]).config)
+        self.factor, self.way = factor, way
+
+    def forward(self, crystals: CrystalBatch, graph=None) -> Deformation:
+        action = self.factor * torch.eye(3, dtype=torch.float64).repeat(len(crystals), 1, 1)
+        displacement = torch.zeros_like(crystals.frac)
+        between = crystals.frac[1] - crystals.frac[0]
+        displacement[0] = self.way * (between - between.round()) @ crystals.cell[0]
+        return Deformation(action=action, steps=action[None], displacement=displacement)
+
+
+def silicon_pair(distance):
+    cell = np.eye(3) * 4.2
+    return Atoms("Si2PrBr", [[0, 0, 0], [distance, 0, 0], [2.1, 2.1, 2.1], [2.1, 2.1, 0]], cell=cell, pbc=True)
+
+
+@pytest.mark.parametrize(
+    ("distance", "factor", "way", "reasons"),
+    [
+        (0.31, 1.0, 0.0, ["as given, atoms 0 and 1 are only 0.310", "once relaxed, atoms 0 and 1 are only 0.310"]),
+        (0.31, 0.95, 0.0, ["as given, atoms 0 and 1 are only 0.310", "once relaxed, atoms 0 and 1 overlap (0.29"]),
+        (0.55, 0.90, 0.0, ["once relaxed, atoms 0 and 1 are only 0.495 angstrom apart"]),
+        (2.0, 1.0, 0.8, ["once relaxed, atoms 0 and 1 are only 0.400 angstrom apart"]),
+        (2.0, 1.0, 0.9, ["once relaxed, atoms 0 and 1 overlap (0.200 angstrom apart)"]),
+        (2.0, 1.0, 0.5, []),
+        (2.0, 2500, 0.0, ["relaxed volume", "deformed", "once relaxed, a lattice vector is 1.05e+04 angstrom long"]),
+        (2.0, 1.0, 1e7, ["unusable"]),
+    ],
+)
+def test_what_comes_out_is_checked_as_what_goes_in(distance, factor, way, reasons):
+    relaxer = Relaxer(Stretches(factor, way).double(), {})
+    result = relaxer.relax([silicon_pair(distance)])
+    (status,), (warnings,) = result.status, result.warnings
+    if reasons == ["unusable"]:
+        assert status.startswith("refused: the network turned its cell into an unusable one")
+        return
+    assert status == ("suspect" if reasons else "relaxed")
+    for reason, text in zip(reasons, warnings, strict=True):
+        assert reason in text
+
+
+@pytest.mark.parametrize("distance", [0.302, 0.35, 0.45, 0.52, 0.6, 0.9])
+@pytest.mark.parametrize("factor", [0.75, 0.9, 0.99])
+def test_what_was_called_relaxed_is_never_refused_when_it_comes_back(distance, factor):
+    """Each time the atoms come nearer, and the answer that the next one would be refused for is suspect already."""
+    relaxer = Relaxer(Stretches(factor).double(), {})
+    result = relaxer.relax(silicon_pair(distance))
+    assert result.status == ("suspect" if distance * factor < 0.5 or distance < 0.5 else "relaxed")
+    while result.status == "relaxed":
+        result = relaxer.relax(result.structures)
+    assert result.status == "suspect"
+    assert "angstrom apart" in result.warnings[-1]
+
+
+def test_a_vacuum_is_a_doubt(relaxer):
+    sheet = graphene(vacuum=7.5)
+    sheet.pbc = True
+    result = relaxer.relax([sheet, triclinic(), sheet.repeat((2, 2, 1))])
+    assert result.status == ["suspect", "relaxed", "suspect"]
+    for index in (0, 2):
+        assert "a vacuum of 15.0 angstrom between sheets, relaxed as part of a crystal" in result.warnings[index]
 
 
 def test_atoms_moved_onto_each_other_are_suspect(monkeypatch) -> None:

@@ -1,26 +1,41 @@
 """What makes a crystal unusable, and what makes a result doubtful."""
 
 import itertools
-import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters, volume
-from empnn.graph import knn
+from empnn.graph import Graph, cutoff, dimensions
 from empnn.graph.reduction import reduce_cells
-from empnn.graph.search import few_pairs
 
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
+USUAL_DISTANCE = 0.5
+"""Atoms closer than that are so near to being refused that what is made of them may be."""
 MAX_LENGTH = 1e4
-_FEW_ATOMS = 200
-"""Up to so many atoms all pairs of a structure are looked at; beyond, its neighbours are searched."""
-_PAIRS = 1 << 20
-"""Pairs that are looked at together."""
 USUAL_VOLUMES = (2.0, 200.0)
-_VORONOI = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if any(v)])
+VACUUM = 6.5
+"""Angstrom without an atom that no crystal has: layers and large ions come to 5.5."""
+_GAP = 4.0
+"""Where no two atomic layers are so far apart there is no vacuum: few crystals are looked at more closely."""
+_PLANES = np.array([h for h in itertools.product(range(-2, 3), repeat=3) if h > (0, 0, 0)])
+_PARTS = ("atoms or molecules", "wires", "sheets")
+_BOXES = 1e6
+"""Boxes as wide as the radius of a search, at most, that a cell is cut into."""
+_FEW_ATOMS = 200
+"""Atoms that may be all in one place without too many pairs."""
+
+
+@dataclass(frozen=True)
+class _Flaw:
+    """What is wrong with a crystal, what to do, and whether it is refused for it."""
+
+    what: str
+    what_to_do: str
+    refused: bool = True
 
 
 def refusals(crystals: CrystalBatch) -> list[str | None]:
@@ -30,13 +45,7 @@ def refusals(crystals: CrystalBatch) -> list[str | None]:
     than 10^4 angstrom and two atoms (or an atom and its image) within 0.3 angstrom. A left-handed or skewed cell is
     fine. Invariant under Euc(3), S_n and, but for the length of a vector, SL3(Z).
     """
-    per_atom = (volume(crystals.cell) / crystals.sizes).tolist()
-    longest = lattice_parameters(crystals.cell)[:, :3].amax(1).tolist()
-    found: list[str | None] = [_bad_cell(v, length) for v, length in zip(per_atom, longest, strict=True)]
-    sound = [index for index, reason in enumerate(found) if reason is None]
-    for index, reason in zip(sound, _overlaps(crystals.select(sound)), strict=True):
-        found[index] = reason
-    return found
+    return [f"{flaw.what}; {flaw.what_to_do}" if flaw and flaw.refused else None for flaw in _flaws(crystals)]
 
 
 def is_collapsed(cell: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
@@ -46,18 +55,19 @@ def is_collapsed(cell: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
     return ~(usable & (per_atom >= MIN_VOLUME_PER_ATOM))
 
 
-def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain_limit: float) -> list[list[str]]:
+def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain_limit: float) -> list[list[str]]:
     """For each structure the reasons to look at the result twice, in words.
 
     Args:
-        before: The crystals as given.
-        after: Relaxed cells (structures, 3, 3), angstrom.
+        before: The crystals as given, none of which is refused.
+        after: The same relaxed, in usable cells.
         elements: Atomic numbers the model was trained on; empty if unknown.
         strain_limit: Largest principal Hencky strain that the model was trained to remove.
     """
-    volumes = {"given": volume(before.cell) / before.sizes, "relaxed": volume(after) / before.sizes}
-    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after))
+    volumes = {name: volume(some.cell) / some.sizes for name, some in (("given", before), ("relaxed", after))}
+    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after.cell))
     strain = stretches.log().abs().amax(-1)
+    vacuums, flaws = _vacuums(before), {"as given": _flaws(before), "once relaxed": _flaws(after)}
     reasons: list[list[str]] = []
     for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
         found = []
@@ -69,107 +79,111 @@ def doubts(before: CrystalBatch, after: torch.Tensor, elements: set[int], strain
                 found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
         if strain[index] > strain_limit:
             found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
+        if index in vacuums:
+            found.append(vacuums[index])
+        found += [f"{when}, {flaw.what}" for when, some in flaws.items() if (flaw := some[index])]
         reasons.append(found)
     return reasons
 
 
-def _bad_cell(per_atom: float, longest: float) -> str | None:
+def _flaws(crystals: CrystalBatch) -> list[_Flaw | None]:
+    """What is wrong with the cell of each structure, or else with its closest atoms."""
+    per_atom = (volume(crystals.cell) / crystals.sizes).tolist()
+    longest = lattice_parameters(crystals.cell)[:, :3].amax(1).tolist()
+    found = [_bad_cell(v, length) for v, length in zip(per_atom, longest, strict=True)]
+    for index in torch.nonzero(crystals.sizes > _FEW_ATOMS).flatten().tolist():
+        found[index] = found[index] or _in_one_box(crystals.select([index]))
+    rest = [index for index, flaw in enumerate(found) if flaw is None]
+    for index, flaw in zip(rest, _closest_atoms(crystals.select(rest)), strict=True):
+        found[index] = flaw
+    return found
+
+
+def _bad_cell(per_atom: float, longest: float) -> _Flaw | None:
     if not per_atom >= MIN_VOLUME_PER_ATOM:
-        return (
-            f"its volume is {per_atom:.3g} cubic angstrom per atom (the cell is flat or too small); "
-            "correct the lattice vectors"
-        )
+        what = f"its volume is {per_atom:.3g} cubic angstrom per atom (the cell is flat or too small)"
+        return _Flaw(what, "correct the lattice vectors")
     if longest > MAX_LENGTH:
-        return f"a lattice vector is {longest:.3g} angstrom long, over 10000; correct the lattice vectors or their unit"
+        what = f"a lattice vector is {longest:.3g} angstrom long, over 10000"
+        return _Flaw(what, "correct the lattice vectors or their unit")
     return None
 
 
-def _overlaps(crystals: CrystalBatch) -> list[str | None]:
-    """The closest pair of atoms of each structure, where it is too close."""
-    found: list[str | None] = [None] * len(crystals)
-    doubtful = torch.nonzero(_may_overlap(crystals)).squeeze(-1).tolist()
-    shortest = _shortest_translations(crystals.cell[doubtful])
-    for index, length in zip(doubtful, shortest, strict=True):
-        # A search among the neighbours of such a lattice could take minutes.
-        found[index] = _overlap(0, 0, length) if length <= MIN_DISTANCE else None
-    doubtful = [index for index, length in zip(doubtful, shortest, strict=True) if length > MIN_DISTANCE]
-    for index, reason in zip(doubtful, _closest_pairs(crystals.select(doubtful)), strict=True):
-        found[index] = reason
-    return found
+def _in_one_box(crystal: CrystalBatch) -> _Flaw | None:
+    """Two atoms in one of the boxes, too small for two, that the cell is cut into.
 
-
-def _may_overlap(crystals: CrystalBatch) -> torch.Tensor:
-    """Which structures can have atoms that overlap (structures,); never misses one.
-
-    Where all planes of the lattice are far enough apart, two atoms can be close only through the nearest image of each
-    fractional coordinate, so that looking at pairs is enough.
+    Where there are none, a search for close atoms finds few: thousands of atoms in one place would make millions.
     """
-    parts = few_pairs(crystals.sizes.clamp(max=_FEW_ATOMS).numpy(), _PAIRS)
-    if len(parts) <= 1:
-        return _may_overlap_in(crystals)
-    return torch.cat([_may_overlap_in(crystals.select(range(part.start, part.stop))) for part in parts])
+    counts = (lattice_parameters(crystal.cell)[0, :3] * 3 / MIN_DISTANCE).ceil()
+    boxes = ((crystal.frac * counts).floor() @ torch.stack([counts[0] ** 0, counts[0], counts[0] * counts[1]])).numpy()
+    order = boxes.argsort(kind="stable")
+    shared = np.flatnonzero(boxes[order][1:] == boxes[order][:-1])
+    if not len(shared):
+        return None
+    first, second = order[shared[0]], order[shared[0] + 1]
+    apart = (crystal.frac[second] - crystal.frac[first]) @ crystal.cell[0]
+    return _too_close(int(first), int(second), float(torch.linalg.vector_norm(apart)))
 
 
-def _may_overlap_in(crystals: CrystalBatch) -> torch.Tensor:
-    """The same, looking at all pairs together."""
-    spacing = 1 / torch.linalg.vector_norm(torch.linalg.inv_ex(crystals.cell).inverse, dim=1).amax(-1)
-    doubtful: torch.Tensor = ~(spacing > 2.1 * MIN_DISTANCE) | (crystals.sizes > _FEW_ATOMS)
-    sizes = crystals.sizes.masked_fill(doubtful, 0)[crystals.batch]
-    later = (crystals.starts[1:][crystals.batch] - torch.arange(crystals.n_atoms) - 1).masked_fill(sizes == 0, 0)
-    first = torch.repeat_interleave(torch.arange(crystals.n_atoms), later)
-    second = first + 1 + torch.arange(len(first)) - (later.cumsum(0) - later)[first]
-    along = crystals.frac.T.contiguous()
-    between = along[:, second] - along[:, first]
-    structure = crystals.batch[first]
-    # Atoms that close are at most so far apart along each coordinate: few pairs are left to be measured.
-    near = between.sub_(between.round()).abs().amax(0) <= 1.01 * MIN_DISTANCE / spacing[structure]
-    structure = structure[near]
-    vectors = torch.bmm(between[:, near].T.unsqueeze(1), crystals.cell[structure]).squeeze(1)
-    doubtful[structure[(vectors**2).sum(-1) < (1.01 * MIN_DISTANCE) ** 2]] = True
-    return doubtful
-
-
-def _shortest_translations(cell: torch.Tensor) -> list[float]:
-    """Length of the shortest vector of each lattice, in angstrom; infinite where no compact basis is found."""
-    lengths: list[float] = []
-    for one in cell.numpy():
-        try:
-            reduced, _ = reduce_cells(one[None])
-        except ValueError:
-            lengths.append(math.inf)
-            continue
-        # The shortest vector of a lattice is among the seven Voronoi vectors of a basis reduced by Selling.
-        lengths.append(float(np.linalg.norm(_VORONOI @ reduced[0], axis=1).min()))
-    return lengths
-
-
-def _closest_pairs(crystals: CrystalBatch) -> list[str | None]:
-    """The closest pair of atoms of each structure, where it is too close.
-
-    Nearest neighbours are searched, for they are cheap in a cell of any size.
-    """
-    if len(crystals) == 0:
-        return []
-    try:
-        graph = knn(1)(crystals)
-    except ValueError:
-        if len(crystals) > 1:
-            return [_closest_pairs(crystals.select([index]))[0] for index in range(len(crystals))]
-        return ["its cell is so skewed that no compact basis is found; write it in a more compact basis"]
-    found: list[str | None] = [None] * len(crystals)
-    lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)
-    close = torch.nonzero(lengths <= MIN_DISTANCE).squeeze(-1)
-    for edge in close[lengths[close].argsort(descending=True)].tolist():
+def _closest_atoms(crystals: CrystalBatch) -> list[_Flaw | None]:
+    """The closest atoms of each structure, where they are unusually close."""
+    found: list[_Flaw | None] = [None] * len(crystals)
+    graph = _within(crystals, USUAL_DISTANCE)
+    lengths = torch.linalg.vector_norm(graph.vectors, dim=-1).numpy()
+    close = np.flatnonzero(lengths <= USUAL_DISTANCE)
+    batch = graph.batch.numpy()[close]
+    order = np.lexsort((lengths[close], batch))
+    for edge in close[order[np.unique(batch[order], return_index=True)[1]]].tolist():
         index = int(graph.batch[edge])
         first, second = sorted(int(end[edge] - crystals.starts[index]) for end in (graph.source, graph.target))
-        found[index] = _overlap(first, second, float(lengths[edge]))
+        found[index] = _too_close(first, second, float(lengths[edge]))
     return found
 
 
-def _overlap(first: int, second: int, distance: float) -> str:
+def _too_close(first: int, second: int, distance: float) -> _Flaw:
     pair = f"atoms {first} and {second}" if first != second else f"atom {first} and its periodic image"
     what_to_do = "remove or move one" if first != second else "correct the lattice vectors"
-    return f"{pair} overlap ({distance:.3f} angstrom apart); {what_to_do}"
+    if distance > MIN_DISTANCE:
+        return _Flaw(f"{pair} are only {distance:.3f} angstrom apart", what_to_do, refused=False)
+    return _Flaw(f"{pair} overlap ({distance:.3f} angstrom apart)", what_to_do)
+
+
+def _within(crystals: CrystalBatch, radius: float) -> Graph:
+    """At least all edges within a radius; more in a cell so large that it would be cut into too many boxes."""
+    radii = (volume(crystals.cell) / _BOXES).pow(1 / 3).clamp(min=radius)
+    return cutoff(radii[crystals.batch])(crystals)
+
+
+def _vacuums(crystals: CrystalBatch) -> dict[int, str]:
+    """The structures that do not hang together in all directions, and the vacuum that parts them, in words."""
+    gaps = _widest_gaps(crystals)
+    parted = np.flatnonzero(gaps > _GAP)
+    found = dimensions(_within(crystals.select(parted), VACUUM), VACUUM)
+    sizes = gaps[parted].clip(VACUUM)
+    return {
+        index: f"a vacuum of {size:.1f} angstrom between {_PARTS[dimension]}, relaxed as part of a crystal"
+        for index, size, dimension in zip(parted.tolist(), sizes, found.tolist(), strict=True)
+        if dimension < 3
+    }
+
+
+def _widest_gaps(crystals: CrystalBatch) -> np.ndarray:
+    """Largest distance of neighbouring atomic layers of each structure, in angstrom; 0 where none is over `_GAP`."""
+    cells, change = reduce_cells(crystals.cell.numpy())
+    frac = np.einsum("ai,aij->aj", crystals.frac.numpy(), np.linalg.inv(change)[crystals.batch.numpy()])
+    spacing = 1 / np.linalg.norm(_PLANES @ np.linalg.inv(cells).transpose(0, 2, 1), axis=-1)
+    structure, plane = np.nonzero(spacing > _GAP)
+    sizes = crystals.sizes.numpy()[structure]
+    ends = sizes.cumsum()
+    family = np.repeat(np.arange(len(sizes)), sizes)
+    atom = np.arange(len(family)) + np.repeat(crystals.starts.numpy()[structure] - (ends - sizes), sizes)
+    # Heights in units of the spacing; all families are sorted at once, one above the other.
+    heights = np.sort(np.mod(np.einsum("ai,ai->a", frac[atom], _PLANES[plane[family]]), 1) + family)
+    gaps = np.diff(heights, append=0)
+    gaps[ends - 1] = heights[ends - sizes] + 1 - heights[ends - 1]
+    widest = np.zeros(len(crystals))
+    np.maximum.at(widest, structure[family], gaps * spacing[structure, plane][family])
+    return widest
 
 
 def _symbol(number: int) -> str:

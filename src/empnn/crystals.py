@@ -19,7 +19,7 @@ from empnn.errors import CrystalError
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Element, Species, Structure
+    from pymatgen.core import Element, IStructure, Species, Structure
 
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
@@ -233,7 +233,7 @@ def _shares(share: Any, symbol: str) -> dict[str, float]:
     return {species: value for species, value in found.items() if value}
 
 
-def from_structure(structure: Structure) -> CrystalBatch:
+def from_structure(structure: IStructure) -> CrystalBatch:
     """One crystal from a pymatgen `Structure`; oxidation states are ignored, deuterium counts as hydrogen.
 
     Raises:
@@ -242,7 +242,7 @@ def from_structure(structure: Structure) -> CrystalBatch:
     return from_arrays(structure.lattice.matrix, structure.frac_coords, numbers_of(structure))
 
 
-def numbers_of(structure: Structure) -> np.ndarray:
+def numbers_of(structure: IStructure) -> np.ndarray:
     """Atomic numbers of a pymatgen `Structure` (atoms,).
 
     Raises:
@@ -279,7 +279,7 @@ def to_structures(batch: CrystalBatch) -> list[Structure]:
     return [Structure(Lattice(c), [Element.from_Z(int(n)) for n in z], x) for c, x, z in _arrays(batch)]
 
 
-def to_batch(crystal: Atoms | Structure) -> CrystalBatch:
+def to_batch(crystal: Atoms | IStructure) -> CrystalBatch:
     """One crystal from whatever object describes it.
 
     Raises:
@@ -287,23 +287,33 @@ def to_batch(crystal: Atoms | Structure) -> CrystalBatch:
         TypeError: If it is neither ASE `Atoms` nor a pymatgen `Structure`.
     """
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import IStructure
 
     if isinstance(crystal, Atoms):
         return from_atoms(crystal)
-    if isinstance(crystal, Structure):
+    if isinstance(crystal, IStructure):
         return from_structure(crystal)
     raise TypeError(f"expected ASE Atoms or pymatgen Structure, got {type(crystal).__name__}")
 
 
-def replace_cell(crystal: Atoms | Structure, cell: np.ndarray, shift: np.ndarray | float = 0.0) -> Atoms | Structure:
+def replace_cell(crystal: Atoms | IStructure, cell: np.ndarray, shift: np.ndarray | float = 0.0) -> Atoms | IStructure:
     """A copy of the crystal in another cell: fractional coordinates (as the caller wrote them) and species stay.
 
     `shift` (atoms, 3) is added to the fractional coordinates. On ASE `Atoms` info, arrays and constraints survive, but
     do not hold atoms back (fixed atoms move with the cell too); results of a calculator do not.
     """
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core import IStructure, Lattice, Structure
 
+    if isinstance(crystal, IStructure) and not isinstance(crystal, Structure):
+        return IStructure(
+            Lattice(cell, pbc=crystal.lattice.pbc),
+            crystal.species_and_occu,
+            crystal.frac_coords + shift,
+            charge=crystal._charge,
+            site_properties=crystal.site_properties,
+            labels=crystal.labels,
+            properties=crystal.properties,
+        )
     if isinstance(crystal, Structure):
         structure: Structure = crystal.copy()
         structure.lattice = Lattice(cell, pbc=crystal.lattice.pbc)

@@ -11,13 +11,13 @@ from empnn.data.records import OXIDATION_STATES, is_deuterium
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import IStructure
 
 LEFT_HANDED = "left-handed cell, kept so"
 DEUTERIUM = "deuterium counts as hydrogen"
 
 
-def notes(crystal: Atoms | Structure) -> list[str]:
+def notes(crystal: Atoms | IStructure) -> list[str]:
     """What the network does not see of a crystal, or what its user may not expect, in words.
 
     Invariant under SL3(Z), S_n, translations and rotations; a reflection changes the handedness.
@@ -31,7 +31,7 @@ def notes(crystal: Atoms | Structure) -> list[str]:
     return found + [DEUTERIUM] * deuterium
 
 
-def doubtful_periodicity(crystal: Atoms | Structure) -> list[str]:
+def doubtful_periodicity(crystal: Atoms | IStructure) -> list[str]:
     """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
     pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
     if pbc.any() and not pbc.all():
@@ -49,7 +49,7 @@ def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     return [name for name, values in held.items() if any(map(_says_something, values))], bool(is_deuterium(atoms).any())
 
 
-def _of_structure(structure: Structure) -> tuple[list[str], bool]:
+def _of_structure(structure: IStructure) -> tuple[list[str], bool]:
     species = structure.species
     held: dict[str, list[object]] = {
         "oxidation states": [[getattr(kind, "oxi_state", None) for kind in species]],

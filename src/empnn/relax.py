@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -18,15 +18,15 @@ from empnn.data.records import doubts_when_read
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.memory import memory_refusal
-from empnn.nn import Network, moves_atoms
+from empnn.nn import Network
 from empnn.nn.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
 from empnn.notes import doubtful_periodicity, notes
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core import IStructure
 
-    Crystal = Atoms | Structure
+    Crystal = Atoms | IStructure
 
 UNCHANGED_STRAIN = 1e-4
 UNCHANGED_DISPLACEMENT = 1e-3
@@ -95,26 +95,25 @@ class Relaxer:
         Equivariant: the result does not depend on orientation, origin, order of the atoms or choice of basis.
 
         Args:
-            structures: pymatgen `Structure` or ASE `Atoms`, one or any number.
+            structures: pymatgen `Structure` (or `IStructure`) or ASE `Atoms`, one, or any number in a list, a tuple, a
+                generator or another iterable.
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
 
         Raises:
             CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
-            TypeError: If what is given is neither a crystal nor several.
+            TypeError: If what is given is neither a crystal nor several: a mapping, a path, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
         from ase import Atoms
-        from pymatgen.core import Structure
+        from pymatgen.core import IStructure
 
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
         # A pymatgen Structure is itself a sequence (of sites).
-        if not isinstance(structures, Atoms | Structure):
-            if isinstance(structures, str | Path) or not isinstance(structures, Iterable):
-                raise TypeError(f"expected ASE Atoms or pymatgen Structures, got {type(structures).__name__}")
-            return self._relax_many(list(structures), passes, batch_atoms)
+        if not isinstance(structures, Atoms | IStructure):
+            return self._relax_many(_several(structures), passes, batch_atoms)
         many = self._relax_many([structures], passes, batch_atoms)
         if many.structures[0] is None:
             raise CrystalError(many.status[0].removeprefix("refused: "))
@@ -154,25 +153,26 @@ class Relaxer:
                 del batches[position]
         usable = list(batches)
         for part in split([b.n_atoms for b in batches.values()], batch_atoms):
-            crystals = CrystalBatch.cat([batches[usable[i]] for i in part])
-            moved = apply_passes(self.network, crystals, passes)
-            relaxed = torch.nan_to_num(crystals.cell @ moved.stretches[-1], nan=1.0)
-            warnings = doubts(crystals, relaxed, self.elements, self.strain_limit)
-            if moves_atoms(self.network.config):
-                _add_overlaps(warnings, crystals.shifted(moved.shift.nan_to_num()).with_cell(relaxed))
-            finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
-            sound = torch.where(finite[:, None, None], moved.stretches[-1], torch.eye(3, dtype=torch.float64))
-            strains = hencky_strain(sound).numpy()
-            cells = (crystals.cell @ moved.stretches).transpose(0, 1).numpy()
-            shifts = moved.shift.numpy()
-            starts = crystals.starts.tolist()
-            for row, i in enumerate(part):
-                result, shift = results[usable[i]], shifts[starts[row] : starts[row + 1]]
-                if finite[row]:
-                    result.fill(given[usable[i]], cells[row], strains[row], shift, warnings[row])
-                else:
-                    result.status = "refused: the network turned its cell into an unusable one; check it"
+            positions = [usable[i] for i in part]
+            crystals = CrystalBatch.cat([batches[position] for position in positions])
+            self._relax_part([(given[i], results[i]) for i in positions], crystals, passes)
         return _collect(results)
+
+    def _relax_part(self, results: list[tuple[Crystal, _Result]], crystals: CrystalBatch, passes: int) -> None:
+        """Relax what fits into one batch, and fill in what became of each."""
+        moved = apply_passes(self.network, crystals, passes)
+        finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
+        sound = torch.nonzero(finite).squeeze(-1)
+        before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
+        warnings = iter(doubts(before, after, self.elements, self.strain_limit))
+        strains = iter(hencky_strain(moved.stretches[-1, sound]).numpy())
+        cells = (crystals.cell @ moved.stretches).transpose(0, 1).numpy()
+        shifts = np.split(moved.shift.numpy(), crystals.starts[1:-1].numpy())
+        for row, (crystal, result) in enumerate(results):
+            if finite[row]:
+                result.fill(crystal, cells[row], next(strains), shifts[row], next(warnings))
+            else:
+                result.status = "refused: the network turned its cell into an unusable one; check it"
 
 
 @dataclass
@@ -200,6 +200,20 @@ class _Result:
         self.status = "suspect" if doubtful else "unchanged" if unchanged else "relaxed"
 
 
+def _several(given: object) -> list[Crystal]:
+    """What was given for several crystals; what is none among crystals is refused later, alone."""
+    from ase import Atoms
+    from pymatgen.core import IStructure
+
+    got = type(given).__name__
+    if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+        several = list(given)
+        if not several or any(isinstance(one, Atoms | IStructure | None) for one in several):
+            return several
+        got += f" of {type(several[0]).__name__}"
+    raise TypeError(f"expected ASE Atoms or pymatgen Structures, one or several (as a list or a generator), got {got}")
+
+
 def _converted(crystal: Crystal | None) -> CrystalBatch:
     if crystal is None:
         raise CrystalError("there is no structure (None); leave it out or see why it is missing")
@@ -207,13 +221,6 @@ def _converted(crystal: Crystal | None) -> CrystalBatch:
     if too_large := memory_refusal(batch.n_atoms):
         raise CrystalError(too_large)
     return batch
-
-
-def _add_overlaps(warnings: list[list[str]], relaxed: CrystalBatch) -> None:
-    """Warn of atoms that a model moved onto each other; what a crystal is refused for when it is given."""
-    for reasons, refusal in zip(warnings, refusals(relaxed), strict=True):
-        if refusal is not None:
-            reasons.append(f"once relaxed, {refusal.partition(';')[0]}")
 
 
 def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:

@@ -1,20 +1,26 @@
 """Whole training runs, small: they learn, stop, resume to the same result, and survive bad gradients."""
 
 import csv
+import hashlib
 import json
 import pickle
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from empnn.cli import app
+from empnn.crystals import CrystalBatch
+from empnn.data.cache import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise
 from empnn.nn import build
@@ -87,6 +93,62 @@ def test_a_run_writes_all_it_promises(data: Path, tmp_path: Path, capsys: pytest
     assert state["skipped_steps"] == 0
     assert not list(folder.rglob("*.ckpt"))
     assert not list(folder.rglob("*.pt"))
+
+
+def test_the_last_weights_are_a_model_as_the_best_ones_are(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run.train(config(data, tmp_path / "run", "train.steps=8", "noise.sigma=0.3"), Reporter(quiet=True))
+    cards = [json.loads((folder / name / "card.json").read_text()) for name in ("best", "last")]
+    assert cards[1]["step"] == 8
+    assert cards[0].keys() == cards[1].keys()
+    assert cards[1]["selection"]["n"] == cards[0]["selection"]["n"] > 0
+    last, best = load(folder / "last"), load(folder)
+    assert last.elements == best.elements == set(run.prepare(load_config(folder / "config.yaml")).train.elements)
+    assert last.strain_limit == best.strain_limit == pytest.approx(0.6)
+    assert "elements not in the training data" in str(last.relax(bulk("U", "fcc", a=5.0)).warnings)
+
+    def stop(self: DenoisingSteps, step: int) -> object:
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, step)
+
+    original = DenoisingSteps.__getitem__
+    monkeypatch.setattr(DenoisingSteps, "__getitem__", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(config(data, tmp_path / "stopped"), Reporter(quiet=True))
+    card = load(tmp_path / "stopped" / "last").card
+    assert card["elements"] == cards[0]["elements"]
+    assert "selection" not in card
+
+
+def test_elements_are_looked_for_once_however_often_the_run_improves(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[Path] = []
+    scans: list[int] = []
+    save, select = run.models.save, StoredCrystals.select
+
+    def saving(folder: Path, *arguments: Any) -> None:
+        cards.append(folder)
+        save(folder, *arguments)
+
+    def selecting(self: StoredCrystals, index: Any) -> CrystalBatch:
+        scans.append(len(index) == len(self))
+        return select(self, index)
+
+    monkeypatch.setattr(run.models, "save", saving)
+    monkeypatch.setattr(run, "selection_score", lambda metrics: float(len(cards)))
+    monkeypatch.setattr(StoredCrystals, "select", selecting)
+    numbers = []
+    for every in (12, 1):
+        cards.clear()
+        scans.clear()
+        settings = config(data, tmp_path / f"run-{every}", f"train.validate_every={every}")
+        run.train(settings, Reporter(quiet=True))
+        numbers.append((sum(folder.name == "best" for folder in cards), sum(scans)))
+    assert [improved for improved, _ in numbers] == [1, 12]
+    assert numbers[0][1] == numbers[1][1]
 
 
 def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
@@ -203,9 +265,51 @@ def test_a_kill_while_saving_leaves_a_whole_checkpoint(
     assert [f.name for f in folder.glob("last*")] == ["last"]
 
 
-def test_other_crystals_are_noticed_when_resuming(data: Path, tmp_path: Path) -> None:
-    folder = run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
-    ase.io.write(data / "train.extxyz", [bulk("Cu", "fcc", a=3.6), *ase.io.read(data / "train.extxyz", ":")])
+def longer(frames: list[Atoms]) -> None:
+    frames.insert(0, bulk("Cu", "fcc", a=3.6))
+
+
+def with_other_species(frames: list[Atoms]) -> None:
+    frames[3].symbols[1] = "Br"
+
+
+def with_atoms_elsewhere(frames: list[Atoms]) -> None:
+    frames[3].positions[1] += 1e-3
+
+
+@pytest.mark.parametrize("change", [longer, with_other_species, with_atoms_elsewhere])
+def test_other_crystals_are_noticed_when_resuming(
+    data: Path, tmp_path: Path, change: Callable[[list[Atoms]], None]
+) -> None:
+    names = ["NaCl", "LiF", "KBr", "MgO", "AgCl", "RbI", "NaF", "LiCl", "NaBr", "KCl"]
+    salts = [bulk(name, "rocksalt", a=5 + 0.1 * number) for number, name in enumerate(names)]
+    for split in ("train", "val"):
+        ase.io.write(data / f"{split}.extxyz", salts)
+    folder = run.train(config(data, tmp_path / "run", "train.steps=4", "data.select_on=val"), Reporter(quiet=True))
+    change(salts)
+    ase.io.write(data / "train.extxyz", salts)
+    with pytest.raises(ConfigError, match="not those the run began with"):
+        run.resume(folder, Reporter(quiet=True))
+
+
+def test_whose_atoms_are_whose_is_noticed_too() -> None:
+    arrays = {"cell": np.stack([4 * np.eye(3)] * 2), "frac": np.arange(12).reshape(4, 3) / 12, "numbers": np.full(4, 6)}
+    first, second = (StoredCrystals({**arrays, "starts": np.array(starts)}) for starts in ([0, 2, 4], [0, 1, 4]))
+    assert run._digest(first) == run._digest(first.subset([0, 1])) != run._digest(second)
+
+
+def test_a_run_that_noted_its_cells_only_goes_on_with_the_same_cells(data: Path, tmp_path: Path) -> None:
+    """As runs of older versions did."""
+    settings = config(data, tmp_path / "older", "train.steps=8")
+    folder = run.train(settings, Reporter(quiet=True))
+    path = folder / "last/state.json"
+    state = json.loads(path.read_text())
+    cells = hashlib.sha256(run.prepare(settings).train.cell.numpy().tobytes()).hexdigest()[:16]
+    path.write_text(json.dumps({**state, "data": cells}))
+    settings.train.steps = 12
+    save_config(settings, folder / "config.yaml")
+    run.resume(folder, Reporter(quiet=True))
+    path.write_text(json.dumps({**state, "data": cells[::-1]}))
     with pytest.raises(ConfigError, match="not those the run began with"):
         run.resume(folder, Reporter(quiet=True))
 

@@ -64,9 +64,9 @@ class StoredCrystals:
         """Cells of all structures (structures, 3, 3), in memory."""
         return torch.from_numpy(np.array(self.arrays["cell"][self._positions(slice(None))]))
 
-    @property
+    @cached_property
     def elements(self) -> list[int]:
-        """Atomic numbers that occur, ascending."""
+        """Atomic numbers that occur, ascending; looked for once."""
         parts = np.array_split(np.arange(len(self)), len(self) // _CHUNK + 1)
         return sorted({number for part in parts for number in np.unique(self.select(part).numbers).tolist()})
 

@@ -1,5 +1,6 @@
 """Neighbour graphs of periodic crystals and their triplets."""
 
+from empnn.graph.connectivity import dimensions
 from empnn.graph.graph import Graph, GraphRule, TripletRule, Triplets, WithTriplets
 from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, element_cutoff, knn
 from empnn.graph.pairs import Pairs
@@ -17,6 +18,7 @@ __all__ = [
     "chain",
     "covalent",
     "cutoff",
+    "dimensions",
     "element_cutoff",
     "fan",
     "knn",

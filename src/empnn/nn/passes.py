@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from empnn.checks import is_collapsed
-from empnn.crystals import CrystalBatch
+from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.geometry import polar_factor
 from empnn.nn import Network
 
@@ -54,7 +54,7 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
                 shift = shift + moved.fractional(deformation.displacement.cpu())
             finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
             failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
-            failed = failed.index_fill(0, crystals.batch[~torch.isfinite(shift).all(-1)], True)
+            failed = failed.index_fill(0, crystals.batch[~(shift.abs() < MAX_FRAC).all(-1)], True)
             # One failure must not spoil its batch: no decomposition and no graph survives such a crystal.
             steps[-1] = torch.where(failed[:, None, None], identity, steps[-1])
             shift = torch.where(failed[crystals.batch, None], 0.0, shift)

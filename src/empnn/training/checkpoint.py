@@ -44,16 +44,19 @@ class RunState:
     seconds: float = 0.0
 
 
-def save_run(folder: Path, network: Network, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+def save_run(
+    folder: Path, network: Network, optimizer: torch.optim.Optimizer, state: RunState, card: dict[str, Any]
+) -> None:
     """Write everything needed to go on from here to a new folder, which then takes the place of the old one.
 
-    Killed at any moment, this leaves one whole checkpoint: `folder`, or what was there before, as `folder.old`.
+    It is a model folder, too. Killed at any moment, this leaves one whole checkpoint: `folder`, or what was there
+    before, as `folder.old`.
     """
     target, old = folder, _old(folder)
     folder = folder.with_name(folder.name + ".new")
     for leftover in (folder, old if target.exists() else folder):
         shutil.rmtree(leftover, ignore_errors=True)
-    models.save(folder, network, asdict(state))
+    models.save(folder, network, card)
     tensors = {
         f"{index}.{name}": value.contiguous()
         for index, moments in optimizer.state_dict()["state"].items()

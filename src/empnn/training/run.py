@@ -29,6 +29,7 @@ from empnn.data.groups import chunks
 from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
+from empnn.metrics import DenoisingMetrics
 from empnn.nn import FeedForward, build, moves_atoms
 from empnn.nn.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
@@ -38,6 +39,8 @@ from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
 LOG_EVERY = 50
+_WHOLE = "whole:"
+"""What the digest of the crystals of a run begins with if it is not one of their cells only."""
 DEFAULT_DISPLACEMENT = 0.1
 """Deviation in angstrom of the noise on positions that are trained."""
 STRAIN_LIMIT_SIGMAS = 2.0
@@ -95,7 +98,7 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     config = load_config(folder / "config.yaml")
     network, moments, state = load_run(folder / "last")
     data = prepare(config)
-    if state.data != _digest(data.train):
+    if state.data != _digest(data.train, whole=state.data.startswith(_WHOLE)):
         raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
     module = Denoising(network, config, ParameterScale.of(data.train.cell), state)
     module.moments = moments
@@ -126,11 +129,14 @@ def prepare(config: Config) -> RunData:
     return RunData(kept, select.select(np.arange(limit)), name, refused)
 
 
-def _digest(crystals: StoredCrystals) -> str:
+def _digest(crystals: StoredCrystals, whole: bool = True) -> str:
+    """What tells these crystals from others; of their cells only where a run of an older version is resumed."""
     digest = hashlib.sha256()
     for chosen in chunks(len(crystals)):
-        digest.update(crystals.select(chosen).cell.numpy().tobytes())
-    return digest.hexdigest()[:16]
+        part = crystals.select(chosen)
+        for array in (part.cell, part.frac, part.numbers, part.batch) if whole else (part.cell,):
+            digest.update(array.numpy().tobytes())
+    return _WHOLE * whole + digest.hexdigest()[:16]
 
 
 def _default_folder(config: Config) -> str:
@@ -247,49 +253,52 @@ class Checkpoints(Callback):
             rate, norm = trainer.optimizers[0].param_groups[0]["lr"], float(module.gradient_norm)
             _log(trainer, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}, state.step)
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
-            self._validate(trainer, module)
-            self._save(trainer, module)
+            self._save(trainer, module, self._validate(trainer, module))
         elif self.stop_asked:
-            self._save(trainer, module)
+            self._save(trainer, module, self._card(module))
         if self.stop_asked and state.step < settings.steps:
             raise KeyboardInterrupt
 
-    def _validate(self, trainer: lightning.Trainer, module: Denoising) -> None:
+    def _validate(self, trainer: lightning.Trainer, module: Denoising) -> dict[str, Any]:
+        """Keep the weights if they are the best so far; returns their card."""
         state, settings = module.state, module.config.train
         metrics = validate(module.network, self.data.select, settings)
         if not math.isfinite(metrics.lengths_mae):
             raise ConfigError(f"training diverged at step {state.step}; lower train.learning_rate and start again")
         self._count_time(state)
         score = selection_score(metrics)
-        better = score > state.best_score
+        better, card = score > state.best_score, self._card(module, metrics)
         if better:
             state.best_score, state.best_step = score, state.step
-            models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
+            models.save(self.folder / "best", module.network, card)
         _log(trainer, {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}, state.step)
         self.reporter.validated(state, settings.steps, metrics, better)
+        return card
 
-    def _save(self, trainer: lightning.Trainer, module: Denoising) -> None:
+    def _save(self, trainer: lightning.Trainer, module: Denoising, card: dict[str, Any]) -> None:
         self._count_time(module.state)
         module.count_skipped()
-        save_run(self.folder / "last", module.network, trainer.optimizers[0], module.state)
+        save_run(self.folder / "last", module.network, trainer.optimizers[0], module.state, card)
         self.saved_step = module.state.step
 
     def _count_time(self, state: RunState) -> None:
         now = time.perf_counter()
         state.seconds, self._since = state.seconds + now - self._since, now
 
-    def _card(self, module: Denoising, metrics: dict[str, Any]) -> dict[str, Any]:
+    def _card(self, module: Denoising, metrics: DenoisingMetrics | None = None) -> dict[str, Any]:
         config = module.config
-        noise = {"positions_sigma": config.train.validate_positions} if "positions_mae" in metrics else {}
-        return {
+        card = {
             "data": self.data.name,
             "structures": len(self.data.train),
             "elements": self.data.train.elements,
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
             "selected_on": config.data.select_on,
-            "selection": {"sigma": config.train.validate_sigma, **noise, **metrics},
         }
+        if metrics is not None:
+            noise = {"positions_sigma": config.train.validate_positions} if metrics.positions is not None else {}
+            card["selection"] = {"sigma": config.train.validate_sigma, **noise, **metrics.as_dict()}
+        return card
 
 
 def _log(trainer: lightning.Trainer, figures: dict[str, float], step: int) -> None:
