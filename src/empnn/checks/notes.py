@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LEFT_HANDED = "left-handed cell, kept so"
 DEUTERIUM = "deuterium counts as hydrogen"
+_MOMENTS = ("initial_magmoms", "magmom", "magmoms", "final_magmom")
+_CHARGES = ("initial_charges", "charge", "charges", "final_charge")
 
 
 def notes(crystal: Atoms | IStructure) -> list[str]:
@@ -35,8 +37,8 @@ def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
     results = getattr(atoms.calc, "results", {})
     held: dict[str, list[object]] = {
         "oxidation states": [atoms.arrays.get(OXIDATION_STATES)],
-        "magnetic moments": [results.get("magmoms"), *map(atoms.arrays.get, ("initial_magmoms", "magmom", "magmoms"))],
-        "charges": [atoms.info.get("charge"), *map(atoms.arrays.get, ("initial_charges", "charges"))],
+        "magnetic moments": [results.get("magmoms"), *map(atoms.arrays.get, _MOMENTS)],
+        "charges": [atoms.info.get("charge"), *map(atoms.arrays.get, _CHARGES)],
     }
     return [name for name, values in held.items() if any(map(_says_something, values))], bool(is_deuterium(atoms).any())
 
