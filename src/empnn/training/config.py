@@ -37,6 +37,32 @@ class DataConfig:
 
 
 @dataclass
+class MixConfig:
+    """How often each kind of corruption is drawn: weights, of which only the proportions count."""
+
+    strain: float = 1.0
+    """`sigma` and `positions`: nine independent entries of A."""
+    symmetric: float = 0.0
+    """Strain and displacements that keep the space group."""
+    decorated: float = 0.0
+    """A crystal in the cell and at the places of an isostructural one of another composition."""
+    pairs: float = 0.0
+    """The pairs of `data.pairs`."""
+
+
+@dataclass
+class SymmetricConfig:
+    """Noise that keeps the space group, drawn as `distribution` and `exponent` say."""
+
+    volume: float = 0.3
+    """Deviation of the isotropic strain; the largest one if the distribution is `uniform`."""
+    shape: float = 0.3
+    """Deviation of the entries of A, before what the point group forbids is taken away; likewise."""
+    positions: float = 0.5
+    """Deviation of the displacements in angstrom, before what the space group forbids is taken away; likewise."""
+
+
+@dataclass
 class NoiseConfig:
     """Noise of the training crystals."""
 
@@ -49,6 +75,8 @@ class NoiseConfig:
     positions: float | None = None
     """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; null: 0.1 if `model.deform`
     holds positions, else 0."""
+    mix: MixConfig = field(default_factory=MixConfig)
+    symmetric: SymmetricConfig = field(default_factory=SymmetricConfig)
 
 
 @dataclass
@@ -59,6 +87,8 @@ class LossConfig:
     """A key of `empnn.losses.LOSSES`, for the cell."""
     positions: float = 10.0
     """Weight of the mean distance of the atoms to their true positions, per angstrom, if they move."""
+    layers: float = 0.0
+    """Weight of the mean loss of the cells after the layers before the last one."""
 
 
 @dataclass

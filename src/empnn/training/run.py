@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,17 @@ from empnn.data.groups import chunks
 from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
-from empnn.nn import FeedForward, build, moves_atoms
+from empnn.nn import FeedForward, build
 from empnn.nn.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
-from empnn.training.module import Denoising, selection_score, validate
+from empnn.training.module import Denoising
 from empnn.training.report import Reporter
+from empnn.training.sources import Corruptions, validation_sets
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
+from empnn.training.task import Relaxing
 
 LOG_EVERY = 50
-DEFAULT_DISPLACEMENT = 0.1
-"""Deviation in angstrom of the noise on positions that are trained."""
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
@@ -79,7 +78,8 @@ def train(config: Config, reporter: Reporter) -> Path:
         network.set_scale(scale.mean, scale.deviation)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
-    module = Denoising(network, config, scale, RunState(seed=config.train.seed, data=_digest(data.train)))
+    state = RunState(seed=config.train.seed, data=_digest(data.train))
+    module = Denoising(network, config, _task(config, data), state)
     return _fit(folder, module, data, reporter)
 
 
@@ -97,7 +97,7 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     data = prepare(config)
     if state.data != _digest(data.train):
         raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
-    module = Denoising(network, config, ParameterScale.of(data.train.cell), state)
+    module = Denoising(network, config, _task(config, data), state)
     module.moments = moments
     return _fit(folder, module, data, reporter)
 
@@ -124,6 +124,11 @@ def prepare(config: Config) -> RunData:
         kept = train_set.stored.subset(rest)
     limit = min(len(select), config.train.validate_structures)
     return RunData(kept, select.select(np.arange(limit)), name, refused)
+
+
+def _task(config: Config, data: RunData) -> Relaxing:
+    sets = validation_sets(Corruptions(config, data.train), data.select)
+    return Relaxing(config, ParameterScale.of(data.train.cell), sets)
 
 
 def _digest(crystals: StoredCrystals) -> str:
@@ -163,10 +168,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
     settings = module.config.train
-    noise = module.config.noise
-    if noise.positions is None and moves_atoms(module.network.config):
-        noise = replace(noise, positions=DEFAULT_DISPLACEMENT)
-    steps = DenoisingSteps(data.train, module.network.rule, noise, settings.batch_size, settings.seed)
+    steps = DenoisingSteps(Corruptions(module.config, data.train).source(), module.network.rule)
     return DataLoader(
         steps,
         batch_size=None,
@@ -256,17 +258,14 @@ class Checkpoints(Callback):
 
     def _validate(self, trainer: lightning.Trainer, module: Denoising) -> None:
         state, settings = module.state, module.config.train
-        metrics = validate(module.network, self.data.select, settings)
-        if not math.isfinite(metrics.lengths_mae):
-            raise ConfigError(f"training diverged at step {state.step}; lower train.learning_rate and start again")
+        outcome = module.task.validate(module.network)
         self._count_time(state)
-        score = selection_score(metrics)
-        better = score > state.best_score
+        better = outcome.score > state.best_score
         if better:
-            state.best_score, state.best_step = score, state.step
-            models.save(self.folder / "best", module.network, self._card(module, metrics.as_dict()))
-        _log(trainer, {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}, state.step)
-        self.reporter.validated(state, settings.steps, metrics, better)
+            state.best_score, state.best_step = outcome.score, state.step
+            models.save(self.folder / "best", module.network, self._card(module, outcome.figures))
+        _log(trainer, {k: v for k, v in outcome.figures.items() if k != "n"}, state.step)
+        self.reporter.validated(state, settings.steps, outcome, better)
 
     def _save(self, trainer: lightning.Trainer, module: Denoising) -> None:
         self._count_time(module.state)
