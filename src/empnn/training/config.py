@@ -54,11 +54,11 @@ class MixConfig:
 class SymmetricConfig:
     """Noise that keeps the space group, drawn as `distribution` and `exponent` say."""
 
-    volume: float = 0.3
+    volume: float = 0.45
     """Deviation of the isotropic strain; the largest one if the distribution is `uniform`."""
-    shape: float = 0.3
+    shape: float = 0.2
     """Deviation of the entries of A, before what the point group forbids is taken away; likewise."""
-    positions: float = 0.5
+    positions: float = 0.8
     """Deviation of the displacements in angstrom, before what the space group forbids is taken away; likewise."""
 
 
