@@ -1,0 +1,1 @@
+"""Crystals compared with each other."""
