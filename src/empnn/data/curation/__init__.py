@@ -1,1 +1,1 @@
-"""What is found out about whole sets of crystals."""
+"""Crystals compared with each other."""
