@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -64,6 +64,16 @@ class StoredCrystals:
         """Atomic numbers that occur, ascending."""
         parts = np.array_split(np.arange(len(self)), len(self) // _CHUNK + 1)
         return sorted({number for part in parts for number in np.unique(self.select(part).numbers).tolist()})
+
+    @property
+    def whole(self) -> StoredCrystals:
+        """The set that this one was taken from."""
+        return StoredCrystals(self.arrays)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Positions of the structures in the whole set."""
+        return np.asarray(self._positions(slice(None)))
 
     def subset(self, index: Sequence[int] | np.ndarray) -> StoredCrystals:
         """Some of the structures, without copying them."""

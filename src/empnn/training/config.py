@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from empnn import models
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
 from empnn.fields import field_set
@@ -170,7 +171,15 @@ _NOT_NEGATIVE = (
     *(
         "noise.sigma",
         "noise.positions",
+        "noise.mix.strain",
+        "noise.mix.symmetric",
+        "noise.mix.decorated",
+        "noise.mix.pairs",
+        "noise.symmetric.volume",
+        "noise.symmetric.shape",
+        "noise.symmetric.positions",
         "loss.positions",
+        "loss.layers",
         "train.warmup_steps",
         "train.workers",
         "train.threads",
@@ -193,8 +202,10 @@ _POSITIVE = (
 )
 
 
-def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Defaults, then a preset or YAML file, then `key=value` overrides.
+def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), whole: bool = False) -> Config:
+    """Defaults, then the architecture of `model.start_from`, then a preset or YAML file, then `key=value` overrides.
+
+    A file that is the `whole` configuration of a run needs the model that it started from no more.
 
     `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for `loss.name=X`,
     on the command line and in files.
@@ -205,6 +216,9 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -
     layers = [_base(base), _from_overrides(overrides)]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), *layers)
+        if merged.model.start_from is not None and not whole:
+            started = {"model": OmegaConf.structured(models.config_of(merged.model.start_from))}
+            merged = OmegaConf.merge(OmegaConf.structured(Config), started, *layers)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None

@@ -22,7 +22,6 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
-from empnn.crystals import CrystalBatch
 from empnn.data.cache import StoredCrystals
 from empnn.data.groups import chunks
 from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
@@ -34,7 +33,8 @@ from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising
 from empnn.training.report import Reporter
-from empnn.training.sources import Corruptions, validation_sets
+from empnn.training.sources import Corruptions
+from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Relaxing
 
@@ -55,7 +55,7 @@ class RunData:
     """
 
     train: StoredCrystals
-    select: CrystalBatch
+    select: StoredCrystals
     name: str
     refused: tuple[str, ...]
 
@@ -73,6 +73,8 @@ def train(config: Config, reporter: Reporter) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         network = build(config.model)
+    if config.model.start_from is not None:
+        copy_weights(network, config.model.start_from)
     scale = ParameterScale.of(data.train.cell)
     if isinstance(network, FeedForward):
         network.set_scale(scale.mean, scale.deviation)
@@ -92,7 +94,7 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise ConfigError(f"{folder}: no run here (config.yaml is missing)")
-    config = load_config(folder / "config.yaml")
+    config = load_config(folder / "config.yaml", whole=True)
     network, moments, state = load_run(folder / "last")
     data = prepare(config)
     if state.data != _digest(data.train):
@@ -123,11 +125,11 @@ def prepare(config: Config) -> RunData:
         select, refused = train_set.stored.subset(held_out), train_set.refused
         kept = train_set.stored.subset(rest)
     limit = min(len(select), config.train.validate_structures)
-    return RunData(kept, select.select(np.arange(limit)), name, refused)
+    return RunData(kept, select.subset(np.arange(limit)), name, refused)
 
 
 def _task(config: Config, data: RunData) -> Relaxing:
-    sets = validation_sets(Corruptions(config, data.train), data.select)
+    sets = Corruptions(config, data.train).validation(data.select)
     return Relaxing(config, ParameterScale.of(data.train.cell), sets)
 
 

@@ -154,4 +154,3 @@ def _relabellings(hall: int) -> tuple[int, tuple[dict[int, str], ...]]:
         warnings.simplefilter("ignore")
         number = int(spglib.get_spacegroup_type(hall).number)
     return number, tuple(WYCKOFF_POSITION_RELAB_DICT[str(number)])
-

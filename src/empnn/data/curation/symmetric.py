@@ -30,16 +30,22 @@ class SymmetricSet:
         arrays: `cell` (structures, 3, 3), `frac` (atoms, 3), `numbers` (atoms,) and `atoms` (structures + 1,), where
             they start; `rotations` (operations, 3, 3), `translations` (operations, 3) and `operations` (structures +
             1,); `targets` (images,), counted from the first atom of the structure, and `images` (structures + 1,).
+        index: Positions of the structures that belong to this set; all if None.
     """
 
     arrays: dict[str, np.ndarray]
+    index: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.arrays["cell"])
+        return len(self.arrays["cell"]) if self.index is None else len(self.index)
+
+    def subset(self, index: Sequence[int] | np.ndarray) -> SymmetricSet:
+        """Some of the structures, without copying them."""
+        return SymmetricSet(self.arrays, self._positions(index))
 
     def select(self, index: Sequence[int] | np.ndarray) -> tuple[CrystalBatch, SpaceGroups]:
         """The structures at the given positions, in that order, and their operations."""
-        chosen = np.asarray(index, dtype=np.int64)
+        chosen = self._positions(index)
         atoms, sizes = _runs(self.arrays["atoms"], chosen)
         operations, counts = _runs(self.arrays["operations"], chosen)
         images, _ = _runs(self.arrays["images"], chosen)
@@ -58,6 +64,10 @@ class SymmetricSet:
             source=torch.from_numpy(first + within),
             target=torch.from_numpy(first + self.arrays["targets"][images]),
         )
+
+    def _positions(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+        chosen = np.asarray(index, dtype=np.int64)
+        return chosen if self.index is None else self.index[chosen]
 
 
 def symmetric_set(crystals: Crystals, on_progress: Callable[[int], None] = lambda done: None) -> SymmetricSet:
