@@ -19,13 +19,15 @@ from bench import fast_process
 
 from empnn.fields import TABLE2
 from empnn.files import replacing
-from empnn.losses import ParameterScale
+from empnn.losses import LOSSES, ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, load_config
 from empnn.training.module import Denoising
 from empnn.training.run import prepare
+from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
+from empnn.training.task import Relaxing
 
 PLAN = {"exp": ("mean", 200), "first_order": ("sum", 50)}
 """For each action the reduction and the number of steps."""
@@ -58,9 +60,9 @@ def losses_of(config: Config, steps: int) -> tuple[list[float], int, float, floa
     scale = ParameterScale.of(crystals.cell)
     if isinstance(network, FeedForward):
         network.set_scale(scale.mean, scale.deviation)
-    module = Denoising(network, config, scale, RunState())
+    module = Denoising(network, config, Relaxing(config, scale, {}), RunState())
     optimizer = module.configure_optimizers()["optimizer"]
-    batches = DenoisingSteps(crystals, network.rule, config.noise, config.train.batch_size, config.train.seed)
+    batches = DenoisingSteps(Corruptions(config, crystals).source(), network.rule)
     losses, nothing, determinants = [], [], []
     network.register_forward_hook(
         lambda _, inputs, result: determinants.append(torch.linalg.det(result.steps.detach()))
@@ -76,7 +78,7 @@ def losses_of(config: Config, steps: int) -> tuple[list[float], int, float, floa
         module.configure_gradient_clipping(optimizer)
         optimizer.step()
         losses.append(float(loss.detach()))
-        nothing.append(float(module.loss(batch.crystals.cell, batch.relaxed.cell, scale)))
+        nothing.append(float(LOSSES[config.loss.name](batch.crystals.cell, batch.relaxed.cell, scale)))
     seconds = (time.perf_counter() - started) / steps
     return losses, sum(int((~(d > 0)).any(0).sum()) for d in determinants), sum(nothing) / steps, seconds
 

@@ -74,6 +74,18 @@ def polar_factor(action: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3
     return stretch
 
 
+def hencky_distance(
+    first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "structures 3 3"]
+) -> Float[Tensor, " structures"]:
+    """Frobenius norm of the Hencky strain that takes one cell to the other, dimensionless.
+
+    Invariant under O(3) acting on either cell, under a change of basis of both, and symmetric.
+    """
+    stretches = torch.linalg.svdvals(torch.linalg.solve(first, second))
+    distance: Tensor = torch.linalg.vector_norm(stretches.log(), dim=-1)
+    return distance
+
+
 def hencky_strain(stretch: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The logarithm of a symmetric positive stretch P: the Hencky (true, logarithmic) strain, dimensionless."""
     values, vectors = torch.linalg.eigh(stretch)

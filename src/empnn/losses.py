@@ -15,6 +15,7 @@ ANGLE_FLOOR = 2.0
 
 _MIN_EIGENVALUE = 1e-12
 _ROUNDED_DISTANCE = 1e-4
+_ROUNDED_STRAIN = 1e-4
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,17 @@ def riemann(
     even where eigenvalues are equal. Eigenvalues below 1e-12 count as that, so a flat cell is far away, not infinitely.
     This is what the paper's Riemann loss stands for; see `trace_as_printed`.
     """
-    difference, _ = torch.linalg.solve_ex(relaxed, predicted - relaxed)
-    ratio = torch.eye(3, dtype=difference.dtype, device=difference.device) + difference
-    return _squared_log_norm(ratio @ ratio.mT).mean()
+    return _squared_log_ratio(predicted, relaxed).mean()
+
+
+def hencky(
+    predicted: Float[Tensor, "structures 3 3"], relaxed: Float[Tensor, "structures 3 3"], scale: ParameterScale
+) -> Float[Tensor, ""]:
+    """Mean norm of the Hencky strain between the cells, half the root of what `riemann` sums, dimensionless.
+
+    Below 10^-4 it is rounded off, so that its gradient exists at the target. Invariant as `riemann` is.
+    """
+    return (_squared_log_ratio(predicted, relaxed) / 4 + _ROUNDED_STRAIN**2).sqrt().mean() - _ROUNDED_STRAIN
 
 
 def trace_as_printed(
@@ -117,6 +126,7 @@ LOSSES: dict[str, Loss] = {
     "metric_mae": metric_mae,
     "metric_mse": metric_mse,
     "riemann": riemann,
+    "hencky": hencky,
     "trace_as_printed": trace_as_printed,
 }
 
@@ -147,6 +157,13 @@ class _SquaredLogNorm(torch.autograd.Function):
         derivative = 2 * vectors @ (ratios.unsqueeze(-1) * vectors.mT)
         gradient: Tensor = gradients[0][:, None, None] * derivative
         return gradient
+
+
+def _squared_log_ratio(predicted: Tensor, relaxed: Tensor) -> Tensor:
+    """Sum of log^2 eig(F(rho)^-1 F(rho')) of each structure."""
+    difference, _ = torch.linalg.solve_ex(relaxed, predicted - relaxed)
+    ratio = torch.eye(3, dtype=difference.dtype, device=difference.device) + difference
+    return _squared_log_norm(ratio @ ratio.mT)
 
 
 def _squared_log_norm(matrix: Tensor) -> Tensor:

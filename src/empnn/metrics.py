@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch, without_mean
-from empnn.geometry import lattice_parameters
+from empnn.geometry import hencky_distance, lattice_parameters, volume
 from empnn.graph.reduction import minimum_images
 
 _NOTHING = 1e-6
@@ -103,6 +103,69 @@ class DenoisingMetrics:
             "angles_removed",
         )
         return {name: getattr(self, name) for name in names} | (self.positions.as_dict() if self.positions else {})
+
+
+@dataclass(frozen=True)
+class RelaxationMetrics:
+    """How far crystals are from the true ones, before and after they were relaxed.
+
+    Attributes:
+        n: Number of structures.
+        before: Figures of doing nothing.
+        after: Figures of the answers. Both hold `strain_mean` and `strain_median`, norms of the Hencky strain to the
+            true cell; `volume_median`, |V / V_true - 1| in per cent; `lengths_mae` (angstrom) and `angles_mae`
+            (degrees); `positions_mean` and `positions_median`, over crystals, of the mean distance of the atoms to
+            their places, in angstrom.
+        strain_worse: Share of the structures whose strain grew.
+    """
+
+    n: int
+    before: dict[str, float]
+    after: dict[str, float]
+    strain_worse: float
+
+    def left(self, name: str) -> float:
+        """A figure after over the same before; 1 if there was nothing to remove."""
+        return self.after[name] / self.before[name] if self.before[name] > _NOTHING else 1.0
+
+    def as_dict(self) -> dict[str, object]:
+        """All figures."""
+        return {"n": self.n, "before": self.before, "after": self.after, "strain_worse": self.strain_worse}
+
+
+def relaxation_metrics(before: CrystalBatch, after: CrystalBatch, truth: CrystalBatch) -> RelaxationMetrics:
+    """Compare crystals before and after relaxation with the true ones, all given in the same basis and order.
+
+    Invariant under O(3) acting on any of the cells, and under translations.
+
+    Raises:
+        ValueError: If there is no structure.
+    """
+    if len(truth) == 0:
+        raise ValueError("no structures to compare")
+    strains = [hencky_distance(crystals.cell, truth.cell) for crystals in (before, after)]
+    return RelaxationMetrics(
+        n=len(truth),
+        before=_figures(before, strains[0], truth),
+        after=_figures(after, strains[1], truth),
+        strain_worse=float((strains[1] > strains[0]).to(torch.float64).mean()),
+    )
+
+
+def _figures(crystals: CrystalBatch, strain: Tensor, truth: CrystalBatch) -> dict[str, float]:
+    errors = (lattice_parameters(crystals.cell) - lattice_parameters(truth.cell)).abs().mean(0)
+    distances = torch.linalg.vector_norm(displacements(crystals, truth), dim=-1)
+    moved = distances.new_zeros(len(truth)).index_add(0, truth.batch, distances) / truth.sizes
+    found = {
+        "strain_mean": strain.mean(),
+        "strain_median": strain.quantile(0.5),
+        "volume_median": 100 * (volume(crystals.cell) / volume(truth.cell) - 1).abs().quantile(0.5),
+        "lengths_mae": errors[:3].mean(),
+        "angles_mae": errors[3:].mean(),
+        "positions_mean": moved.mean(),
+        "positions_median": moved.quantile(0.5),
+    }
+    return {name: float(value) for name, value in found.items()}
 
 
 def denoising_metrics(

@@ -23,13 +23,16 @@ from empnn.crystals import CrystalBatch
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise
+from empnn.losses import ParameterScale
 from empnn.nn import build
 from empnn.relax import load
 from empnn.training import run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, rate_factor
 from empnn.training.report import Reporter
+from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
+from empnn.training.task import Relaxing
 
 SMALL = (
     *("model.features=16", "model.message_layers=1", "model.action_layers=2", "model.radial.count=8"),
@@ -162,9 +165,10 @@ def test_training_reduces_the_loss(data: Path, tmp_path: Path) -> None:
         "noise.sigma=0.1",
     )
     prepared = run.prepare(settings)
-    batch = DenoisingSteps(prepared.train, build(settings.model).rule, settings.noise, 16, seed=9)[0]
+    batch = DenoisingSteps(Corruptions(settings, prepared.train).source(), build(settings.model).rule)[0]
     folder = run.train(settings, Reporter(quiet=True))
-    first = Denoising(build(settings.model), settings, run.ParameterScale.of(prepared.train.cell), run.RunState())
+    task = Relaxing(settings, ParameterScale.of(prepared.train.cell), {})
+    first = Denoising(build(settings.model), settings, task, run.RunState())
     before = loss_of(first, batch)
     first.network.load_state_dict(weights(folder))
     assert loss_of(first, batch) < 0.8 * before
@@ -332,7 +336,8 @@ def test_selecting_on_val_needs_a_val_split(data: Path, tmp_path: Path) -> None:
 
 def test_batches_can_be_prepared_by_spawned_processes(data: Path, tmp_path: Path) -> None:
     settings = config(data, tmp_path / "run")
-    steps = DenoisingSteps(run.prepare(settings).train, build(settings.model).rule, settings.noise, 4, seed=0)
+    source = Corruptions(settings, run.prepare(settings).train).source()
+    steps = DenoisingSteps(source, build(settings.model).rule)
     copy = pickle.loads(pickle.dumps(steps))  # noqa: S301
     assert torch.equal(copy[3].graph.vectors, steps[3].graph.vectors)
 

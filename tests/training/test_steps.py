@@ -5,8 +5,9 @@ import torch
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, wrap
 from empnn.geometry import polar_factor
-from empnn.graph import knn
-from empnn.training.config import NoiseConfig
+from empnn.graph import GraphRule, knn
+from empnn.training.config import Config, NoiseConfig, TrainConfig
+from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
 
 
@@ -24,7 +25,12 @@ def crystals(n: int) -> CrystalBatch:
 
 
 def steps(seed: int = 0, noise: NoiseConfig | None = None, n: int = 10) -> DenoisingSteps:
-    return DenoisingSteps(crystals(n), knn(4), noise or NoiseConfig(), batch_size=4, seed=seed)
+    return of(crystals(n), knn(4), noise or NoiseConfig(), batch_size=4, seed=seed)
+
+
+def of(crystals: CrystalBatch, rule: GraphRule, noise: NoiseConfig, batch_size: int, seed: int) -> DenoisingSteps:
+    config = Config(noise=noise, train=TrainConfig(batch_size=batch_size, seed=seed))
+    return DenoisingSteps(Corruptions(config, crystals).source(), rule)
 
 
 def test_a_step_is_a_function_of_seed_and_step() -> None:
@@ -51,7 +57,7 @@ def test_the_target_is_the_unstrained_cell_in_the_same_basis() -> None:
 
 
 def test_uniform_noise_stays_below_its_largest_sigma() -> None:
-    data = DenoisingSteps(crystals(500), knn(2), NoiseConfig(sigma=0.05), batch_size=500, seed=0)
+    data = of(crystals(500), knn(2), NoiseConfig(sigma=0.05), batch_size=500, seed=0)
     batch = data[0]
     stretch = torch.linalg.solve(batch.relaxed.cell, batch.crystals.cell).mT
     spread = torch.linalg.matrix_norm(stretch - torch.eye(3, dtype=torch.float64)) / 3
@@ -59,7 +65,7 @@ def test_uniform_noise_stays_below_its_largest_sigma() -> None:
 
 
 def test_noise_is_not_aligned_with_the_axes() -> None:
-    data = DenoisingSteps(crystals(400), knn(2), NoiseConfig(sigma=0.1, distribution="fixed"), batch_size=400, seed=0)
+    data = of(crystals(400), knn(2), NoiseConfig(sigma=0.1, distribution="fixed"), batch_size=400, seed=0)
     batch = data[0]
     action = torch.linalg.solve(batch.relaxed.cell, batch.crystals.cell).mT
     squares = polar_factor(action).sub(torch.eye(3, dtype=torch.float64)).square().mean(0)
@@ -77,9 +83,7 @@ def test_the_graph_belongs_to_the_strained_crystals() -> None:
 
 
 def test_atoms_are_displaced_around_their_mean_and_the_target_is_next_to_them() -> None:
-    batch = DenoisingSteps(
-        crystals(400), knn(2), NoiseConfig(distribution="fixed", positions=0.1), batch_size=400, seed=0
-    )[0]
+    batch = of(crystals(400), knn(2), NoiseConfig(distribution="fixed", positions=0.1), batch_size=400, seed=0)[0]
     before, relaxed = batch.crystals, batch.relaxed
     moved = torch.einsum("ai,aij->aj", before.frac - relaxed.frac, relaxed.cell[relaxed.batch])
     mean = torch.zeros(400, 3, dtype=torch.float64).index_add(0, relaxed.batch, moved)
@@ -87,6 +91,6 @@ def test_atoms_are_displaced_around_their_mean_and_the_target_is_next_to_them() 
     # Two atoms minus their mean: half of the variance is left.
     assert 0.9 < float(moved.std()) / (0.1 / 2**0.5) < 1.1
     assert bool((before.frac >= 0).all() and (before.frac < 1).all())
-    still = DenoisingSteps(crystals(400), knn(2), NoiseConfig(distribution="fixed"), 400, 0)[0]
+    still = of(crystals(400), knn(2), NoiseConfig(distribution="fixed"), 400, 0)[0]
     assert torch.equal(still.crystals.cell, before.cell)
     torch.testing.assert_close(wrap(relaxed.frac), still.crystals.frac, rtol=0, atol=1e-12)

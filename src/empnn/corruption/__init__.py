@@ -1,1 +1,1 @@
-"""What is wrong with a crystal: the kinds of noise a network learns to take away."""
+"""What is wrong with a crystal: kinds of corruption, each of which gives crystals before and after."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import tempfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +18,11 @@ from empnn import crystals
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch
 from empnn.data import reading
+from empnn.data.array_files import Layout, Spool, load_arrays
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.records import Entry
 from empnn.errors import ConfigError, CrystalError
-from empnn.files import cache_folder, replacing
+from empnn.files import cache_folder
 from empnn.ragged import within
 
 CACHE_VERSION = "6"
@@ -33,7 +30,7 @@ CACHE_VERSION = "6"
 
 _CHUNK = 4096
 """Structures that are parsed and checked together."""
-_LAYOUT: dict[str, tuple[str, Any, tuple[int, ...]]] = {
+_LAYOUT: Layout = {
     "cell": ("F64", np.float64, (3, 3)),
     "frac": ("F64", np.float64, (3,)),
     "starts": ("I64", np.int64, ()),
@@ -41,7 +38,6 @@ _LAYOUT: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "ids": ("U8", np.uint8, ()),
     "refused": ("U8", np.uint8, ()),
 }
-"""The arrays of a cache file: their safetensors and numpy types and the shape of one item."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,16 @@ class StoredCrystals:
         """Atomic numbers that occur, ascending; looked for once."""
         parts = np.array_split(np.arange(len(self)), len(self) // _CHUNK + 1)
         return sorted({number for part in parts for number in np.unique(self.select(part).numbers).tolist()})
+
+    @property
+    def whole(self) -> StoredCrystals:
+        """The set that this one was taken from."""
+        return StoredCrystals(self.arrays)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Positions of the structures in the whole set."""
+        return np.asarray(self._positions(slice(None)))
 
     def subset(self, index: Sequence[int] | np.ndarray) -> StoredCrystals:
         """Some of the structures, without copying them."""
@@ -141,12 +147,11 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; check the path")
     cached = cache_folder() / f"{_content_key(files)}-v{CACHE_VERSION}.safetensors"
-    arrays = _load(cached)
+    arrays = load_arrays(cached, _LAYOUT)
     if arrays is None:
-        with ExitStack() as opened:
-            spool = _Spool({name: opened.enter_context(tempfile.TemporaryFile()) for name in _LAYOUT})
+        with Spool(_LAYOUT) as spool:
             _parse(files, spool)
-            arrays = (_load(cached) if _store(spool, cached) else None) or spool.arrays()
+            arrays = spool.stored(cached)
     refused = tuple(_line_with_file(line, files) for line in _lines(arrays["refused"]))
     return CrystalSet(StoredCrystals(arrays), refused, bytes(arrays["ids"]))
 
@@ -164,35 +169,7 @@ def _content_key(files: Sequence[Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-class _Spool:
-    """Arrays that grow on disk, item by item, with their checksums."""
-
-    def __init__(self, files: dict[str, IO[bytes]]) -> None:
-        self.files = files
-        self.checksums = dict.fromkeys(files, 0)
-        self.lengths = dict.fromkeys(files, 0)
-
-    def append(self, name: str, items: np.ndarray) -> None:
-        data = np.ascontiguousarray(items, dtype=_LAYOUT[name][1])
-        self.files[name].write(data.tobytes())
-        self.checksums[name] = zlib.crc32(data.tobytes(), self.checksums[name])
-        self.lengths[name] += len(data)
-
-    def append_lines(self, name: str, lines: Sequence[str]) -> None:
-        text = "".join(line.replace("\n", " ") + "\n" for line in lines)
-        self.append(name, np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays in memory."""
-        for file in self.files.values():
-            file.seek(0)
-        return {
-            name: np.fromfile(file, dtype=_LAYOUT[name][1]).reshape(-1, *_LAYOUT[name][2])
-            for name, file in self.files.items()
-        }
-
-
-def _parse(files: Sequence[Path], spool: _Spool) -> None:
+def _parse(files: Sequence[Path], spool: Spool) -> None:
     """Read files; a line about a refused structure names its file by number, for the same content may lie elsewhere."""
     entries = (
         (number, index, entry) for number, file in enumerate(files) for index, entry in enumerate(reading.entries(file))
@@ -268,62 +245,3 @@ def _lines(text: np.ndarray | bytes) -> tuple[str, ...]:
 def _line_with_file(line: str, files: Sequence[Path]) -> str:
     number, _, rest = line.partition("\t")
     return f"{files[int(number)]}{rest}"
-
-
-def _store(spool: _Spool, path: Path) -> bool:
-    """Write the cache file; one that cannot be written costs time, not the run."""
-    header: dict[str, Any] = {"__metadata__": {f"crc32_{name}": str(value) for name, value in spool.checksums.items()}}
-    end = 0
-    for name, (kind, dtype, item) in _LAYOUT.items():
-        begin, end = end, end + spool.lengths[name] * np.dtype(dtype).itemsize * _per_item(name)
-        header[name] = {"dtype": kind, "shape": [spool.lengths[name], *item], "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("wb") as out:
-            out.write(len(text).to_bytes(8, "little") + text)
-            for name in _LAYOUT:
-                spool.files[name].seek(0)
-                out.writelines(_blocks(spool.files[name]))
-    except OSError:
-        return False
-    return True
-
-
-def _load(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a cache file, memory-mapped; None if there is none or a byte of it is wrong."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-            for name in _LAYOUT:
-                begin, end = header[name]["data_offsets"]
-                if end - begin != header[name]["shape"][0] * np.dtype(_LAYOUT[name][1]).itemsize * _per_item(name):
-                    return None
-                checksum, read = 0, 0
-                for block in _blocks(file, end - begin):
-                    checksum, read = zlib.crc32(block, checksum), read + len(block)
-                if read != end - begin or str(checksum) != header["__metadata__"][f"crc32_{name}"]:
-                    return None
-            # Mapped from the open file: another process may put a new one in its place.
-            arrays: dict[str, np.ndarray] = {}
-            for name, (_, dtype, item) in _LAYOUT.items():
-                shape = (header[name]["shape"][0], *item)
-                offset = 8 + length + header[name]["data_offsets"][0]
-                arrays[name] = np.memmap(file, dtype, "r", offset, shape) if shape[0] else np.empty(shape, dtype)
-        return arrays
-    except (OSError, KeyError, TypeError, ValueError, OverflowError, MemoryError):
-        return None
-
-
-def _per_item(name: str) -> int:
-    return int(np.prod(_LAYOUT[name][2]))
-
-
-def _blocks(file: IO[bytes], size: int | None = None) -> Iterator[bytes]:
-    """The next bytes of a file, a mebibyte at a time."""
-    left = size
-    while block := file.read(1 << 20 if left is None else min(left, 1 << 20)):
-        left = None if left is None else left - len(block)
-        yield block

@@ -102,6 +102,19 @@ def card_of(name: str | Path) -> dict[str, Any]:
     return card
 
 
+def config_of(name: str | Path) -> ModelConfig:
+    """The architecture of a model.
+
+    Raises:
+        ConfigError: If there is no such model, or its configuration is damaged.
+    """
+    folder = find(name)
+    try:
+        return _config(folder / _CONFIG)
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from None
+
+
 def _config(path: Path) -> ModelConfig:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.load(path)))

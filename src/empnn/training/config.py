@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from empnn import models
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
 from empnn.fields import field_set
@@ -37,6 +38,32 @@ class DataConfig:
 
 
 @dataclass
+class MixConfig:
+    """How often each kind of corruption is drawn: weights, of which only the proportions count."""
+
+    strain: float = 1.0
+    """`sigma` and `positions`: nine independent entries of A."""
+    symmetric: float = 0.0
+    """Strain and displacements that keep the space group."""
+    decorated: float = 0.0
+    """A crystal in the cell and at the places of an isostructural one of another composition."""
+    pairs: float = 0.0
+    """The pairs of `data.pairs`."""
+
+
+@dataclass
+class SymmetricConfig:
+    """Noise that keeps the space group, drawn as `distribution` and `exponent` say."""
+
+    volume: float = 0.45
+    """Deviation of the isotropic strain; the largest one if the distribution is `uniform`."""
+    shape: float = 0.2
+    """Deviation of the entries of A, before what the point group forbids is taken away; likewise."""
+    positions: float = 0.8
+    """Deviation of the displacements in angstrom, before what the space group forbids is taken away; likewise."""
+
+
+@dataclass
 class NoiseConfig:
     """Noise of the training crystals."""
 
@@ -49,6 +76,8 @@ class NoiseConfig:
     positions: float | None = None
     """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; null: 0.1 if `model.deform`
     holds positions, else 0."""
+    mix: MixConfig = field(default_factory=MixConfig)
+    symmetric: SymmetricConfig = field(default_factory=SymmetricConfig)
 
 
 @dataclass
@@ -59,6 +88,8 @@ class LossConfig:
     """A key of `empnn.losses.LOSSES`, for the cell."""
     positions: float = 10.0
     """Weight of the mean distance of the atoms to their true positions, per angstrom, if they move."""
+    layers: float = 0.0
+    """Weight of the mean loss of the cells after the layers before the last one."""
 
 
 @dataclass
@@ -139,7 +170,15 @@ _SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train
 _NOT_NEGATIVE = (
     "noise.sigma",
     "noise.positions",
+    "noise.mix.strain",
+    "noise.mix.symmetric",
+    "noise.mix.decorated",
+    "noise.mix.pairs",
+    "noise.symmetric.volume",
+    "noise.symmetric.shape",
+    "noise.symmetric.positions",
     "loss.positions",
+    "loss.layers",
     "train.warmup_steps",
     "train.workers",
     "train.threads",
@@ -168,8 +207,10 @@ _POSITIVE = (
 )
 
 
-def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Defaults, then a preset or YAML file, then `key=value` overrides.
+def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), whole: bool = False) -> Config:
+    """Defaults, then the architecture of `model.start_from`, then a preset or YAML file, then `key=value` overrides.
+
+    A file that is the `whole` configuration of a run needs the model that it started from no more.
 
     `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for `loss.name=X`,
     on the command line and in files.
@@ -180,6 +221,9 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = ()) -
     layers = [_base(base), _from_overrides(overrides)]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), *layers)
+        if merged.model.start_from is not None and not whole:
+            started = {"model": OmegaConf.structured(models.config_of(merged.model.start_from))}
+            merged = OmegaConf.merge(OmegaConf.structured(Config), started, *layers)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None

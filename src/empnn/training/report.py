@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from empnn.metrics import DenoisingMetrics
 from empnn.training.checkpoint import RunState
 
 if TYPE_CHECKING:
     from empnn.training.module import Denoising
+    from empnn.training.task import Outcome
 
 _SMOOTHING = 0.98
 _SHOWN_REFUSALS = 5
@@ -35,13 +35,13 @@ class Reporter:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("improvement {task.fields[improvement]}"),
+            TextColumn("score {task.fields[score]:.3f}"),
             TimeRemainingColumn(),
             TextColumn("left"),
         )
         shown = not quiet and self.console.is_terminal
         self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)
-        self._task = self._progress.add_task("train", total=None, loss=float("nan"), improvement="-")
+        self._task = self._progress.add_task("train", total=None, loss=math.nan, score=math.nan)
         self._loss: float | None = None
 
     def note(self, text: str) -> None:
@@ -75,18 +75,12 @@ class Reporter:
             self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
         self._progress.update(self._task, advance=1, loss=math.nan if self._loss is None else self._loss)
 
-    def validated(self, state: RunState, steps: int, metrics: DenoisingMetrics, better: bool) -> None:
-        """One line per validation: loss, improvement and fraction removed, time left."""
+    def validated(self, state: RunState, steps: int, outcome: Outcome, better: bool) -> None:
+        """One line per validation: loss, what was found, time left."""
         left = state.seconds / state.step * (steps - state.step)
-        improvement = f"{metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg"
-        removed = f"{metrics.lengths_removed:.3f} / {metrics.angles_removed:.3f}"
-        if metrics.positions is not None:
-            improvement += f" {metrics.positions.noise_positions - metrics.positions.positions_mae:.3f} A"
-            removed += f" / {metrics.positions.positions_removed:.3f}"
-        self._progress.update(self._task, improvement=improvement)
+        self._progress.update(self._task, score=outcome.score)
         self.note(
-            f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  "
-            f"improvement {improvement}  removed {removed}"
+            f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  {outcome.words}"
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"
         )
 

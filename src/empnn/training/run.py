@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,25 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
-from empnn.crystals import CrystalBatch
 from empnn.data.curation.composition import carve_development, chunks
 from empnn.data.sets import is_data_folder, load_split, locate_all
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
-from empnn.metrics import DenoisingMetrics
-from empnn.nn import FeedForward, build, moves_atoms
+from empnn.nn import FeedForward, build
 from empnn.nn.runtime.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
-from empnn.training.module import Denoising, selection_score, validate
+from empnn.training.module import Denoising
 from empnn.training.report import Reporter
+from empnn.training.sources import Corruptions
+from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
+from empnn.training.task import Outcome, Relaxing
 
 LOG_EVERY = 50
 _WHOLE = "whole:"
 """What the digest of the crystals of a run begins with if it is not one of their cells only."""
-DEFAULT_DISPLACEMENT = 0.1
-"""Deviation in angstrom of the noise on positions that are trained."""
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
@@ -59,7 +57,7 @@ class RunData:
     """
 
     train: StoredCrystals
-    select: CrystalBatch
+    select: StoredCrystals
     name: str
     refused: tuple[str, ...]
 
@@ -77,12 +75,15 @@ def train(config: Config, reporter: Reporter) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         network = build(config.model)
+    if config.model.start_from is not None:
+        copy_weights(network, config.model.start_from)
     scale = ParameterScale.of(data.train.cell)
     if isinstance(network, FeedForward):
         network.set_scale(scale.mean, scale.deviation)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
-    module = Denoising(network, config, scale, RunState(seed=config.train.seed, data=_digest(data.train)))
+    state = RunState(seed=config.train.seed, data=_digest(data.train))
+    module = Denoising(network, config, _task(config, data), state)
     return _fit(folder, module, data, reporter)
 
 
@@ -95,12 +96,12 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise ConfigError(f"{folder}: no run here (config.yaml is missing)")
-    config = load_config(folder / "config.yaml")
+    config = load_config(folder / "config.yaml", whole=True)
     network, moments, state = load_run(folder / "last")
     data = prepare(config)
     if state.data != _digest(data.train, whole=state.data.startswith(_WHOLE)):
         raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
-    module = Denoising(network, config, ParameterScale.of(data.train.cell), state)
+    module = Denoising(network, config, _task(config, data), state)
     module.moments = moments
     return _fit(folder, module, data, reporter)
 
@@ -126,7 +127,12 @@ def prepare(config: Config) -> RunData:
         select, refused = train_set.stored.subset(held_out), train_set.refused
         kept = train_set.stored.subset(rest)
     limit = min(len(select), config.train.validate_structures)
-    return RunData(kept, select.select(np.arange(limit)), name, refused)
+    return RunData(kept, select.subset(np.arange(limit)), name, refused)
+
+
+def _task(config: Config, data: RunData) -> Relaxing:
+    sets = Corruptions(config, data.train).validation(data.select)
+    return Relaxing(config, ParameterScale.of(data.train.cell), sets)
 
 
 def _digest(crystals: StoredCrystals, whole: bool = True) -> str:
@@ -169,10 +175,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
     settings = module.config.train
-    noise = module.config.noise
-    if noise.positions is None and moves_atoms(module.network.config):
-        noise = replace(noise, positions=DEFAULT_DISPLACEMENT)
-    steps = DenoisingSteps(data.train, module.network.rule, noise, settings.batch_size, settings.seed)
+    steps = DenoisingSteps(Corruptions(module.config, data.train).source(), module.network.rule)
     return DataLoader(
         steps,
         batch_size=None,
@@ -262,17 +265,14 @@ class Checkpoints(Callback):
     def _validate(self, trainer: lightning.Trainer, module: Denoising) -> dict[str, Any]:
         """Keep the weights if they are the best so far; returns their card."""
         state, settings = module.state, module.config.train
-        metrics = validate(module.network, self.data.select, settings)
-        if not math.isfinite(metrics.lengths_mae):
-            raise ConfigError(f"training diverged at step {state.step}; lower train.learning_rate and start again")
+        outcome = module.task.validate(module.network)
         self._count_time(state)
-        score = selection_score(metrics)
-        better, card = score > state.best_score, self._card(module, metrics)
+        better, card = outcome.score > state.best_score, self._card(module, outcome)
         if better:
-            state.best_score, state.best_step = score, state.step
+            state.best_score, state.best_step = outcome.score, state.step
             models.save(self.folder / "best", module.network, card)
-        _log(trainer, {k: float(v) for k, v in metrics.as_dict().items() if k != "n"}, state.step)
-        self.reporter.validated(state, settings.steps, metrics, better)
+        _log(trainer, {k: v for k, v in outcome.figures.items() if k != "n"}, state.step)
+        self.reporter.validated(state, settings.steps, outcome, better)
         return card
 
     def _save(self, trainer: lightning.Trainer, module: Denoising, card: dict[str, Any]) -> None:
@@ -285,7 +285,7 @@ class Checkpoints(Callback):
         now = time.perf_counter()
         state.seconds, self._since = state.seconds + now - self._since, now
 
-    def _card(self, module: Denoising, metrics: DenoisingMetrics | None = None) -> dict[str, Any]:
+    def _card(self, module: Denoising, outcome: Outcome | None = None) -> dict[str, Any]:
         config = module.config
         card = {
             "data": self.data.name,
@@ -295,9 +295,9 @@ class Checkpoints(Callback):
             "step": module.state.step,
             "selected_on": config.data.select_on,
         }
-        if metrics is not None:
-            noise = {"positions_sigma": config.train.validate_positions} if metrics.positions is not None else {}
-            card["selection"] = {"sigma": config.train.validate_sigma, **noise, **metrics.as_dict()}
+        if outcome is not None:
+            noise = {"positions_sigma": config.train.validate_positions} if module.task.moves else {}
+            card["selection"] = {"sigma": config.train.validate_sigma, **noise, **outcome.figures}
         return card
 
 

@@ -1,1 +1,1 @@
-"""What is done to whole sets of crystals: described, compared, cleared of duplicates, split."""
+"""What is done to whole sets of crystals: described, compared, laid onto each other, cleared of duplicates, split."""

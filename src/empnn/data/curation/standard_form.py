@@ -1,0 +1,156 @@
+"""One crystal as its space group sees it: primitive, in the standard setting, exactly symmetric.
+
+This file imports no torch, for it runs in processes of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import spglib
+
+from empnn.data.curation.normalisers import SpaceGroup, space_group
+
+SYMPREC = 0.01
+"""How far atoms may be off their symmetric places, in angstrom."""
+
+_WITHIN = 0.2
+"""An atom and the image of another one that are no farther apart, in angstrom, are the same place."""
+
+
+@dataclass(frozen=True)
+class StandardForm:
+    """A crystal in a primitive basis of the standard setting of its space group, exactly symmetric.
+
+    Attributes:
+        hall: Number of the Hall symbol of the setting.
+        metric: Scalar products of the primitive lattice vectors (3, 3).
+        frac: Places (sites, 3) in the primitive basis.
+        kinds: Species of each site.
+        images: Site that each operation takes each site to (operations, sites).
+    """
+
+    hall: int
+    metric: np.ndarray
+    frac: np.ndarray
+    kinds: np.ndarray
+    images: np.ndarray
+
+    @property
+    def group(self) -> SpaceGroup:
+        """The space group."""
+        return space_group(self.hall)
+
+    @property
+    def orbits(self) -> np.ndarray:
+        """The first site of the orbit of each site (sites,)."""
+        first: np.ndarray = self.images.min(0)
+        return first
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """The way from a crystal to its standard form.
+
+    Attributes:
+        form: The standard form.
+        basis: The integer matrix g of `frac @ g.T + shift` that leads there from the crystal's own basis; its
+            determinant counts the primitive cells of the crystal's own one, negative if mirrored.
+        sites: Site of each atom of the crystal (atoms,).
+        key: Equal for crystals of the same space group and Wyckoff letters by species, modulo the normaliser.
+            Does not depend on which species is which.
+    """
+
+    form: StandardForm
+    basis: np.ndarray
+    sites: np.ndarray
+    key: str
+
+
+def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Standardised | None:
+    """Bring a crystal to its standard form: `cell` (3, 3) rows in angstrom, `frac` (atoms, 3), `numbers` (atoms,).
+
+    None if spglib finds no space group, or one that does not hold for the atoms.
+    """
+    hand = 1 if np.linalg.det(cell) > 0 else -1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = spglib.get_symmetry_dataset((hand * cell, hand * frac, numbers), symprec=SYMPREC)
+    if found is None:
+        return None
+    group = space_group(int(found.hall_number))
+    to_primitive = np.linalg.inv(group.primitive.T)
+    real = to_primitive @ found.transformation_matrix * hand
+    basis = np.rint(real).astype(np.int64)
+    if np.abs(real - basis).max() > 1e-3:
+        return None
+    inverse = np.linalg.inv(basis)
+    metric = inverse.T @ cell @ cell.T @ inverse
+    _, first, sites = np.unique(found.mapping_to_primitive, return_index=True, return_inverse=True)
+    places = frac[first] @ basis.T + to_primitive @ found.origin_shift
+    kinds = numbers[first]
+    form = symmetric_form(int(found.hall_number), metric, places, kinds)
+    if form is None:
+        return None
+    letters = np.array(found.wyckoffs)[first]
+    heads = form.orbits == np.arange(len(first))
+    by_kind = ["".join(sorted(letters[heads & (kinds == kind)])) for kind in np.unique(kinds)]
+    return Standardised(form, basis, sites.reshape(-1), _key(form.hall, by_kind))
+
+
+def symmetric_form(hall: int, metric: np.ndarray, frac: np.ndarray, kinds: np.ndarray) -> StandardForm | None:
+    """The standard form of a crystal that is nearly in it; None if the space group does not hold for the atoms."""
+    group = space_group(hall)
+    symmetric = make_symmetric(metric, frac, kinds, group.rotations, group.translations)
+    return None if symmetric is None else StandardForm(hall, symmetric[0], symmetric[1], kinds, symmetric[2])
+
+
+def make_symmetric(
+    metric: np.ndarray, frac: np.ndarray, kinds: np.ndarray, rotations: np.ndarray, translations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The mean of a crystal over the operations of its space group: nearly symmetric in, exactly symmetric out.
+
+    Args:
+        metric: Scalar products of the lattice vectors (3, 3), square angstrom.
+        frac: Places (sites, 3).
+        kinds: Species (sites,).
+        rotations: W of the operations `x -> W x + w`, all of the given cell (operations, 3, 3).
+        translations: w of the operations (operations, 3).
+
+    Returns:
+        The metric, the places, and the site that each operation takes each site to (operations, sites); None if an
+        operation takes a site to none of the same species.
+    """
+    metric = (rotations.transpose(0, 2, 1) @ metric @ rotations).mean(0)
+    moved = frac @ rotations.transpose(0, 2, 1) + translations[:, None]
+    apart = frac - moved[:, :, None]
+    apart -= np.rint(apart)
+    squared = np.einsum("gstx,xy,gsty->gst", apart, metric, apart, optimize=True)
+    squared[:, kinds[:, None] != kinds] = np.inf
+    images = squared.argmin(2)
+    near = np.take_along_axis(squared, images[..., None], 2).max() < _WITHIN**2
+    if not near or (np.sort(images, axis=1) != np.arange(len(frac))).any():
+        return None
+    offsets = np.zeros_like(frac)
+    np.add.at(offsets, images, np.take_along_axis(apart, images[..., None, None], 2)[:, :, 0])
+    return metric, frac - offsets / len(rotations), images
+
+
+def _key(hall: int, letters: list[str]) -> str:
+    number, tables = _relabellings(hall)
+    alike = ("_".join(sorted("".join(sorted(each.translate(table))) for each in letters)) for table in tables)
+    return f"{number}_{min(alike)}"
+
+
+@cache
+def _relabellings(hall: int) -> tuple[int, tuple[dict[int, str], ...]]:
+    """The number of a space group, and how changes of the setting rename its Wyckoff letters."""
+    from pymatgen.analysis.prototypes import WYCKOFF_POSITION_RELAB_DICT
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        number = int(spglib.get_spacegroup_type(hall).number)
+    return number, tuple(WYCKOFF_POSITION_RELAB_DICT[str(number)])

@@ -1,0 +1,151 @@
+"""From the configuration to the crystals of a run: what each training step sees, and what validation does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from empnn.corruption.decorated import Decorated
+from empnn.corruption.general import GeneralStrain
+from empnn.corruption.pairs import GivenPairs
+from empnn.corruption.source import BeforeAfter, Corruption, Sizes, Source
+from empnn.corruption.strain import with_fixed_noise
+from empnn.corruption.symmetric import SymmetricStrain
+from empnn.crystals import Crystals
+from empnn.data.curation.decorating import decorate
+from empnn.data.curation.isostructural import Isostructural, attach, isostructural
+from empnn.data.curation.symmetric import SymmetricSet, symmetric_set
+from empnn.data.store import StoredCrystals
+from empnn.errors import ConfigError
+from empnn.nn import moves_atoms
+from empnn.training.config import Config
+
+DEFAULT_DISPLACEMENT = 0.1
+"""Deviation in angstrom of the noise on positions that are trained."""
+VALIDATION_SEED = 0
+
+Pairs = tuple[Crystals, Crystals]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Corruptions:
+    """The kinds of corruption of a run.
+
+    What is found out about crystals is found for the whole set that they were taken from, and kept: other seeds and
+    fractions of the development set need nothing new.
+
+    Attributes:
+        config: The configuration of the run.
+        crystals: The true crystals to train on.
+        pairs: The pairs of `data.pairs`, if there are any.
+        on_progress: Called with the number of crystals that have been looked at since the last call.
+    """
+
+    config: Config
+    crystals: StoredCrystals
+    pairs: Pairs | None = None
+    on_progress: Progress = lambda done: None
+
+    def source(self) -> Source:
+        """The crystals of every training step.
+
+        Raises:
+            ConfigError: If no kind of corruption has a weight, or one cannot be made of these crystals.
+        """
+        mix, train = self.config.noise.mix, self.config.train
+        kinds: tuple[tuple[Callable[[], Corruption], float], ...] = (
+            (self.strain, mix.strain),
+            (self.symmetric, mix.symmetric),
+            (self.decorated, mix.decorated),
+            (self.given, mix.pairs),
+        )
+        made = [(kind(), weight) for kind, weight in kinds if weight > 0]
+        if not made:
+            raise ConfigError("noise.mix: all weights are 0; give one kind of corruption a weight")
+        return Source(len(self.crystals), made, train.batch_size, train.seed)
+
+    def validation(self, select: StoredCrystals) -> dict[str, BeforeAfter]:
+        """Fixed crystals before and after, of a set apart, for each kind of corruption of the run."""
+        settings, mix = self.config.train, self.config.noise.mix
+        everything = np.arange(len(select))
+        sets: dict[str, BeforeAfter] = {}
+        if mix.strain:
+            truth = select.select(everything)
+            positions = settings.validate_positions if moves_atoms(self.config.model) else 0.0
+            sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, VALIDATION_SEED, positions), truth)
+        if mix.symmetric:
+            noise = self._symmetric(self._exact(select))
+            sets["symmetric"] = noise(everything, np.random.default_rng(VALIDATION_SEED))
+        if mix.decorated:
+            sets["decorated"] = self._decorated(select)
+        return sets
+
+    def strain(self) -> Corruption:
+        """Nine independent entries of A, and displaced atoms."""
+        noise = self.config.noise
+        moves = moves_atoms(self.config.model)
+        positions = (DEFAULT_DISPLACEMENT if moves else 0.0) if noise.positions is None else noise.positions
+        return GeneralStrain(self.crystals, noise.sigma, positions, self._sizes)
+
+    def symmetric(self) -> Corruption:
+        """What keeps the space group."""
+        return self._symmetric(self._exact(self.crystals))
+
+    def decorated(self) -> Corruption:
+        """Crystals in the cells and at the places of others.
+
+        Raises:
+            ConfigError: If no crystal has an isostructural one of another composition.
+        """
+        partners = self._partners
+        if not partners.partners.any():
+            raise ConfigError(
+                "noise.mix.decorated has a weight, but no crystal has an isostructural one of another composition; "
+                "a set of one element has none: set the weight to 0"
+            )
+        return Decorated(self.crystals, partners)
+
+    def given(self) -> Corruption:
+        """The user's own pairs.
+
+        Raises:
+            ConfigError: If there are none.
+        """
+        if self.pairs is None:
+            raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
+        return GivenPairs(*self.pairs)
+
+    def _symmetric(self, exact: SymmetricSet) -> SymmetricStrain:
+        noise = self.config.noise.symmetric
+        return SymmetricStrain(exact, noise.volume, noise.shape, noise.positions, self._sizes)
+
+    def _exact(self, crystals: StoredCrystals) -> SymmetricSet:
+        return symmetric_set(crystals.whole, self.on_progress).subset(crystals.positions)
+
+    @cached_property
+    def _table(self) -> Isostructural:
+        """How the whole set lies onto itself."""
+        return isostructural(self.crystals.whole, max(1, self.config.train.workers), self.on_progress)
+
+    @cached_property
+    def _partners(self) -> Isostructural:
+        return self._table.subset(self.crystals.positions)
+
+    def _decorated(self, select: StoredCrystals) -> BeforeAfter:
+        """Crystals of a set apart in the cells and at the places of training crystals."""
+        if select.arrays is self.crystals.arrays:
+            own = self._table.subset(select.positions)
+        else:
+            own = attach(select, self._table, max(1, self.config.train.workers), self.on_progress)
+        uniform = np.random.default_rng(VALIDATION_SEED).uniform(size=len(select))
+        second = self._partners.partner_of(own, np.arange(len(select)), uniform)
+        first = np.flatnonzero(second >= 0)
+        return decorate(select.select(first), own, first, self._partners, second[first])
+
+    @property
+    def _sizes(self) -> Sizes:
+        return Sizes(self.config.noise.distribution, self.config.noise.exponent)

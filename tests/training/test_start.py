@@ -1,0 +1,56 @@
+"""Training that starts from the weights of another model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from empnn import models
+from empnn.errors import ConfigError
+from empnn.nn import ModelConfig, build
+from empnn.nn.empnn import EMPNN
+from empnn.training.config import load_config
+from empnn.training.start import copy_weights
+
+SMALL = ModelConfig(features=8, message_layers=1, action_layers=2)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    models.save(tmp_path / "given", build(SMALL), {})
+    return tmp_path / "given"
+
+
+def test_the_architecture_is_that_of_the_model_and_what_is_given_changes_it(given: Path) -> None:
+    config = load_config(None, [f"model.start_from={given}", "model.deform=[cell,positions]"])
+    assert (config.model.features, config.model.action_layers) == (8, 2)
+    assert config.model.deform == ["cell", "positions"]
+
+
+def test_a_network_that_gets_moving_atoms_begins_as_the_model_it_starts_from(given: Path) -> None:
+    from support.zoo import perovskite
+
+    config = load_config(None, [f"model.start_from={given}", "model.deform=[cell,positions]"])
+    network = build(config.model)
+    copy_weights(network, str(given))
+    old, _ = models.load_network(given)
+    crystals = perovskite()
+    found, expected = network.eval()(crystals), old(crystals)
+    assert torch.equal(found.action, expected.action)
+    assert found.displacement is not None
+    assert float(found.displacement.abs().max()) == 0
+    assert isinstance(network, EMPNN)
+    # It can learn to move them.
+    network.train()
+    moved = network(crystals.shifted(0.05 * torch.rand(5, 3, dtype=torch.float64))).displacement
+    moved.square().sum().add(moved.sum()).backward()
+    assert all(layer.action.edges.weight.weight.grad is not None for layer in network.layers)
+
+
+def test_another_architecture_is_refused(given: Path) -> None:
+    config = load_config(None, [f"model.start_from={given}", "model.features=16"])
+    with pytest.raises(ConfigError, match="other architecture"):
+        copy_weights(build(config.model), str(given))
+    with pytest.raises(ConfigError, match="no model nowhere"):
+        load_config(None, ["model.start_from=nowhere"])
