@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import spglib
@@ -76,9 +77,10 @@ def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> St
     None if spglib finds no space group, or one that does not hold for the atoms.
     """
     hand = 1 if np.linalg.det(cell) > 0 else -1
+    crystal: Any = hand * cell, hand * frac, numbers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = spglib.get_symmetry_dataset((hand * cell, hand * frac, numbers), symprec=SYMPREC)
+        found = spglib.get_symmetry_dataset(crystal, symprec=SYMPREC)
     if found is None:
         return None
     group = space_group(int(found.hall_number))
@@ -152,6 +154,5 @@ def _relabellings(hall: int) -> tuple[int, tuple[dict[int, str], ...]]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        number = int(spglib.get_spacegroup_type(hall).number)
-    return number, tuple(WYCKOFF_POSITION_RELAB_DICT[str(number)])
-
+        kind: Any = spglib.get_spacegroup_type(hall)
+    return kind.number, tuple(WYCKOFF_POSITION_RELAB_DICT[str(kind.number)])
