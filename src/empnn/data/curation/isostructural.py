@@ -23,11 +23,11 @@ from empnn.data.curation import laying
 from empnn.data.curation.standard_form import StandardForm
 from empnn.data.folders import cache_folder
 
-VERSION = "2"
+VERSION = "3"
 """To be raised when crystals are laid onto each other otherwise."""
 
 _CHUNK = 256
-_ROUNDS = 8
+_ROUNDS = 16
 """How often those of a key that are not alike are gathered about a crystal of their own."""
 
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
@@ -42,7 +42,7 @@ class Isostructural:
     Attributes:
         arrays: By name, a row per crystal or, of `slot` and `frac`, per atom:
             `group`: the first crystal of the group it belongs to, as counted in the set that the groups are of;
-            `key`: equal for the same space group and Wyckoff letters; 0 if unknown;
+            `key`: equal within a group, see `Standardised`; 0 if the space group is unknown;
             `formula`: equal for the same reduced composition;
             `basis` (3, 3): integer g of `frac @ g.T + shift`, `inv(g).T @ cell` that leads from the crystal's own basis
             to the group's, which is primitive; its determinant is negative if the crystal is laid mirrored;
@@ -220,7 +220,7 @@ def _standardised(crystals: Crystals, folder: Path, workers: int, report: crew.R
             rows["numbers"][rows["starts"][chunk[0]] : rows["starts"][chunk[-1] + 1]] = batch.numbers.numpy()
             yield folder, int(chunk[0]), batch.cell.numpy(), batch.frac.numpy()
 
-    crew.run(laying.standardise, tasks(), workers, report)
+    crew.run(laying.standardise, tasks(), workers if len(crystals) > _CHUNK else 1, report)
     return rows
 
 
