@@ -128,14 +128,14 @@ def test_a_distortion_within_the_symmetry_is_recovered_however_it_is_written(who
     truth = distorted.frac - crystals.frac
     truth = torch.einsum("ni,nij->nj", truth - truth.round(), after.cell[after.batch])
     found = torch.einsum("ni,nij->nj", before.frac - after.frac, after.cell[after.batch])
-    # Where a crystal nearly has another symmetry there may be an even shorter way.
+    # Where a crystal nearly has another symmetry there may be an even shorter way, or one of less strain.
     costs = [
         torch.zeros(len(first), dtype=torch.float64).index_add(0, after.batch, moved.square().sum(-1)) / after.sizes
         for moved in (found, truth)
     ]
-    same = costs[0] > costs[1] - 1e-6
+    same = (costs[0] - costs[1]).abs() < 1e-6
     assert (~same).sum() <= 0.1 * len(first)
-    assert (costs[0] < costs[1] + 1e-6).all()
+    assert (costs[0] < costs[1] + 2e-4).all()
     expected = metric_tensor(distorted.cell)[same]
     torch.testing.assert_close(metric_tensor(before.cell)[same], expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(found[same[after.batch]], truth[same[after.batch]], rtol=0, atol=1e-4)
