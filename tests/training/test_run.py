@@ -368,7 +368,7 @@ def test_a_gradient_that_is_not_finite_is_dropped(data: Path, tmp_path: Path, mo
 
 def test_the_development_set_shares_no_composition_with_train(data: Path, tmp_path: Path) -> None:
     prepared = run.prepare(config(data, tmp_path / "run"))
-    assert not set(prepared.train.elements) & set(prepared.select.numbers.tolist())
+    assert not set(prepared.train.elements) & set(prepared.select.elements)
     assert len(prepared.train) + len(prepared.select) == 18
 
 
