@@ -82,7 +82,7 @@ def test_all_atoms_beside_all_operators_are_the_same_crystal(hall):
         (["C1 C 0 0 .001"], 1),
     ],
 )
-def test_images_within_three_tenths_of_an_angstrom_are_one_atom(rows, count):
+def test_sites_within_a_tenth_of_an_angstrom_of_an_image_are_one_atom(rows, count):
     atoms = atoms_from_text(cif.sites(*rows, group=None, before=INVERSION))
     assert len(atoms) == count
     assert atoms.get_all_distances(mic=True)[np.triu_indices(count, 1)].min(initial=1) > 0.15
@@ -98,6 +98,7 @@ def test_images_within_three_tenths_of_an_angstrom_are_one_atom(rows, count):
         (["H1 H 0 0 0", "D1 D 0 0 0"], "", "disordered"),
         (["C1 C .1 .2 .3", "N1 N -.1 -.2 -.3"], INVERSION, r"C1 \(C\) and N1 \(N\)"),
         (["C1 C 0 0 .001", "N1 N 0 0 0"], INVERSION, "overlap"),
+        (["C1 C .1 .12 .14", "C1A C .87 .88 .86"], INVERSION, "0.126 angstrom"),
         (["C1 C .1 .2 .3", "C2 C .1 .2 .3"], "", "one too many"),
         (["C1 C .1 .2 .3", "C2 C .1 .2 .3"], INVERSION, "one too many"),
         (["C1 C 0 0 0", "C2 C 0 0 1"], "", "one too many"),

@@ -44,7 +44,7 @@ from empnn.data.cif_symmetry import (
     Operation,
     magnetic_moments,
     operations,
-    without_odd_numbers,
+    without_quoted_numbers,
 )
 from empnn.data.records import (
     DOUBTS,
@@ -58,6 +58,9 @@ from empnn.data.records import (
     with_results_kept,
 )
 from empnn.errors import CrystalError
+
+SAME_SITE = 0.1
+"""A site this close, in angstrom, to the image of another is that image; up to `SAME_ATOM` it is disorder."""
 
 CELL_TAGS = (
     *("_cell_length_a", "_cell_length_b", "_cell_length_c"),
@@ -265,7 +268,7 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(without_odd_numbers(block))
+        small = gemmi.make_small_structure_from_block(without_quoted_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if not small.sites:
@@ -296,7 +299,7 @@ def _images(
     """The images of all sites, site by site. A site that is listed, and the image of another too, is one atom.
 
     Raises:
-        CrystalError: If sites of several species lie in one place, or one is listed twice.
+        CrystalError: If sites of several species lie in one place, one is listed twice, or nearly so.
     """
     names = [f"{site.label} ({kind.symbol})" for site, kind in zip(sites, kinds, strict=True)]
 
@@ -306,7 +309,7 @@ def _images(
             first, second = sorted((images[i].site, known[j].site))
             if first == second or (images is known and i < j):
                 continue
-            if kinds[first] != kinds[second] or images[i].by == IDENTITY:
+            if kinds[first] != kinds[second] or images[i].by == IDENTITY or distance > SAME_SITE:
                 raise CrystalError(
                     f"sites {names[first]} and {names[second]} overlap ({distance:.3f} angstrom apart): disordered, or "
                     "one too many; order the structure before relaxing it"
