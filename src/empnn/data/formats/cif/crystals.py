@@ -45,7 +45,7 @@ from empnn.data.formats.cif.symmetry import (
     Operation,
     magnetic_moments,
     operations,
-    without_odd_numbers,
+    without_quoted_numbers,
 )
 from empnn.data.records import Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
@@ -264,7 +264,7 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(without_odd_numbers(block))
+        small = gemmi.make_small_structure_from_block(without_quoted_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if not small.sites:
