@@ -73,7 +73,7 @@ KEEPING = """
 import resource
 from pathlib import Path
 import numpy as np
-from empnn.nn.cpu import keep_freed_memory
+from empnn.nn.runtime.cpu import keep_freed_memory
 
 def held():
     \"\"\"MiB that stay with the process of 128 that it has freed.\"\"\"
@@ -92,7 +92,9 @@ print(before, held())
 
 
 @pytest.mark.skipif(
-    not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no such setting")
+    not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "mallopt"),
+    reason="the C library has no such setting",
+)
 def test_memory_can_be_kept() -> None:
     """In a process of its own, for the setting is never taken back."""
     done = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=True)
