@@ -105,7 +105,7 @@ def main() -> None:
         rows[name] = row = figures(before, answer(), truth, apart)
         print(
             f"{name:<12} strain {row['strain_median']:.4f} median {row['strain_mean']:.4f} mean, volume "
-            f"{row['volume_median']:.2f} %, atoms {row['positions_mean']:.3f} mean {row['positions_median']:.4f} median",
+            f"{row['volume_median']:.2f} %, atoms {row['positions_median']:.4f} / {row['positions_mean']:.3f}",
             flush=True,
         )
     result = {"description": __doc__, "seed": SEED, "n": len(truth), "rows": rows}
