@@ -1,5 +1,8 @@
 """Settings of the process: they are taken back, and change no digit that float32 has."""
 
+import platform
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -66,6 +69,24 @@ def test_rounding_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cpu._onednn_is_exact.__wrapped__()
 
 
-def test_memory_can_be_kept() -> None:
+ALLOCATING = """
+import resource, sys, torch
+from empnn.nn import cpu
+if sys.argv[1] == "kept":
     cpu.keep_freed_memory()
-    assert torch.ones(10**7).sum() == 10**7
+def pages():
+    [torch.ones(2**21) for _ in range(10)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = pages()
+print([pages() for _ in range(4)][-1] - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of the C library of GNU")
+def test_freed_memory_is_not_asked_for_anew() -> None:
+    asked = {}
+    for how in ("kept", "given back"):
+        run = subprocess.run([sys.executable, "-c", ALLOCATING, how], capture_output=True, text=True, check=True)
+        asked[how] = int(run.stdout)
+    assert asked["given back"] > 100
+    assert asked["kept"] < asked["given back"] / 10
