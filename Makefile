@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 # Potentials with weights in their wheels; the lock as a constraint keeps torch and all else at its version.
 test-energy: $(READY)
