@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +37,11 @@ def started(model, *options):
     # As in the background of a script, where Ctrl-C is ignored.
     in_background = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     return subprocess.Popen(
-        [sys.executable, "-c", in_background + SLOWLY, *command], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", in_background + SLOWLY, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 
@@ -130,8 +135,11 @@ def test_a_real_end_and_a_real_kill_lose_and_repeat_nothing(model, relax):
     Path("out.extxyz").write_text("old")
     process = started(model)
     wait_for_journals(2, process)
+    # As `timeout` sends it, to the process and to its group.
     process.terminate()
-    assert process.communicate(timeout=60)[1].startswith("empnn: interrupted; the same command with --resume goes on")
+    os.killpg(process.pid, signal.SIGTERM)
+    (line,) = process.communicate(timeout=60)[1].splitlines()
+    assert line == "empnn: interrupted; the same command with --resume goes on from here"
     assert process.returncode == 130
     done = len(list(Path(".out.extxyz.parts").glob("*.jsonl")))
     process = started(model, "--resume")

@@ -182,9 +182,14 @@ def test_json_has_no_words_for_what_is_not_finite():
     }
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_interrupted_at_the_keyboard(workers):
-    """Ctrl-C to the whole group, as a terminal sends it: no torn file, a word on how to go on, and it does go on."""
+@pytest.mark.parametrize(
+    ("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("2", signal.SIGTERM), ("2", signal.SIGUSR1)]
+)
+def test_interrupted(workers, number):
+    """Ctrl-C to the whole group, as a terminal sends it, or what `timeout` and queues send, to a process and its group.
+
+    No torn file, a word on how to go on, and it does go on.
+    """
     written(*(strained_copper(seed) for seed in range(60)))
     command = ["energy", "in.extxyz", "--oracle", EMT_PATH, "--relax", "cell", "--fmax", "1e-6", "--store", "store"]
     command += ["--workers", workers]
@@ -196,12 +201,16 @@ def test_interrupted_at_the_keyboard(workers):
     deadline = time.monotonic() + 90
     while not list(Path("store").rglob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    if number != signal.SIGINT:
+        process.send_signal(number)
+    os.killpg(process.pid, number)
     # This returns once nobody holds stderr any more: no process is left behind.
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == b""
     assert err.decode().splitlines()[-1].endswith("of 60 done and kept; the same command goes on from here")
+    assert b"Traceback" not in err
+    assert b"died" not in err
     stored = [path for path in Path("store").rglob("*") if path.is_file()]
     assert stored
     assert all(json.loads(path.read_text())["result"] for path in stored)
