@@ -129,7 +129,9 @@ class Halfway:
         failed = torch.arange(len(crystals)) % 2 == 1
         chosen = torch.where(failed, 0, len(crystals)) + torch.arange(len(crystals))
         both = CrystalBatch.cat([crystals, self.truth]).select(chosen)
-        return RelaxedBatch(crystals=both, failed=failed, seconds=6.0, report={"failed": int(failed.sum()), "extra": 2.5})
+        return RelaxedBatch(
+            crystals=both, failed=failed, seconds=6.0, report={"failed": int(failed.sum()), "extra": 2.5}
+        )
 
 
 def test_whatever_relaxes_is_scored_alike():

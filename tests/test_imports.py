@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "version", "geometry", "ragged"),
     ("files", "processes", "ase_atoms"),
     ("crystals",),
-    ("symmetry", "fields", "graph"),
+    ("symmetry", "space_groups", "fields", "graph"),
     ("losses", "metrics", "relaxers", "testing"),
     ("corruption", "checks"),
     ("nn.kernels", "nn.runtime"),

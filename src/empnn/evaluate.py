@@ -41,7 +41,7 @@ class Evaluation:
     sigma: float | None = None
     seed: int | None = None
     positions_sigma: float | None = None
-    report: Mapping[str, float] = field(default_factory=dict)
+    report: Mapping[str, int | float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON interface of `empnn evaluate`."""

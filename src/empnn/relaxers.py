@@ -27,7 +27,7 @@ class RelaxedBatch:
     crystals: CrystalBatch
     failed: Bool[Tensor, " structures"]
     seconds: float
-    report: Mapping[str, float] = field(default_factory=dict)
+    report: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
 from jaxtyping import Float64
@@ -89,12 +89,12 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         return len(self.structures)
 
     @overload
-    def __getitem__(self, index: int) -> Relaxation[C | None]: ...
+    def __getitem__(self, index: SupportsIndex) -> Relaxation[C | None]: ...
 
     @overload
     def __getitem__(self, index: slice) -> Relaxations[C]: ...
 
-    def __getitem__(self, index: int | slice) -> Relaxation[C | None] | Relaxations[C]:
+    def __getitem__(self, index: SupportsIndex | slice) -> Relaxation[C | None] | Relaxations[C]:
         kind = Relaxations if isinstance(index, slice) else Relaxation
         return kind(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
