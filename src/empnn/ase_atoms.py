@@ -133,7 +133,9 @@ def _ends_with_the_cell(name: Any, value: Any) -> bool:
         return True
     if not isinstance(name, str) or not _OF_A_CELL.search(name) or _SETTINGS.search(name):
         return False
-    return not isinstance(value, str | dict) and as_array(np.atleast_1d(value)).dtype.kind in "iufc"
+    if not isinstance(value, np.ndarray):
+        value = as_array(value if isinstance(value, list | tuple) else [value])
+    return value.dtype.kind in "iufc"
 
 
 def mark_deuterium(atoms: Atoms, sites: list[int]) -> Atoms:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
 """Fractional coordinates beyond it are a mistake, and too coarse in float64 for what is left of them within a cell."""
-FULL_OCCUPANCY = 1 - 1e-3
-OCCUPANCIES = ("occupancy", "occupancies")
+_FULL_OCCUPANCY = 1 - 1e-3
+_OCCUPANCIES = ("occupancy", "occupancies")
 """Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
 
 
@@ -181,7 +181,7 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
             disordered or partly occupied.
     """
     for site, shares in _occupancies(atoms):
-        if len(shares) != 1 or not min(shares.values()) >= FULL_OCCUPANCY:
+        if len(shares) != 1 or not min(shares.values()) >= _FULL_OCCUPANCY:
             said = ", ".join(f"{symbol}:{share:g}" for symbol, share in shares.items()) or "empty"
             raise CrystalError(
                 f"site {site} ({said}) is disordered or partly occupied; order the structure first, "
@@ -197,9 +197,12 @@ def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:
     ASE's readers mark it by kind of site, of which there may be no atoms any more, or by atom. In files the keys become
     text, and the whole may do so.
     """
+    names = [name for name in _OCCUPANCIES if name in atoms.info or name in atoms.arrays]
+    if not names:
+        return
     listed = "spacegroup_kinds" in atoms.arrays
     kinds = list(map(str, atoms.arrays["spacegroup_kinds"] if listed else range(len(atoms))))
-    for name in OCCUPANCIES:
+    for name in names:
         for site, share in enumerate(atoms.arrays.get(name, ())):
             yield site, _shares(share, atoms.symbols[site])
         marks = _evaluated(atoms.info.get(name))

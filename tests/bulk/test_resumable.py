@@ -15,8 +15,8 @@ from support.relaxing import run, salt, tiny_model
 NAMES = [f"mp-{index}" for index in range(30)]
 SLOWLY = """
 import time
-import empnn.bulk.resumable as parts, empnn.bulk.pipeline as processing, empnn.relax.files as files
-parts.RECORDS = processing.CHUNK = 64
+import empnn.bulk.resumable as resumable, empnn.bulk.pipeline as pipeline, empnn.relax.files as files
+resumable.RECORDS = pipeline.CHUNK = 64
 once = files.Relaxing.__call__
 def slowly(self, records):
     time.sleep(0.25)

@@ -47,7 +47,7 @@ def test_arrays_of_forces_too():
     assert found == {"input_REF_forces", "input_mace_forces", "input_local_virial", "forces_weight", "labels"}
 
 
-@pytest.mark.parametrize("value", ["PBE", True, None, {"value": 1.0}, [{"name": "x"}], ["a", "b"]])
+@pytest.mark.parametrize("value", ["PBE", True, None, {"value": 1.0}, [{"name": "x"}], ["a", "b"], [[1], [1, 2]]])
 def test_what_is_no_number_keeps_its_name(value):
     atoms = salt()
     atoms.info = {"energy_source": value, "energy": value}

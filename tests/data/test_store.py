@@ -108,9 +108,15 @@ def test_nothing_usable(tmp_path):
 
 
 def test_overlaps_are_refused(tmp_path):
-    path = table(tmp_path / "a.csv", cif.P1, cif.P1.replace("0.99000000  0.01", "0.50000000  0.50"))
-    path = table(path, cif.P1, cif.with_value(cif.P1, "_cell_length_a", "0.2"))
-    assert "overlap" in load_file(path).refused[0] or "volume" in load_file(path).refused[0]
+    onto_another = cif.P1.replace("0.99000000  0.01000000  0.00000000", "0.50000000  0.50000000  0.53000000")
+    atoms = cif.P1.index("  Cs  Cs0")
+    alone = cif.with_value(cif.P1[:atoms], "_chemical_formula_sum", "Cs1") + "  Cs  Cs0  1  0.0  0.0  0.0  1\n"
+    onto_its_image = cif.with_value(alone, "_cell_length_a", "0.2")
+    loaded = load_file(table(tmp_path / "a.csv", cif.P1, onto_another, onto_its_image, cif.BY_SYMBOL))
+    assert loaded.ids == ("id0", "id3")
+    first, second = loaded.refused
+    assert "a.csv[1] (id1): atoms 0 and 1 overlap (0.096 angstrom apart)" in first
+    assert "a.csv[2] (id2): atom 0 and its periodic image overlap (0.200 angstrom apart)" in second
 
 
 LOADING = """

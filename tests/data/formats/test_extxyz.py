@@ -90,7 +90,7 @@ def test_directions_of_periodicity(written, pbc):
     assert atoms_of(f"{LATTICE} {PROPERTIES} pbc={written}").pbc.tolist() == pbc
 
 
-@pytest.mark.parametrize("written", ["TTF", '"T F"', '"2 1 1"', "[]"])
+@pytest.mark.parametrize("written", ["TTF", '"T F"', "[]"])
 def test_what_is_no_periodicity(written):
     assert error_of(f"{LATTICE} {PROPERTIES} pbc={written}").startswith("its pbc is ")
 
@@ -108,10 +108,10 @@ def test_tensors_of_six_and_of_nine(written):
     assert atoms.info["virial"].tolist() == [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
 
 
-@pytest.mark.parametrize(("written", "value"), [("5.0", 5.0), ('"none"', "none"), ('"1 2 3"', [1, 2, 3]), ("-", "-")])
-def test_tensors_that_are_none_are_kept_as_what_they_are(written, value):
-    atoms = atoms_of(f"{LATTICE} {PROPERTIES} stress={written} virial={written}")
-    assert {key: np.array(found).tolist() for key, found in atoms.info.items()} == {"stress": value, "virial": value}
+@pytest.mark.parametrize("written", ["5.0", '"none"', '"1 2 3"', "[[1, 2], [3, 4]]", '"1 2 3 4 5 x"'])
+@pytest.mark.parametrize("key", ["stress", "virial"])
+def test_tensors_of_other_sizes(key, written):
+    assert error_of(f"{LATTICE} {PROPERTIES} {key}={written}").startswith(f"its {key} is ")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,6 @@ def test_tensors_that_are_none_are_kept_as_what_they_are(written, value):
         ("[[1.5, 2], [3, 4e-1]]", [[1.5, 2], [3, 0.4]]),
         ("[[T, F], [F, T]]", [[True, False], [False, True]]),
         ('[["a b", "c"], ["d", "e"]]', [["a b", "c"], ["d", "e"]]),
-        ("[[x, y], [z, w]]", [["x", "y"], ["z", "w"]]),
         ('["a b", "c"]', ["a b", "c"]),
         ('{"a": 1, "b": "x y"}', {"a": 1, "b": "x y"}),
         ("[1, 2, 3]", [1, 2, 3]),
@@ -144,7 +143,6 @@ def test_arrays_of_the_newer_kind(written, value):
         ("pos:R:3:chemical_symbol:S:1", "0 0 0 Na\n2.8 2.8 2.8 Cl\n"),
         ("species:S:1:pos:R:3", "NA 0 0 0\ncl 2.8 2.8 2.8\n"),
         *((f"{name}:1:pos:R:3", "11 0 0 0\n17 2.8 2.8 2.8\n") for name in ("Z:I", "numbers:I", "atomic_numbers:I")),
-        ("atomic_number:R:1:pos:R:3", "11.0 0 0 0\n17.0 2.8 2.8 2.8\n"),
         ("species:S:1:pos:R:3:Z:I:1", "Na 0 0 0 11\nCl 2.8 2.8 2.8 17\n"),
         ("id:I:1:pos:R:3:forces:R:3:species:S:1", "1 0 0 0 1 1 1 Na\n2 2.8 2.8 2.8 0 0 0 Cl\n"),
     ],

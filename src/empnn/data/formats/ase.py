@@ -5,7 +5,7 @@ Where a file does not tell the elements, some of ASE's readers make them up: the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from itertools import takewhile
 from pathlib import Path
@@ -162,9 +162,9 @@ def _refuse_types(path: Path) -> None:
     raise CrystalError(f"such a {path.suffix} file tells types or names of atoms, no elements; write extxyz or CIF")
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[str]:
     with open_bytes(path) as handle:
-        return handle.read().decode("latin-1").splitlines()
+        yield from (line.decode("latin-1").rstrip("\r\n") for line in handle)
 
 
 def _element_called(name: str) -> str:

@@ -34,19 +34,15 @@ _WORD = re.compile(r"""[^\s"'{}\[\]=\\,]+""")
 _NO_TEXT = {"nan", "inf", "infinity", "t", "f", "true", "false"}
 _ASIDE = "empnn_aside"
 """The key of what has no place in a frame."""
-_OTHER = "empnn_other_"
-"""Before the key of a tensor that is none."""
-
+_NO_SPECIES = "its Properties lack species (or Z) or pos; correct the second line"
 _PLAIN = "species:S:1:pos:R:3"
 _COLUMNS_TAKEN = ("species", "symbols", "pos", "Z", "charge", "move_mask")
 _ARRAYS = {"pos": "positions", "position": "positions", "charge": "charges"}
 """Columns that become arrays of another name, as in ASE."""
 _SYMBOLS = re.compile("species|((chemical|atomic|atom)_?)?symbols?|elements?")
 _NUMBERS = re.compile("[Zz]|numbers|atom(ic)?_?numbers?")
-_TRUTH = {
-    **dict.fromkeys(("T", "True", "true", "TRUE"), True),
-    **dict.fromkeys(("F", "False", "false", "FALSE"), False),
-}
+_TRUTH = {word: word[0] in "Tt" for word in ("T", "F", "True", "False", "true", "false", "TRUE", "FALSE")}
+_JSON_TRUTH = {word: str(truth).lower() for word, truth in _TRUTH.items()}
 _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "S": (str, "text"),
     "R": (float, "a number"),
@@ -58,13 +54,11 @@ _QUOTED = r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 _ROW = "(?:{})".format("|".join(rf"\{a}(?:{_QUOTED}|[^\[\]{{}}()\"'])*\{b}" for a, b in ("[]", "{}", "()")))
 _ROWS = "(?:{})".format("|".join(rf"\{a}\s*{_ROW}(?:[\s,]*{_ROW})*[\s,]*\{b}" for a, b in ("[]", "{}", "()")))
 _VALUE = re.compile(
-    rf"(?<!\S)(?P<special>Lattice|stress|virial|pbc)\s*=\s*(?P<tensor>{_QUOTED}|{_ROWS}|{_ROW}|[^\s\"'\[{{(]\S*)"
+    rf"(?<!\S)(?P<tensor>Lattice|stress|virial)\s*=\s*(?P<value>{_QUOTED}|{_ROWS}|{_ROW}|[^\s\"'\[{{(]\S*)"
     rf"|(?<!\S)(?P<key>[A-Za-z_][\w-]*)\s*=\s*(?P<array>{_ROWS}|{_ROW})|{_QUOTED}"
 )
 """Values that are to be written otherwise; what is within quotes is passed over."""
-_ITEM = re.compile(rf"""{_QUOTED}|[^\s,\[\](){{}}"']+""")
 _BRACKETS = re.compile(r"[\[\](){}]")
-_SEPARATORS = re.compile(r"[\[\](){},]")
 
 
 def entries(path: Path) -> Entries:
@@ -125,13 +119,9 @@ def _presentable(atoms: Atoms) -> Atoms:
 
 def _is_column(name: str, array: np.ndarray) -> bool:
     """Whether the rows of a frame can hold it."""
-    if (
-        name in _COLUMNS_TAKEN
-        or ":" in name
-        or not _WORD.fullmatch(name)
-        or array.ndim > 2
-        or array.shape[1:] in ((0,), (1,))
-    ):
+    if name in _COLUMNS_TAKEN or ":" in name or not _WORD.fullmatch(name):
+        return False
+    if array.ndim > 2 or array.shape[1:] in ((0,), (1,)):
         return False
     return array.dtype.kind in "ifb" or all(isinstance(x, str) and _WORD.fullmatch(x) for x in array.flat)
 
@@ -216,21 +206,17 @@ def _atoms_from_frame(frame: list[str]) -> Atoms:
     info = _info(frame[1])
     columns = _columns(info.pop("Properties", None), [line.split() for line in lines])
     numbers, deuterium = _species(columns)
-    cell, pbc = info.pop("Lattice", None), info.pop("pbc", None)
-    atoms = Atoms(
-        numbers,
-        positions=columns.pop("positions"),
-        charges=columns.pop("initial_charges", None),
-        cell=None if cell is None else cell.T,
-        pbc=cell is not None if pbc is None else pbc,
-        info=info,
-    )
+    cell = info.pop("Lattice", np.zeros((3, 3)))
+    pbc = np.array(info.pop("pbc", bool(cell.any())))
+    if pbc.shape not in ((), (3,)) or pbc.dtype.kind not in "bi":
+        raise CrystalError(f"its pbc is {str(pbc)[:40]!r}, not three of T and F; correct the second line")
+    charges = columns.pop("initial_charges", None)
+    atoms = Atoms(numbers, positions=columns.pop("positions"), charges=charges, cell=cell.T, pbc=pbc, info=info)
     move = columns.get("move_mask", np.array("none"))
     if move.dtype.kind in "bif" and move.shape[1:] in ((), (3,)):
         free = columns.pop("move_mask").astype(bool).reshape(len(atoms), -1)
         hold(atoms, np.broadcast_to(~free, (len(atoms), 3)), partly=FixCartesian)
     set_calc_and_arrays(atoms, columns)
-    atoms.info.update({key: atoms.info.pop(_OTHER + key) for key in _TENSORS if _OTHER + key in atoms.info})
     aside = atoms.info.pop(_ASIDE, {})
     atoms.info.update(aside.get("info", {}))
     restore(atoms, aside.get("constraints", []))
@@ -257,56 +243,35 @@ def _info(comment: str) -> dict[str, Any]:
 
 def _as_ase_takes_it(found: re.Match[str]) -> str:
     """A value of the second line in other words."""
-    key, value = found["special"], found["tensor"]
+    key, value = found["tensor"], found["value"]
     if key is None:
         return found[0] if found["key"] is None else f"{found['key']}={_array(found['array'])}"
     inner = (value[1:-1] if value[0] in "\"'" else value).removeprefix("_JSON").strip()
     whole = re.fullmatch(f"{_ROWS}|{_ROW}", inner) or not _BRACKETS.search(inner)
-    words = _SEPARATORS.sub(" ", inner).split() if whole else []
-    if key == "pbc":
-        flags = [{**_TRUTH, "1": True, "0": False}.get(word) for word in words * (3 if len(words) == 1 else 1)]
-        if len(flags) != 3 or None in flags:
-            raise CrystalError(f"its pbc is {value[:40]!r}, not three of T and F; correct the second line")
-        return f'pbc="{" ".join("T" if flag else "F" for flag in flags)}"'
+    words = _BRACKETS.sub(" ", inner).replace(",", " ").split() if whole else []
     if key in _TENSORS and len(words) == 6:
         xx, yy, zz, yz, xz, xy = words
         words = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
-    if len(words) == 9 and all(map(_is_number, words)):
-        return f'{key}="{" ".join(words)}"'
-    if key in _TENSORS:
-        return f"{_OTHER}{key}={value}"
-    raise CrystalError(f"its Lattice is {value[:80]!r}, not nine numbers; correct the second line")
+    try:
+        numbers = np.array(words, dtype=float)
+    except ValueError:
+        numbers = np.array([])
+    if len(numbers) != 9:
+        expected = "six or nine" if key in _TENSORS else "nine"
+        raise CrystalError(f"its {key} is {value[:80]!r}, not {expected} numbers; correct the second line")
+    return f'{key}="{" ".join(words)}"'
 
 
 def _array(text: str) -> str:
     """An array of arrays or of quoted text, or a dictionary, as the JSON that ASE knows; anything else as it is."""
+    quoted = '"' in text
     try:
-        values = json.loads(text)
+        values = json.loads(text if quoted else re.sub(r"[\w.]+", lambda word: _JSON_TRUTH.get(word[0], word[0]), text))
     except ValueError:
-        values = [[_item(word) for word in _ITEM.findall(row)] for row in re.findall(_ROW, text[1:-1])]
-    if not values or (not re.match(_ROWS, text) and '"' not in text):
+        return text
+    if not quoted and not re.match(_ROWS, text):
         return text
     return '"{}"'.format(f"_JSON {json.dumps(values)}".replace("\\", "\\\\").replace('"', '\\"'))
-
-
-def _item(word: str) -> Any:
-    """A number, a truth value or text."""
-    if word in _TRUTH:
-        return _TRUTH[word]
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word.strip("\"'")
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _columns(announced: Any, rows: list[list[str]]) -> dict[str, np.ndarray]:
@@ -319,7 +284,7 @@ def _columns(announced: Any, rows: list[list[str]]) -> dict[str, np.ndarray]:
     fields = str(announced).split(":")
     names, kinds, widths = [_ARRAYS.get(name, name) for name in fields[::3]], fields[1::3], fields[2::3]
     if "positions" not in names:
-        raise CrystalError("its Properties lack species (or Z) or pos; correct the second line")
+        raise CrystalError(_NO_SPECIES)
     if len(fields) % 3 or not all(map(str.isdecimal, widths)) or not _KINDS.keys() >= set(kinds) or "0" in widths:
         raise CrystalError(f"its Properties {str(announced)[:80]!r} are not NAME:TYPE:COLUMNS; correct the second line")
     if len(set(names)) < len(names):
@@ -383,28 +348,21 @@ def _number(symbol: str) -> int | None:
 
 
 def _whole(numbers: np.ndarray) -> np.ndarray:
-    """Atomic numbers, however they are written."""
-    try:
-        found = numbers.astype(float)
-        whole = found.astype(int)
-    except ValueError:
-        whole = found = np.array([np.nan])
-    if not (whole == found).all():
+    if numbers.dtype.kind != "i":
         raise CrystalError("its atomic numbers are no whole numbers; announce them as Z:I:1, or write symbols")
-    return whole
+    return numbers
 
 
 def _not_understood(columns: dict[str, np.ndarray], known: dict[str, list[int | None]]) -> str:
     """What is wrong with the species."""
     for name, numbers in known.items():
-        index = numbers.index(None)
-        word = str(columns[name][index])[:20]
+        word = str(columns[name][numbers.index(None)])[:20]
         if word.isalpha() and len(word) <= 3:
             return f"unknown element {word!r}; replace it by an element"
         return (
-            f"species {word!r} of atom {index} is no symbol of an element; write the symbol, "
+            f"species {word!r} of atom {numbers.index(None)} is no symbol of an element; write the symbol, "
             "and labels in a column of their own (labels:S:1), atomic numbers in one called Z"
         )
     if any(map(_SYMBOLS.fullmatch, columns)):
         return "its species are no text; write symbols of elements, or call the column Z if it holds atomic numbers"
-    return "its Properties lack species (or Z) or pos; correct the second line"
+    return _NO_SPECIES

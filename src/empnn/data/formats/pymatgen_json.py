@@ -94,11 +94,8 @@ def _add_what_species_say(atoms: Atoms, structure: Structure) -> None:
     spins = [getattr(site.specie, "spin", None) or 0 for site in structure]
     if any(spins) and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(spins)
-    labels = [str(site.label) for site in structure]
-    if any(
-        label not in (site.species_string, site.specie.symbol) for label, site in zip(labels, structure, strict=True)
-    ):
-        atoms.set_array(LABELS, np.array(labels))
+    if any(site.label not in (site.species_string, site.specie.symbol) for site in structure):
+        atoms.set_array(LABELS, np.array([str(site.label) for site in structure]))
 
 
 def _with_arrays(value: Any) -> Any:

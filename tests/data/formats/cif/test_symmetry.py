@@ -146,7 +146,8 @@ def test_a_translation_by_a_fifth_is_one():
 
 
 @pytest.mark.parametrize(
-    "operator", ["-x,-y", "-x,-y,w", "-x,-y,z,1/2", "--x,y,z", "x/0,y,z", "x y,y,z", "x,,z", "1/2x,y,2"]
+    "operator",
+    ["-x,-y", "-x,-y,w", "-x,-y,z,1/2", "--x,y,z", "x/0,y,z", "x y,y,z", "x,,z", "1/2x,y,2", f"x,y,z+{'9' * 400}"],
 )
 def test_operators_that_are_none_are_refused(operator):
     with pytest.raises(CrystalError, match="symmetry operator"):

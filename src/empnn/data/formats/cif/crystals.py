@@ -45,7 +45,7 @@ from empnn.data.formats.cif.symmetry import (
     Operation,
     magnetic_moments,
     operations,
-    without_odd_numbers,
+    without_quoted_numbers,
 )
 from empnn.data.records import Entries, Entry, identifier, refuse
 from empnn.errors import CrystalError
@@ -264,7 +264,7 @@ def _small_structure(block: gemmi.cif.Block) -> gemmi.SmallStructure:
     if len(written) == 0:
         raise CrystalError("the CIF block has no atoms with fractional coordinates; add _atom_site_fract_*")
     try:
-        small = gemmi.make_small_structure_from_block(without_odd_numbers(block))
+        small = gemmi.make_small_structure_from_block(without_quoted_numbers(block))
     except (ValueError, RuntimeError) as error:
         raise CrystalError(f"a value in the CIF block cannot be read ({error}); correct it") from None
     if not small.sites:
@@ -336,10 +336,11 @@ def _close_pairs(
     first: list[list[float]], second: list[list[float]], cell: np.ndarray
 ) -> Iterator[tuple[int, int, float]]:
     """Pairs of a point of one set and one of another within the distance of one atom, and that distance."""
-    if not first or not second:
+    # No two points so close are further apart along any coordinate. In a basis too skewed or flat, rounding finds no
+    # nearest image: `empnn.checks` searches there.
+    reach = SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max()
+    if not first or not second or reach >= 0.5:
         return
-    # No two points so close are further apart along any coordinate.
-    reach = min(SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max(), 0.49)
     here, there = (KDTree(np.mod(points, 1) % 1, boxsize=1) for points in (first, second))
     found = here.query_ball_tree(there, reach, p=np.inf)
     i = np.repeat(np.arange(len(found)), [len(near) for near in found])

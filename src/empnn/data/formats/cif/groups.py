@@ -133,7 +133,7 @@ def contradicted(items: Iterable[dict[str, list[str]]], group: gemmi.GroupOps) -
 
 
 def named(name: str) -> tuple[Setting, ...]:
-    """The settings that a Hermann-Mauguin symbol can mean, however it is spelled; none if it is not understood."""
+    """The settings that a Hermann-Mauguin symbol, in any spelling, can mean; none if it is not understood."""
     for symbol, code in _taken_apart(_plain(name)):
         found = _spelled().get(symbol) or _spelled().get(_short(symbol), ())
         if code.startswith("#"):
@@ -143,7 +143,7 @@ def named(name: str) -> tuple[Setting, ...]:
             found = tuple(setting for setting in found if setting.operators in coded)
         if found:
             return found
-    return ()
+    return numbered(name)
 
 
 def numbered(number: str) -> tuple[Setting, ...]:

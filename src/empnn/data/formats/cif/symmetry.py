@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from operator import mul
@@ -32,7 +33,7 @@ _LISTS = (_MAGNETIC, *OPERATOR_TAGS)
 """Where operations are listed; the first list that is there holds for the atoms."""
 _NUMBERED = ("_id", "_mxmymz")
 """Ends of tags that hold no operation of their own."""
-_GROUP_MARKS = ("space_group", "symmetry_")
+_GROUP_MARKS = ("_space_group_", "_symmetry_int_", "_symmetry_it_")
 _MOMENT = "_atom_site_moment_"
 _MOMENT_TAGS = [_MOMENT + tag for tag in ("label", "crystalaxis_x", "crystalaxis_y", "crystalaxis_z")]
 _NONE = np.zeros(3)
@@ -41,6 +42,7 @@ _VALUE = r"(?:\d+\.?\d*|\.\d+)(?:/\d+)?"
 _TERM = re.compile(rf"([+-]?)(?:({_VALUE})?\*?([xyz])(?:/(\d+))?|({_VALUE}))")
 """A signed multiple of a coordinate, or a signed number."""
 _SNAP = 0.007
+"""The most that a last digit can hide of a fraction: 0.66 is two thirds, 0.1 is a tenth."""
 _SAME_SHIFT = 5e-3
 """Translations that differ by less, along each axis and up to lattice vectors, are one."""
 _SAME_FIT = 1e-4
@@ -88,8 +90,8 @@ def operations(
 
     Where what is said of the space group leaves several settings open, those count that the cell has the symmetry of;
     of these, those that agree with multiplicities and formula, if any does; of these, those with the usual axes, which
-    for a number are the standard ones. If then only the origin is open, it is the first one in International
-    Tables, which gemmi, pymatgen and ASE assume too, with a doubt; the second is as usual in print.
+    for a number are the standard ones. If then only the origin is open, the first one of International Tables is
+    taken, as gemmi, pymatgen and ASE do, and doubted, for the dictionary leaves it open and the second is as common.
 
     Args:
         block: The CIF block.
@@ -107,7 +109,7 @@ def operations(
     texts = next((listed[tag] for tag in _LISTS if tag in listed), [])
     operators = _of_texts(tuple(texts), tuple(listed.get(_CENTERING, ["x,y,z"])))
     misfits = _misfits(operators, cells)[1]
-    if misfits.max() > SAME_METRIC:
+    if not misfits.max() <= SAME_METRIC:
         wrong = texts[int(misfits.argmax()) % len(texts)]
         raise CrystalError(
             f"its symmetry operator {wrong!r} is no symmetry of its cell; correct one of them or list all atoms in P 1"
@@ -119,10 +121,10 @@ def operations(
     return Symmetry(list(operators), contradicted(_items(block, *_GROUP_MARKS), _group(operators)))
 
 
-def without_odd_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
-    """The block without numbers of space groups that gemmi stumbles on, such as quoted ones, and has no need of."""
+def without_quoted_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
+    """The block without a number of a space group in quotes, which gemmi takes for no number, and has no need of."""
     written = [block.find_value(tag) or "?" for tag in GROUP_NUMBERS]
-    if all(number in (".", "?") or number.isdecimal() for number in written):
+    if not any(gemmi.cif.as_string(number).isdecimal() and not number.isdecimal() for number in written):
         return block
     without = gemmi.cif.Block(block.name)
     for item in block:
@@ -202,7 +204,7 @@ def _operation(text: str) -> Operation:
         first, second, third, time = map(_row, parts if len(parts) == 4 else [*parts, "+1"])
         if time not in ((0, 0, 0, 1), (0, 0, 0, -1)):
             raise ValueError(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         raise CrystalError(f"a symmetry operator cannot be read ({text}); correct it") from None
     rows = (first, second, third)
     return Operation(tuple(row[:3] for row in rows), tuple(row[3] for row in rows), int(time[3]))
@@ -219,7 +221,7 @@ def _row(text: str) -> tuple[float, ...]:
         end = term.end()
         value = _number(number or factor or "1") / int(divisor or 1)
         row["xyz".index(axis) if axis else 3] += -value if sign == "-" else value
-    if end != len(text) or not end:
+    if end != len(text) or not end or not math.isfinite(sum(row)):
         raise ValueError(text)
     return tuple(row)
 
