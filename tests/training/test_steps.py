@@ -4,6 +4,7 @@ import torch
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, wrap
+from empnn.data.store import StoredCrystals
 from empnn.geometry import polar_factor
 from empnn.graph import GraphRule, knn
 from empnn.training.config import Config, NoiseConfig, TrainConfig
@@ -30,7 +31,8 @@ def steps(seed: int = 0, noise: NoiseConfig | None = None, n: int = 10) -> Denoi
 
 def of(crystals: CrystalBatch, rule: GraphRule, noise: NoiseConfig, batch_size: int, seed: int) -> DenoisingSteps:
     config = Config(noise=noise, train=TrainConfig(batch_size=batch_size, seed=seed))
-    return DenoisingSteps(Corruptions(config, crystals).source(), rule)
+    arrays = {name: getattr(crystals, name).numpy() for name in ("cell", "frac", "numbers", "starts")}
+    return DenoisingSteps(Corruptions(config, StoredCrystals(arrays)).source(), rule)
 
 
 def test_a_step_is_a_function_of_seed_and_step() -> None:

@@ -7,6 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ class Spool:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._opened = ExitStack()
-        self._files = {name: self._opened.enter_context(tempfile.TemporaryFile()) for name in layout}
+        self._files = {name: self._opened.enter_context(tempfile.TemporaryFile()) for name in layout}  # noqa: SIM115
         self._checksums = dict.fromkeys(layout, 0)
         self._lengths = dict.fromkeys(layout, 0)
 
@@ -107,7 +108,7 @@ def load_arrays(path: Path, layout: Layout) -> dict[str, np.ndarray] | None:
 
 
 def _bytes_per_item(dtype: Any, item: tuple[int, ...]) -> int:
-    return int(np.prod(item, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return prod(item) * int(np.dtype(dtype).itemsize)
 
 
 def _blocks(file: IO[bytes], size: int | None = None) -> Iterator[bytes]:

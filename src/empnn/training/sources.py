@@ -8,14 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from empnn.corruption.decorated import Decorated
+from empnn.corruption.decorated import Decorated, decorate
 from empnn.corruption.general import GeneralStrain
 from empnn.corruption.pairs import GivenPairs
 from empnn.corruption.source import BeforeAfter, Corruption, Sizes, Source
 from empnn.corruption.strain import with_fixed_noise
 from empnn.corruption.symmetric import SymmetricStrain
 from empnn.crystals import Crystals
-from empnn.data.curation.decorating import decorate
 from empnn.data.curation.isostructural import Isostructural, attach, isostructural
 from empnn.data.curation.symmetric import SymmetricSet, symmetric_set
 from empnn.data.store import StoredCrystals
@@ -100,13 +99,12 @@ class Corruptions:
         Raises:
             ConfigError: If no crystal has an isostructural one of another composition.
         """
-        partners = self._partners
-        if not partners.partners.any():
+        if not self._partners.partners().any():
             raise ConfigError(
                 "noise.mix.decorated has a weight, but no crystal has an isostructural one of another composition; "
                 "a set of one element has none: set the weight to 0"
             )
-        return Decorated(self.crystals, partners)
+        return Decorated(self.crystals, self._partners)
 
     def given(self) -> Corruption:
         """The user's own pairs.
@@ -141,7 +139,7 @@ class Corruptions:
         else:
             own = attach(select, self._table, max(1, self.config.train.workers), self.on_progress)
         uniform = np.random.default_rng(VALIDATION_SEED).uniform(size=len(select))
-        second = self._partners.partner_of(own, np.arange(len(select)), uniform)
+        second = self._partners.partner(np.arange(len(select)), uniform, own)
         first = np.flatnonzero(second >= 0)
         return decorate(select.select(first), own, first, self._partners, second[first])
 

@@ -116,13 +116,17 @@ class Target:
             return None
         if polar:
             for _ in range(2):
-                mean = sizes @ best.moved / sizes.sum()
-                candidates = candidates[[best.candidate]]
-                candidates.shifts[:] -= mean
+                candidates = candidates[np.array([best.candidate])]
+                candidates.shifts[:] -= self._mean(best.moved, sizes)
                 best = self._best(form, candidates, heads, sizes)
                 if best is None:
                     return None
-        return self._spread(form, candidates[[best.candidate]], best)
+        return self._spread(form, candidates[np.array([best.candidate])], best)
+
+    def _mean(self, moved: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """The mean over all sites, which is along polar directions, of vectors at the first site of each orbit."""
+        mean: np.ndarray = self.form.group.polar @ (sizes @ moved / sizes.sum())
+        return mean
 
     def _candidates(self, form: StandardForm) -> _Candidates:
         """The maps of the normaliser that strain little, those of least strain first."""
@@ -144,7 +148,7 @@ class Target:
     def _along_polar(
         self, form: StandardForm, candidates: _Candidates, heads: np.ndarray, sizes: np.ndarray
     ) -> _Candidates:
-        """All translations along the polar directions that lay one site, of the rarest kind, beside one of the target."""
+        """The translations along polar directions that lay one site, of the rarest kind, beside one of the target."""
         pivot = np.argmin([(self.sizes == size).sum() for size in sizes])
         squared, moved = self._nearest(form, candidates, heads[[pivot]], sizes[[pivot]], _IMAGES, self.form.group.polar)
         which, site = np.nonzero(squared[:, 0] < _FAR)
@@ -220,7 +224,7 @@ class Target:
                 continue
             onto = [self.orbits[q][squared[candidate, s, self.orbits[q]].argmin()] for s, q in enumerate(pairs)]
             ways = moved[candidate, np.arange(len(heads)), onto]
-            mean = weights @ ways
+            mean = self._mean(ways, sizes)
             metric = candidates.metrics[candidate]
             cost = costs[candidate, np.arange(len(heads)), pairs].sum() - mean @ metric @ mean + strain[candidate]
             tied = best is not None and abs(cost - best.cost) <= _TIE
@@ -284,7 +288,7 @@ def _same_places(places: np.ndarray, others: np.ndarray) -> np.ndarray | None:
     """Which of the others each place is, modulo lattice translations."""
     apart = places[:, None] - others
     distances = np.abs(apart - np.rint(apart)).max(-1)
-    found = distances.argmin(1)
+    found: np.ndarray = distances.argmin(1)
     if distances.min(1).max() > 1e-6 or len(np.unique(found)) < len(found):
         return None
     return found

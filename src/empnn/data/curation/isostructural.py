@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,14 +20,17 @@ from empnn import processes as crew
 from empnn.crystals import Crystals
 from empnn.data.array_files import Spool, load_arrays
 from empnn.data.curation import laying
+from empnn.data.curation.standard_form import StandardForm
 from empnn.files import cache_folder
 
-VERSION = "1"
+VERSION = "3"
 """To be raised when crystals are laid onto each other otherwise."""
 
 _CHUNK = 256
-_ROUNDS = 8
+_ROUNDS = 16
 """How often those of a key that are not alike are gathered about a crystal of their own."""
+
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 Rows = dict[str, np.ndarray]
 
@@ -38,7 +42,7 @@ class Isostructural:
     Attributes:
         arrays: By name, a row per crystal or, of `slot` and `frac`, per atom:
             `group`: the first crystal of the group it belongs to, as counted in the set that the groups are of;
-            `key`: equal for the same space group and Wyckoff letters; 0 if unknown;
+            `key`: equal within a group, see `Standardised`; 0 if the space group is unknown;
             `formula`: equal for the same reduced composition;
             `basis` (3, 3): integer g of `frac @ g.T + shift`, `inv(g).T @ cell` that leads from the crystal's own basis
             to the group's, which is primitive; its determinant is negative if the crystal is laid mirrored;
@@ -53,18 +57,11 @@ class Isostructural:
     arrays: Rows
     index: np.ndarray
     _order: np.ndarray = field(init=False, repr=False)
-    _bounds: np.ndarray = field(init=False, repr=False)
+    _runs: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        group, formula = self.group, self.arrays["formula"][self.index]
-        order = np.lexsort((formula, group))
-        place = np.argsort(order)
-        sorted_groups, sorted_formulas = group[order], formula[order]
-        new_group = np.append(True, sorted_groups[1:] != sorted_groups[:-1])[: len(order)]
-        new_formula = new_group | np.append(True, sorted_formulas[1:] != sorted_formulas[:-1])[: len(order)]
-        bounds = [_bounds(new)[:, place] for new in (new_group, new_formula)]
-        object.__setattr__(self, "_order", order)
-        object.__setattr__(self, "_bounds", np.concatenate(bounds))
+        object.__setattr__(self, "_order", np.lexsort((self.formula, self.group)))
+        object.__setattr__(self, "_runs", self._runs_of(self))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -75,75 +72,75 @@ class Isostructural:
         return np.asarray(self.arrays["group"][self.index])
 
     @property
-    def partners(self) -> np.ndarray:
-        """How many crystals of the same group and of another reduced composition there are for each (crystals,)."""
-        first, last, alike_first, alike_last = self._bounds
-        return np.asarray((last - first) - (alike_last - alike_first))
+    def formula(self) -> np.ndarray:
+        """A number for the reduced composition of each crystal (crystals,)."""
+        return np.asarray(self.arrays["formula"][self.index])
 
     def subset(self, index: Sequence[int] | np.ndarray) -> Isostructural:
         """Some of the crystals; only they are partners."""
         return Isostructural(self.arrays, self.index[np.asarray(index, dtype=np.int64)])
 
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of crystals (count,), (count,) of one group and of different reduced compositions.
+    def partners(self, of: Isostructural | None = None) -> np.ndarray:
+        """How many crystals of its group and of another reduced composition there are in this table for each crystal.
 
-        The first is drawn with weight 1 / sqrt(size of its group) among those that have partners: a group of ten times
-        as many crystals is drawn three times as often, so that rocksalts neither drown the rest nor count as one. The
-        second is drawn uniformly among its partners.
-
-        Raises:
-            ValueError: If no crystal has a partner.
+        Args:
+            of: The table that has the crystals (crystals,); this one if None. See `attach`.
         """
-        partners = self.partners
-        weights = np.where(partners > 0, 1 / np.sqrt(np.maximum(self._bounds[1] - self._bounds[0], 1)), 0.0)
-        if not weights.any():
-            raise ValueError("no crystal has an isostructural partner of another composition")
-        ends = np.cumsum(weights)
-        first = np.searchsorted(ends, generator.uniform(size=count) * ends[-1], side="right")
-        return first, self.partner(first, generator.uniform(size=count))
-
-    def partner(self, crystals: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A partner of each crystal, by numbers drawn uniformly from [0, 1); -1 if it has none."""
-        return self._partner(*self._bounds[:, crystals], uniform)
-
-    def partner_of(self, others: Isostructural, crystals: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A partner, among the crystals of this table, of each of the crystals of another one that is laid onto this.
-
-        See `attach`; -1 if it has none.
-        """
-        return self._partner(*self._bounds_of(others, crystals), uniform)
-
-    def partners_of(self, others: Isostructural) -> np.ndarray:
-        """How many partners among the crystals of this table each of another one has."""
-        first, last, alike_first, alike_last = self._bounds_of(others, np.arange(len(others)))
+        first, last, alike_first, alike_last = self._runs if of is None else self._runs_of(of)
         return np.asarray((last - first) - (alike_last - alike_first))
 
-    def _bounds_of(self, others: Isostructural, crystals: np.ndarray) -> np.ndarray:
-        groups, formulas = self.group[self._order], self.arrays["formula"][self.index][self._order]
-        group = others.group[crystals]
-        formula = others.arrays["formula"][others.index][crystals]
-        own = np.zeros(len(groups), dtype=[("group", np.int64), ("formula", np.int64)])
-        own["group"], own["formula"] = groups, formulas
-        sought = np.zeros(len(group), dtype=own.dtype)
-        sought["group"], sought["formula"] = group, formula
-        return np.stack(
-            [
-                np.searchsorted(groups, group),
-                np.searchsorted(groups, group, side="right"),
-                np.searchsorted(own, sought),
-                np.searchsorted(own, sought, side="right"),
-            ]
-        )
+    def partner(self, crystals: np.ndarray, uniform: np.ndarray, of: Isostructural | None = None) -> np.ndarray:
+        """One of the partners in this table of each crystal, all with the same probability; -1 if it has none.
 
-    def _partner(
-        self, first: np.ndarray, last: np.ndarray, alike_first: np.ndarray, alike_last: np.ndarray, uniform: np.ndarray
-    ) -> np.ndarray:
+        Args:
+            crystals: Positions of the crystals in their table.
+            uniform: Numbers drawn uniformly from [0, 1), one for each.
+            of: Their table; this one if None. See `attach`.
+        """
+        first, last, alike_first, alike_last = (
+            self._runs[:, crystals] if of is None else self._runs_of(of.subset(crystals))
+        )
         alike = alike_last - alike_first
         count = last - first - alike
         place = first + np.minimum((uniform * count).astype(np.int64), count - 1)
         place += alike * (place >= alike_first)
-        found = self._order[np.where(count > 0, place, 0)] if len(self._order) else place
-        return np.where(count > 0, found, -1)
+        return np.where(count > 0, np.append(self._order, -1)[np.where(count > 0, place, -1)], -1)
+
+    def draw(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of crystals (count,), (count,) of one group and of different reduced compositions.
+
+        The first is drawn with weight 1 / sqrt(size of its group) among those that have partners: a group of a hundred
+        times as many crystals is drawn ten times as often, so that a few common structures do not drown the others, nor
+        count as one. The second is drawn uniformly among its partners.
+
+        Raises:
+            ValueError: If no crystal has a partner.
+        """
+        sizes = self._runs[1] - self._runs[0]
+        ends = np.cumsum(np.where(self.partners() > 0, 1 / np.sqrt(np.maximum(sizes, 1)), 0.0))
+        if not len(ends) or ends[-1] == 0:
+            raise ValueError("no crystal has an isostructural partner of another composition")
+        first = np.searchsorted(ends, generator.uniform(size=count) * ends[-1], side="right")
+        return first, self.partner(first, generator.uniform(size=count))
+
+    def _runs_of(self, others: Isostructural) -> np.ndarray:
+        """Where in this table's order the group of each crystal of another one is, and there its composition.
+
+        Returns:
+            First and last + 1 of the group, and of the composition (4, crystals of the other table).
+        """
+        groups, formulas = np.unique(self.group), np.unique(self.formula)
+
+        def codes(table: Isostructural) -> tuple[np.ndarray, np.ndarray]:
+            group, formula = np.searchsorted(groups, table.group), np.searchsorted(formulas, table.formula)
+            formula[~np.isin(table.formula, formulas)] = len(formulas)
+            return group, group * (len(formulas) + 1) + formula
+
+        own = [code[self._order] for code in codes(self)]
+        pairs = zip(own, codes(others), strict=True)
+        runs = np.stack([np.searchsorted(own, sought, side) for own, sought in pairs for side in _SIDES])
+        runs[:, ~np.isin(others.group, groups)] = 0
+        return runs
 
 
 def isostructural(crystals: Crystals, workers: int = 1, on_progress: crew.Report | None = None) -> Isostructural:
@@ -223,7 +220,7 @@ def _standardised(crystals: Crystals, folder: Path, workers: int, report: crew.R
             rows["numbers"][rows["starts"][chunk[0]] : rows["starts"][chunk[-1] + 1]] = batch.numbers.numpy()
             yield folder, int(chunk[0]), batch.cell.numpy(), batch.frac.numpy()
 
-    crew.run(laying.standardise, tasks(), workers, report)
+    crew.run(laying.standardise, tasks(), workers if len(crystals) > _CHUNK else 1, report)
     return rows
 
 
@@ -237,16 +234,15 @@ def _laid(
 ) -> np.ndarray:
     """Lay crystals onto others, which are rows of `of`; those that are not alike come back."""
 
-    def tasks() -> Iterator[tuple[Path, list[tuple[laying.StandardForm, int, np.ndarray]]]]:
-        jobs, size = [], 0
+    def tasks() -> Iterator[tuple[Path, list[tuple[StandardForm, int, np.ndarray]]]]:
+        jobs: list[tuple[StandardForm, int, np.ndarray]] = []
         for leader, members in targets:
             form = laying.form_of(rows if of is None else of, leader)
-            for part in np.array_split(members, len(members) // _CHUNK + 1) if form is not None else []:
+            for part in np.array_split(members, len(members) // _CHUNK + 1):
                 jobs.append((form, leader, part))
-                size += len(part)
-                if size >= _CHUNK:
+                if sum(len(part) for *_, part in jobs) >= _CHUNK:
                     yield folder, jobs
-                    jobs, size = [], 0
+                    jobs = []
         if jobs:
             yield folder, jobs
 
@@ -287,13 +283,6 @@ def _digest(crystals: Crystals) -> str:
         for array in (batch.sizes, batch.cell, batch.frac, batch.numbers):
             digest.update(np.ascontiguousarray(array.numpy()).data)
     return digest.hexdigest()[:32]
-
-
-def _bounds(new: np.ndarray) -> np.ndarray:
-    """Where the run that each item of a sorted array belongs to starts and ends (2, items)."""
-    starts = np.flatnonzero(new)
-    run = np.cumsum(new) - 1
-    return np.stack([starts[run], np.append(starts[1:], len(new))[run]])
 
 
 def _ignore(count: int) -> None:

@@ -89,19 +89,21 @@ def lay(on_crystals: Report, folder: Path, jobs: Sequence[tuple[StandardForm, in
     return np.array(apart, dtype=np.int64)
 
 
-def form_of(rows: dict[str, np.ndarray], index: int) -> StandardForm | None:
+def form_of(rows: dict[str, np.ndarray], index: int) -> StandardForm:
     """The standard form of a crystal that was brought to it and laid onto no other."""
     atoms = slice(*rows["starts"][index : index + 2])
     _, first = np.unique(rows["slot"][atoms], return_index=True)
     cell = rows["cell"][index]
-    return symmetric_form(
+    form = symmetric_form(
         int(rows["hall"][index]), cell @ cell.T, rows["frac"][atoms][first], rows["numbers"][atoms][first]
     )
+    if form is None:
+        raise ValueError(f"crystal {index} is not in standard form")
+    return form
 
 
 def _lay(rows: dict[str, np.ndarray], index: int, target: Target, group: int) -> bool:
-    form = form_of(rows, index)
-    found = None if form is None else target.lay(form)
+    found = target.lay(form_of(rows, index))
     if found is None:
         return False
     atoms = slice(*rows["starts"][index : index + 2])

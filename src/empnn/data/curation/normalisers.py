@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import spglib
@@ -59,7 +60,7 @@ def space_group(hall: int) -> SpaceGroup:
     """The space group of a number of Hall symbol, as spglib counts them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        operations = spglib.get_symmetry_from_database(hall)
+        operations: Any = spglib.get_symmetry_from_database(hall)
     rotations, translations = operations["rotations"], operations["translations"]
     pure = (rotations == np.eye(3, dtype=int)).all((1, 2))
     twelfths = np.rint(12 * translations[pure]).astype(int) % 12
@@ -146,7 +147,8 @@ def _small(size: int, largest: int) -> np.ndarray:
 
 
 def _unimodular(matrices: np.ndarray) -> np.ndarray:
-    return np.rint(matrices[np.abs(np.abs(np.linalg.det(matrices)) - 1) < 1e-6]).astype(np.int64)
+    kept: np.ndarray = np.rint(matrices[np.abs(np.abs(np.linalg.det(matrices)) - 1) < 1e-6]).astype(np.int64)
+    return kept
 
 
 def _codes(matrices: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import numpy as np
 import spglib
@@ -17,6 +17,8 @@ from empnn.data.curation.normalisers import SpaceGroup, space_group
 SYMPREC = 0.01
 """How far atoms may be off their symmetric places, in angstrom."""
 
+_MIRRORED = {78, 95, 96, 145, 153, 154, 170, 172, 179, 181, 213}
+"""Of the eleven pairs of space groups that are mirror images, those that are read as the other one."""
 _WITHIN = 0.2
 """An atom and the image of another one that are no farther apart, in angstrom, are the same place."""
 
@@ -60,8 +62,8 @@ class Standardised:
         basis: The integer matrix g of `frac @ g.T + shift` that leads there from the crystal's own basis; its
             determinant counts the primitive cells of the crystal's own one, negative if mirrored.
         sites: Site of each atom of the crystal (atoms,).
-        key: Equal for crystals of the same space group and Wyckoff letters by species, modulo the normaliser.
-            Does not depend on which species is which.
+        key: The same for all crystals of the same space group and Wyckoff letters by species, modulo the normaliser,
+            whichever species is which; and perhaps for some of other letters of the same site symmetry.
     """
 
     form: StandardForm
@@ -76,9 +78,12 @@ def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> St
     None if spglib finds no space group, or one that does not hold for the atoms.
     """
     hand = 1 if np.linalg.det(cell) > 0 else -1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = spglib.get_symmetry_dataset((hand * cell, hand * frac, numbers), symprec=SYMPREC)
+    right_handed = hand * cell
+    found = _dataset(right_handed, hand * frac, numbers)
+    if found is not None and found.number in _MIRRORED:
+        # Read in a left-handed basis a crystal has the group of the other hand.
+        hand = -hand
+        found = _dataset(right_handed, hand * frac, numbers)
     if found is None:
         return None
     group = space_group(int(found.hall_number))
@@ -95,10 +100,7 @@ def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> St
     form = symmetric_form(int(found.hall_number), metric, places, kinds)
     if form is None:
         return None
-    letters = np.array(found.wyckoffs)[first]
-    heads = form.orbits == np.arange(len(first))
-    by_kind = ["".join(sorted(letters[heads & (kinds == kind)])) for kind in np.unique(kinds)]
-    return Standardised(form, basis, sites.reshape(-1), _key(form.hall, by_kind))
+    return Standardised(form, basis, sites.reshape(-1), _key(form))
 
 
 def symmetric_form(hall: int, metric: np.ndarray, frac: np.ndarray, kinds: np.ndarray) -> StandardForm | None:
@@ -106,6 +108,13 @@ def symmetric_form(hall: int, metric: np.ndarray, frac: np.ndarray, kinds: np.nd
     group = space_group(hall)
     symmetric = make_symmetric(metric, frac, kinds, group.rotations, group.translations)
     return None if symmetric is None else StandardForm(hall, symmetric[0], symmetric[1], kinds, symmetric[2])
+
+
+def _dataset(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Any:
+    crystal: Any = cell, frac, numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return spglib.get_symmetry_dataset(crystal, symprec=SYMPREC)
 
 
 def make_symmetric(
@@ -139,18 +148,11 @@ def make_symmetric(
     return metric, frac - offsets / len(rotations), images
 
 
-def _key(hall: int, letters: list[str]) -> str:
-    number, tables = _relabellings(hall)
-    alike = ("_".join(sorted("".join(sorted(each.translate(table))) for each in letters)) for table in tables)
-    return f"{number}_{min(alike)}"
-
-
-@cache
-def _relabellings(hall: int) -> tuple[int, tuple[dict[int, str], ...]]:
-    """The number of a space group, and how changes of the setting rename its Wyckoff letters."""
-    from pymatgen.analysis.prototypes import WYCKOFF_POSITION_RELAB_DICT
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        number = int(spglib.get_spacegroup_type(hall).number)
-    return number, tuple(WYCKOFF_POSITION_RELAB_DICT[str(number)])
+def _key(form: StandardForm) -> str:
+    """The space group and, species by species, the multiplicity and the kinds of site symmetry of the orbits."""
+    fixed = form.images == np.arange(len(form.frac))
+    kinds = np.einsum("gii->g", form.group.rotations) * 4 + np.rint(np.linalg.det(form.group.rotations)).astype(int)
+    species: dict[int, list[str]] = {}
+    for head in np.unique(form.orbits):
+        species.setdefault(int(form.kinds[head]), []).append(",".join(map(str, np.sort(kinds[fixed[:, head]]))))
+    return f"{form.hall}:" + "|".join(sorted("/".join(sorted(orbits)) for orbits in species.values()))
