@@ -82,7 +82,7 @@ def triple(data: str, limit: int, small: bool) -> Triple:
     indices = (small_ones(crystals) if small else list(range(len(crystals))))[:limit]
     # Noise belongs to the place in the file: all are strained, then the chosen ones taken.
     noisy = with_fixed_noise(crystals, SIGMA, SEED).select(indices)
-    denoised = empnn.load(MODELS[data]).relax_batch(noisy)
+    denoised = empnn.load(MODELS[data]).relax_batch(noisy).crystals
     states = {"noisy": noisy, "denoised": denoised, "original": crystals.select(indices)}
     return Triple(data, "small" if small else "first", indices, states)
 

@@ -44,7 +44,7 @@ def measure(name: str) -> dict[str, Any]:
     seen = has_near_duplicate(both.stored, n_train)
     val = both.stored.select(np.arange(n_train, len(both.ids)))
     noisy = with_fixed_noise(val, SIGMA, SEED)
-    relaxed = empnn.load(name.replace("_", "-")).relax_batch(noisy)
+    relaxed = empnn.load(name.replace("_", "-")).relax_batch(noisy).crystals
     row: dict[str, Any] = {"data": name, "val": len(val), "with_near_duplicate_in_train": int(seen.sum())}
     for part, chosen in (("seen", np.flatnonzero(seen)), ("unseen", np.flatnonzero(~seen))):
         if len(chosen):

@@ -8,7 +8,6 @@ Usage: python benchmarks/relaxers.py [--sets mp_20] [--limit 64] [--oracles chgn
 """
 
 import argparse
-import time
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,24 @@ from energy_sets import MODELS, Triple, dft_settings, judged, merge, parser, tri
 import empnn
 from empnn.crystals import CrystalBatch
 from empnn.energy.oracle import OracleRelaxation
-from empnn.evaluate import relaxed_batch
+from empnn.energy.relaxer import relaxed_batch
 from empnn.metrics import denoising_metrics
 from empnn.nn.runtime.cpu import tuned
+from empnn.relaxers import RelaxedBatch
 
 KEYS = ("data", "crystals", "relaxer", "cutoff", "kpoint_density")
 
 
-def row(chosen: Triple, relaxer: str, after: CrystalBatch, seconds: float, **more: Any) -> dict[str, Any]:
+def row(chosen: Triple, relaxer: str, relaxed: RelaxedBatch, **more: Any) -> dict[str, Any]:
     """One line of the comparison."""
-    metrics = denoising_metrics(chosen.states["noisy"], after, chosen.states["original"]).as_dict()
+    metrics = denoising_metrics(chosen.states["noisy"], relaxed.crystals, chosen.states["original"]).as_dict()
     named = {"data": chosen.data, "crystals": chosen.which, "relaxer": relaxer}
-    return {**named, **metrics, "seconds_per_crystal": seconds / len(after), **more}
+    return {**named, **metrics, "seconds_per_crystal": relaxed.seconds / len(relaxed.crystals), **more}
+
+
+def untouched(crystals: CrystalBatch) -> RelaxedBatch:
+    """What doing nothing makes of crystals."""
+    return RelaxedBatch(crystals=crystals, failed=torch.zeros(len(crystals), dtype=torch.bool), seconds=0.0)
 
 
 def by_network(chosen: Triple, name: str, model: str) -> dict[str, Any]:
@@ -38,32 +43,19 @@ def by_network(chosen: Triple, name: str, model: str) -> dict[str, Any]:
     noisy = chosen.states["noisy"]
     with tuned():
         network.relax_batch(noisy)
-        started = time.perf_counter()
-        after = network.relax_batch(noisy)
-        seconds = time.perf_counter() - started
-        alone = []
-        for place in range(len(noisy)):
-            started = time.perf_counter()
-            network.relax_batch(noisy.select([place]))
-            alone.append(time.perf_counter() - started)
+        relaxed = network.relax_batch(noisy)
+        alone = [network.relax_batch(noisy.select([place])).seconds for place in range(len(noisy))]
     threads = torch.get_num_threads()
-    return row(chosen, name, after, seconds, seconds_alone=float(np.median(alone)), threads=threads)
+    return row(chosen, name, relaxed, seconds_alone=float(np.median(alone)), threads=threads)
 
 
 def by_oracle(chosen: Triple, oracle: str, options: argparse.Namespace) -> dict[str, Any]:
     """The cell relaxed until the virial is below 0.02 eV per atom."""
     found = judged(chosen, ["noisy"], oracle, OracleRelaxation(mode="cell", steps=options.steps), options)["noisy"]
-    results = [one.result for one in found if one.result is not None]
-    return row(
-        chosen,
-        oracle,
-        relaxed_batch(chosen.states["noisy"], found),
-        float(sum(one.seconds or 0.0 for one in found)),
-        converged=sum(result.converged for result in results),
-        failed=len(found) - len(results),
-        steps=float(np.median([result.steps for result in results])) if results else None,
-        **{"threads": 1, **dft_settings(oracle, options)},
-    )
+    relaxed = relaxed_batch(chosen.states["noisy"], found)
+    steps = [one.result.steps for one in found if one.result is not None]
+    figures = {**relaxed.report, "steps": float(np.median(steps)) if steps else None, "threads": 1}
+    return row(chosen, oracle, relaxed, **figures, **dft_settings(oracle, options))
 
 
 def main() -> None:
@@ -75,7 +67,7 @@ def main() -> None:
     baselines = dict(given.split("=", 1) for given in options.ff)
     for data in options.sets:
         chosen = triple(data, options.limit, options.small)
-        rows = [row(chosen, "nothing", chosen.states["noisy"], 0.0), by_network(chosen, "empnn", MODELS[data])]
+        rows = [row(chosen, "nothing", untouched(chosen.states["noisy"])), by_network(chosen, "empnn", MODELS[data])]
         if data in baselines:
             rows.append(by_network(chosen, "ff", baselines[data]))
         else:

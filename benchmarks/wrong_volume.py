@@ -28,7 +28,7 @@ def main() -> None:
         crystals, model = load_crystals(locate(None, data), "val"), empnn.load(name)
         for scale in SCALES:
             scaled = crystals.with_cell(crystals.cell * scale)
-            metrics = denoising_metrics(scaled, model.relax_batch(scaled), crystals)
+            metrics = denoising_metrics(scaled, model.relax_batch(scaled).crystals, crystals)
             rows.append({"data": data, "model": name, "scale": scale, **metrics.as_dict()})
             print(
                 f"{data:<10} x {scale:<5} {metrics.noise_lengths:.3f} A, removed {metrics.lengths_removed:.2f}",

@@ -12,13 +12,12 @@ HEAD = """# Arrays
 
 What the public classes hold, by floor of the house: names, shapes and units are the same everywhere. Cells hold lattice
 vectors as rows. `atoms` and `edges` run over all structures of a batch, without padding; `structures_and_end` has the
-total behind the last; `*structures` is absent where there is one crystal. Written by `python scripts/array_table.py`
-from annotations and docstrings.
+total behind the last. Written by `python scripts/array_table.py` from annotations and docstrings.
 
 | class | array | shape | type | unit | per | what it is |
 |---|---|---|---|---|---|---|
 """
-FLOORS = ("crystals", "graph", "losses", "nn", "data", "relax")
+FLOORS = ("crystals", "graph", "losses", "relaxers", "nn", "data", "relax")
 SCOPES = ("structure", "atom", "edge", "triplet", "pair", "row", "term", "sum")
 UNIT = re.compile(r"cubic angstrom per atom|angstrom and (?:angles in )?degrees|angstrom|degrees", re.IGNORECASE)
 
@@ -48,7 +47,7 @@ def rows(path: Path) -> Iterator[Row]:
                 name, annotation, said = node.name, node.returns, ast.get_docstring(node) or ""
             else:
                 continue
-            found = re.search(r"(Float|Int)(\d*)\[(Tensor|np\.ndarray), '([^']*)'\]", ast.unparse(annotation))
+            found = re.search(r"(Float|Int|Bool)(\d*)\[(Tensor|np\.ndarray), '([^']*)'\]", ast.unparse(annotation))
             if found and not name.startswith("_"):
                 yield _row(owner.name, name, found, said)
 
@@ -57,7 +56,7 @@ def _row(owner: str, name: str, found: re.Match[str], said: str) -> Row:
     axes = found[4].split()
     kind = f"{found[1].lower()}{found[2]}"
     unit = UNIT.search(said)
-    scopes = [scope for axis in axes for scope in SCOPES if axis.lstrip("*").startswith(f"{scope}s")]
+    scopes = [scope for axis in axes for scope in SCOPES if axis.startswith(f"{scope}s")]
     words = re.sub(r" ?\bPer \w+(?:, float64)?\.", "", said.partition("\n\n")[0])
     words = re.sub(r",? ?\((?:layers, )?structures, [^)]*\)(?:, float64\.|[,;])?", "", words)
     return Row(
@@ -88,7 +87,7 @@ def page() -> str:
     paths = [path for floor in FLOORS for path in (source / f"{floor}.py", *sorted((source / floor).rglob("*.py")))]
     found = [row for path in paths if path.exists() for row in rows(path)]
     lines = [f"| `{r.owner}` | `{r.name}` | {r.shape} | {r.kind} | {r.unit} | {r.scope} | {r.words} |" for r in found]
-    return HEAD + "\n".join(line.replace("*structures", "\\*structures") for line in lines) + "\n"
+    return HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

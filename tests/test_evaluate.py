@@ -8,11 +8,12 @@ from support.relaxing import tiny_network
 from support.zoo import ALL, zoo
 
 from empnn.corruption.strain import fixed_displacement
-from empnn.crystals import from_arrays
+from empnn.crystals import CrystalBatch, from_arrays
 from empnn.errors import ConfigError
-from empnn.evaluate import compare, denoise, load_crystals
+from empnn.evaluate import DEFAULT_POSITIONS, compare, denoise, load_crystals
 from empnn.relax import Relaxer
 from empnn.relax.passes import Passes
+from empnn.relaxers import BatchRelaxer, RelaxedBatch
 
 KEYS = (
     *("n", "sigma", "seed", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
@@ -101,15 +102,61 @@ def test_references_must_correspond(relaxer):
 
 
 def test_model_that_fails(monkeypatch, relaxer):
-    monkeypatch.setattr(
-        "empnn.relax.passes.apply_passes",
-        lambda network, crystals, passes: Passes(
-            stretches=torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
-            shift=torch.full((crystals.n_atoms, 3), torch.nan, dtype=torch.float64),
-        ),
-    )
-    with pytest.raises(ConfigError, match="cannot be scored"):
+    """For one crystal too: what it did not relax must not pass for relaxed."""
+
+    def without_the_last(network, crystals, passes):
+        stretches = torch.eye(3, dtype=torch.float64).repeat(1, len(crystals), 1, 1)
+        stretches[0, -1] = torch.nan
+        return Passes(stretches=stretches, shift=torch.zeros_like(crystals.frac))
+
+    monkeypatch.setattr("empnn.relax.passes.apply_passes", without_the_last)
+    n = len(ALL)
+    with pytest.raises(ConfigError, match=f"relaxed only {n - 1} of {n} structures; it cannot be scored"):
         denoise(relaxer, ALL, 0.1)
+    with pytest.raises(ConfigError, match="relaxed none of 1 structures; it cannot be scored"):
+        compare(relaxer, zoo("fcc"), zoo("fcc"))
+
+
+class Halfway:
+    """A relaxer of another kind, which is nobody's subclass: every second crystal as it should be, the others fail."""
+
+    moves_atoms = True
+
+    def __init__(self, truth):
+        self.truth = truth
+
+    def relax_batch(self, crystals):
+        failed = torch.arange(len(crystals)) % 2 == 1
+        chosen = torch.where(failed, 0, len(crystals)) + torch.arange(len(crystals))
+        both = CrystalBatch.cat([crystals, self.truth]).select(chosen)
+        return RelaxedBatch(
+            crystals=both, failed=failed, seconds=6.0, report={"failed": int(failed.sum()), "extra": 2.5}
+        )
+
+
+def test_whatever_relaxes_is_scored_alike():
+    relaxer, truth = Halfway(zoo("fcc", "fcc")), zoo("fcc", "fcc")
+    assert isinstance(relaxer, BatchRelaxer)
+    stretched = truth.with_cell(truth.cell * 1.1)
+    figures = compare(relaxer, stretched, truth).as_dict()
+    assert figures["lengths_removed"] == pytest.approx(0.5)
+    assert (figures["n"], figures["failed"], figures["extra"]) == (2, 1, 2.5)
+    assert (figures["seconds"], figures["seconds_per_crystal"]) == (6.0, 3.0)
+    assert "positions_mae" in figures
+    noisy = denoise(relaxer, truth, 0.1).as_dict()
+    assert (noisy["positions_sigma"], noisy["sigma"], noisy["seed"]) == (DEFAULT_POSITIONS, 0.1, 0)
+    with pytest.raises(ConfigError, match="relaxed none of 1"):
+        compare(Nothing(), zoo("fcc"), zoo("fcc"))
+
+
+class Nothing:
+    """A relaxer that counts its failures and has nothing else."""
+
+    moves_atoms = False
+
+    def relax_batch(self, crystals):
+        failed = torch.ones(len(crystals), dtype=torch.bool)
+        return RelaxedBatch(crystals=crystals, failed=failed, seconds=0.0, report={"failed": len(crystals)})
 
 
 def test_missing_data(tmp_path):

@@ -14,7 +14,7 @@ FLOORS = (
     ("files", "processes", "ase_atoms"),
     ("crystals",),
     ("symmetry", "space_groups", "fields", "graph"),
-    ("losses", "metrics", "testing"),
+    ("losses", "metrics", "relaxers", "testing"),
     ("corruption", "checks"),
     ("nn.kernels", "nn.runtime"),
     ("nn",),

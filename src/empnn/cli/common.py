@@ -60,6 +60,7 @@ OPTIONS = {
     "options": "--option",
     "positions": "--noise-positions",
     "resume": "--resume",
+    "train_resume": "empnn train --resume",
     "sigma": "--noise",
     "steps": "--steps",
     "store": "--store",

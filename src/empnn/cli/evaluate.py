@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,25 +18,10 @@ from empnn.errors import ConfigError
 if TYPE_CHECKING:
     from empnn.crystals import CrystalBatch
     from empnn.energy.run import Job, Judged
-    from empnn.evaluate import Evaluation
+    from empnn.relaxers import BatchRelaxer
 
 DEFAULT_SIGMA = 0.1
 EMPNN = "empnn"
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The noise that is put on crystals.
-
-    Attributes:
-        sigma: Deviation of the strain.
-        seed: Its seed.
-        positions: Deviation of the displacements of the atoms in angstrom; the model's own if None.
-    """
-
-    sigma: float
-    seed: int
-    positions: float | None
 
 
 @reports_errors
@@ -79,12 +65,11 @@ def evaluate(
     from empnn.data.curation.usable import files_in
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
-    from empnn.evaluate import load_crystals
+    from empnn.evaluate import compare, denoise, load_crystals
     from empnn.files import check_outputs, replacing
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
-    sigma = DEFAULT_SIGMA if noise is None else noise
     if relaxer == EMPNN:
         _only_for_oracles(option, fmax, steps, workers, store)
     else:
@@ -92,13 +77,17 @@ def evaluate(
     check_outputs([out], files_in([place for place in (data, reference) if place is not None]))
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
-    noise_added = Noise(sigma, seed, noise_positions)
     if relaxer == EMPNN:
-        result = _by_network(crystals, truth, model, device or "cpu", passes, noise_added)
+        relaxing = _network(model, device or "cpu", passes)
     else:
         choice, relaxation = Choice(relaxer, parsed_options(option)), relaxation_of("cell", fmax, steps)
         job = Job(choice=choice, relaxation=relaxation, workers=workers, store=store)
-        result = _by_oracle(crystals, truth, job, noise_added, quiet)
+        relaxing = _oracle(job, len(crystals), quiet)
+    with relaxing as relaxes:
+        if truth is not None:
+            result = compare(relaxes, crystals, truth)
+        else:
+            result = denoise(relaxes, crystals, DEFAULT_SIGMA if noise is None else noise, seed, noise_positions)
     figures = {**result.as_dict(), "relaxer": relaxer}
     if out is not None:
         with replacing(out) as temporary:
@@ -132,36 +121,23 @@ def _only_for_oracles(option: object, fmax: object, steps: object, workers: int,
             raise ConfigError(f"{name} belongs to a --relaxer that computes energies; leave it out for empnn")
 
 
-def _by_network(
-    crystals: CrystalBatch,
-    truth: CrystalBatch | None,
-    model: str | None,
-    device: str,
-    passes: int | None,
-    noise: Noise,
-) -> Evaluation:
-    from empnn.evaluate import compare, denoise
+@contextmanager
+def _network(model: str | None, device: str, passes: int | None) -> Iterator[BatchRelaxer]:
     from empnn.models import DEFAULT
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
 
-    network = load(model or DEFAULT, device)
+    relaxer = load(model or DEFAULT, device)
+    relaxer.passes = passes or relaxer.passes
     with tuned(device):
-        if truth is not None:
-            return compare(network, crystals, truth, passes)
-        return denoise(network, crystals, noise.sigma, noise.seed, passes, noise.positions)
+        yield relaxer
 
 
-def _by_oracle(
-    crystals: CrystalBatch,
-    truth: CrystalBatch | None,
-    job: Job,
-    noise: Noise,
-    quiet: bool,
-) -> Evaluation:
-    from empnn.evaluate import compare_by_oracle, denoise_by_oracle
+@contextmanager
+def _oracle(job: Job, count: int, quiet: bool) -> Iterator[BatchRelaxer]:
+    from empnn.energy.relaxer import OracleRelaxer
 
-    with followed(job.choice.name, len(crystals), quiet) as (console, advance):
+    with followed(job.choice.name, count, quiet) as (console, advance):
 
         def note(judged: Judged) -> None:
             advance()
@@ -169,9 +145,7 @@ def _by_oracle(
             if words and (judged.failed or not quiet):
                 console.print(in_options(f"structure {judged.record.index}: {'; '.join(words)}"), markup=False)
 
-        if truth is not None:
-            return compare_by_oracle(job, crystals, truth, note)
-        return denoise_by_oracle(job, crystals, noise.sigma, noise.seed, note)
+        yield OracleRelaxer(job, note)
 
 
 def _evaluation_table(figures: dict[str, Any]) -> Table:

@@ -15,7 +15,7 @@ from ase.units import GPa
 from empnn.checks.doubts import doubtful_periodicity, doubts_when_read
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import CrystalBatch, from_atoms, to_atoms
+from empnn.crystals import from_atoms
 from empnn.data.records import Record
 from empnn.energy.answers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Request, Result, check_covered
@@ -125,11 +125,6 @@ def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], Non
     except KeyboardInterrupt as error:
         error.args = (f"{run.done} of {len(records)} done and kept; the same command goes on from here",)
         raise
-
-
-def judge_batch(crystals: CrystalBatch, job: Job, on_judged: Callable[[Judged], None] | None = None) -> list[Judged]:
-    """Energies of crystals in memory; see `judge`."""
-    return judge([Record(index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(crystals))], job, on_judged)
 
 
 class _Run:

@@ -81,6 +81,17 @@ class ModelConfig:
     graph: GraphConfig = field(default_factory=GraphConfig)
     radial: RadialConfig = field(default_factory=RadialConfig)
 
+    @property
+    def moves_atoms(self) -> bool:
+        """Whether atoms move too.
+
+        Raises:
+            ConfigError: If `deform` is something else than the cell, or the cell and the positions.
+        """
+        if sorted(self.deform) not in (["cell"], ["cell", "positions"]):
+            raise ConfigError(f"model.deform=[{', '.join(self.deform)}]: must be [cell] or [cell, positions]")
+        return "positions" in self.deform
+
 
 @dataclass(frozen=True)
 class Deformation:
@@ -177,6 +188,7 @@ class EMPNN(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.moves_atoms = config.moves_atoms
         self.rule = graph_rule(config.graph)
         self.triplet_rule = triplet_rule(config)
         if self.triplet_rule is not None:
@@ -212,7 +224,7 @@ class EMPNN(nn.Module):
             if action.displacement is not None:
                 moved = _act(lattice, moved + action.displacement.to(torch.float64), graph.atom_batch)
             steps.append(total)
-        if not moves_atoms(self.config):
+        if not self.moves_atoms:
             return torch.stack(steps), None
         # Without the check for singular matrices: one such structure must not stop the others, nor a GPU.
         solved, _ = torch.linalg.solve_ex(total.index_select(0, graph.atom_batch), moved.unsqueeze(-1))
@@ -235,17 +247,6 @@ def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[
     x, y, z = torch.split(vectors, 1, dim=1)
     columns = action.index_select(0, batch).unbind(-1)
     return torch.addcmul(torch.addcmul(columns[0] * x, columns[1], y), columns[2], z)
-
-
-def moves_atoms(config: ModelConfig) -> bool:
-    """Whether a configuration moves atoms too.
-
-    Raises:
-        ConfigError: If it deforms something else than the cell, or the cell and the positions.
-    """
-    if sorted(config.deform) not in (["cell"], ["cell", "positions"]):
-        raise ConfigError(f"model.deform=[{', '.join(config.deform)}]: must be [cell] or [cell, positions]")
-    return "positions" in config.deform
 
 
 def message_layer(config: ModelConfig) -> MessagePassing:
@@ -276,5 +277,5 @@ def action_settings(config: ModelConfig) -> ActionSettings:
         scale=config.action_scale,
         weight_limit=config.weight_limit,
         gate=config.strain_gate,
-        moves_atoms=moves_atoms(config),
+        moves_atoms=config.moves_atoms,
     )

@@ -9,7 +9,7 @@ from empnn.errors import ConfigError
 from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
-from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
+from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule
 from empnn.nn.runtime.split_batch import side_by_side
 
 HIDDEN_LAYERS = 4
@@ -27,9 +27,10 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if moves_atoms(config):
+        if config.moves_atoms:
             raise ConfigError("model.name=ff predicts cells only; leave out model.deform=[cell, positions]")
         self.config = config
+        self.moves_atoms = False
         self.rule = graph_rule(config.graph)
         self.encoder = Encoder(config)
         hidden = [m for _ in range(HIDDEN_LAYERS) for m in (nn.Linear(config.features, config.features), nn.SiLU())]

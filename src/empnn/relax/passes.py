@@ -1,7 +1,8 @@
 """Applying a network to crystals: several passes, each with a new graph, without stray rotations."""
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64
@@ -11,6 +12,7 @@ from empnn.checks.refusals import is_collapsed
 from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.geometry import polar_factor
 from empnn.nn import Network
+from empnn.relaxers import RelaxedBatch
 
 DEFAULT_BATCH_ATOMS = 2048
 
@@ -68,10 +70,18 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
 
 def relax_batch(
     network: Network, crystals: CrystalBatch, passes: int = 1, batch_atoms: int = DEFAULT_BATCH_ATOMS
-) -> CrystalBatch:
-    """Relax usable crystals, however many: their cells become `cell @ P`, NaN where the network fails."""
+) -> RelaxedBatch:
+    """Relax usable crystals, however many: their cells become `cell @ P`."""
+    started = time.perf_counter()
     parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), batch_atoms)]
-    return CrystalBatch.cat([apply_passes(network, p, passes).relaxed(p) for p in parts])
+    after = CrystalBatch.cat([apply_passes(network, p, passes).relaxed(p) for p in parts])
+    failed = ~torch.isfinite(after.cell).all(-1).all(-1)
+    after = replace(
+        after,
+        cell=torch.where(failed[:, None, None], crystals.cell, after.cell),
+        frac=torch.where(failed[crystals.batch, None], crystals.frac, after.frac),
+    )
+    return RelaxedBatch(crystals=after, failed=failed, seconds=time.perf_counter() - started)
 
 
 def split(sizes: Sequence[int], batch_atoms: int) -> Iterator[list[int]]:

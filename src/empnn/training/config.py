@@ -18,7 +18,7 @@ from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
 from empnn.fields import field_set
 from empnn.losses import LOSSES
-from empnn.nn import ModelConfig, moves_atoms
+from empnn.nn import ModelConfig
 
 
 @dataclass
@@ -341,7 +341,7 @@ def _check(config: Config) -> None:
         path is None or isinstance(path, str) or (isinstance(path, list) and all(isinstance(p, str) for p in path))
     ):
         raise ConfigError(f"data.path={path}: must be a file, a folder, or a list of them")
-    moves_atoms(config.model)
+    _ = config.model.moves_atoms
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:
         raise ConfigError(f"data.dev_fraction={config.data.dev_fraction}: must lie between 0 and 1")

@@ -325,7 +325,7 @@ class Checkpoints(Callback):
             "selected_on": config.data.select_on,
         }
         if outcome is not None:
-            noise = {"positions_sigma": config.train.validate_positions} if module.task.moves else {}
+            noise = {"positions_sigma": config.train.validate_positions} if module.network.moves_atoms else {}
             card["selection"] = {"sigma": config.train.validate_sigma, **noise, **outcome.figures}
         return card
 

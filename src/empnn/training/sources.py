@@ -19,7 +19,6 @@ from empnn.data.curation.isostructural import Isostructural, attach, isostructur
 from empnn.data.curation.symmetric import SymmetricSet, symmetric_set
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
-from empnn.nn import moves_atoms
 from empnn.training.config import Config
 
 DEFAULT_DISPLACEMENT = 0.1
@@ -74,7 +73,7 @@ class Corruptions:
         sets: dict[str, BeforeAfter] = {}
         if mix.strain:
             truth = select.select(everything)
-            positions = settings.validate_positions if moves_atoms(self.config.model) else 0.0
+            positions = settings.validate_positions if self.config.model.moves_atoms else 0.0
             sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, VALIDATION_SEED, positions), truth)
         if mix.symmetric:
             noise = self._symmetric(self._exact(select))
@@ -86,8 +85,8 @@ class Corruptions:
     def strain(self) -> Corruption:
         """Nine independent entries of A, and displaced atoms."""
         noise = self.config.noise
-        moves = moves_atoms(self.config.model)
-        positions = (DEFAULT_DISPLACEMENT if moves else 0.0) if noise.positions is None else noise.positions
+        default = DEFAULT_DISPLACEMENT if self.config.model.moves_atoms else 0.0
+        positions = default if noise.positions is None else noise.positions
         return GeneralStrain(self.crystals, noise.sigma, positions, self._sizes)
 
     def symmetric(self) -> Corruption:

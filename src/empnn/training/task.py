@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from empnn.corruption.source import BeforeAfter
@@ -12,7 +11,7 @@ from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.losses import LOSSES, ParameterScale, position_mae
 from empnn.metrics import DenoisingMetrics, RelaxationMetrics, denoising_metrics, relaxation_metrics
-from empnn.nn import Deformation, Network, moves_atoms
+from empnn.nn import Deformation, Network
 from empnn.relax.passes import relax_batch
 from empnn.training.config import Config
 from empnn.training.steps import DenoisingBatch
@@ -44,7 +43,6 @@ class Relaxing:
 
     def __init__(self, config: Config, scale: ParameterScale, sets: dict[str, BeforeAfter]) -> None:
         self.config = config.loss
-        self.moves = moves_atoms(config.model)
         self.scale = scale
         self.sets = sets
         self._of_cells = LOSSES[config.loss.name]
@@ -79,21 +77,16 @@ class Relaxing:
         network.train()
         if list(self.sets) == ["strain"]:
             before, truth = self.sets["strain"]
-            return _of_denoising(denoising_metrics(before, answers["strain"], truth, positions=self.moves))
+            return _of_denoising(denoising_metrics(before, answers["strain"], truth, positions=network.moves_atoms))
         found = {kind: relaxation_metrics(before, answers[kind], truth) for kind, (before, truth) in self.sets.items()}
-        return _of_kinds(found, self.moves)
+        return _of_kinds(found, network.moves_atoms)
 
 
 def _relaxed(network: Network, before: CrystalBatch) -> CrystalBatch:
-    after = relax_batch(network, before)
-    failed = ~torch.isfinite(after.cell).all(-1).all(-1)
-    if 2 * int(failed.sum()) >= len(before):
+    relaxed = relax_batch(network, before)
+    if 2 * int(relaxed.failed.sum()) >= len(before):
         raise ConfigError("training diverged; lower train.learning_rate and start again")
-    return replace(
-        after,
-        cell=torch.where(failed[:, None, None], before.cell, after.cell),
-        frac=torch.where(failed[before.batch, None], before.frac, after.frac),
-    )
+    return relaxed.crystals
 
 
 def _of_denoising(metrics: DenoisingMetrics) -> Outcome:
