@@ -1,5 +1,6 @@
 """Settings of the process: they are taken back, and change no digit that float32 has."""
 
+import ctypes
 import subprocess
 import sys
 import threading
