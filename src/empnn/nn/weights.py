@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from empnn.graph import Graph, Triplets
-from empnn.nn.linear import joined_linear
-from empnn.nn.message_passing import EdgeLinear
+from empnn.nn.message_passing import EdgeLinear, joined_linear
 from empnn.nn.pairs import angles_between, project, sum_of_sides
 
 SINE_FLOOR = 1e-4
