@@ -340,10 +340,11 @@ def _close_pairs(
     first: list[list[float]], second: list[list[float]], cell: np.ndarray
 ) -> Iterator[tuple[int, int, float]]:
     """Pairs of a point of one set and one of another within the distance of one atom, and that distance."""
-    if not first or not second:
+    # No two points so close are further apart along any coordinate. In a basis too skewed or flat, rounding finds no
+    # nearest image: `empnn.checks` searches there.
+    reach = SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max()
+    if not first or not second or reach >= 0.5:
         return
-    # No two points so close are further apart along any coordinate.
-    reach = min(SAME_ATOM * np.linalg.norm(np.linalg.inv(cell), axis=0).max(), 0.49)
     here, there = (KDTree(np.mod(points, 1) % 1, boxsize=1) for points in (first, second))
     found = here.query_ball_tree(there, reach, p=np.inf)
     i = np.repeat(np.arange(len(found)), [len(near) for near in found])
