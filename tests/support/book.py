@@ -55,7 +55,7 @@ def cif(text: str) -> list[Reading]:
 
 
 def poscar(text: str) -> list[Reading]:
-    """The crystal of a POSCAR of VASP 5, as VASP's manual has it."""
+    """The crystal of a POSCAR, as VASP's manual has it."""
     lines = text.split("\n")
     factors = [float(word) for word in _numbers(lines[1])]
     cell = np.array([[float(word) for word in line.split()[:3]] for line in lines[2:5]])
@@ -130,11 +130,18 @@ def _numbers(line: str) -> list[str]:
 
 
 def _species_lines(lines: list[str]) -> tuple[list[str], list[int], int]:
-    """Symbols, counts, and the line of the mode of the coordinates."""
-    symbols, counts = lines[5].split("!")[0].split(), [int(word) for word in lines[6].split("!")[0].split()]
-    if len(symbols) != len(counts) or min(counts) < 0 or symbols[0].isdecimal():
+    """Symbols, counts, and the line of the mode of the coordinates.
+
+    Without a line of elements (VASP 4) the first line has to be one.
+    """
+    words = lines[5].split("!")[0].split()
+    without = words[0].isdecimal()
+    symbols = lines[0].split() if without else words
+    at = 6 if without else 7
+    counts = [int(word) for word in lines[at - 1].split("!")[0].split()]
+    if len(symbols) != len(counts) or min(counts) < 0:
         raise ValueError("species")
-    return symbols, counts, 8 if lines[7].strip()[:1].lower() == "s" else 7
+    return symbols, counts, at + 1 if lines[at].strip()[:1].lower() == "s" else at
 
 
 def _key(comment: str, name: str) -> str:

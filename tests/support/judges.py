@@ -74,7 +74,9 @@ def judge(case: Case, folder: Path, on_phase: Callable[[bool], None] = lambda ou
     if not sure:
         doubted = any(atoms is not None for atoms, _ in judged)
         return Verdict("doubted" if doubted else "refused", judged[0][1], seconds)
-    verdict = _compared(case, sure)
+    verdict = _compared(case, [reading_of(atoms) for atoms in sure])
+    if case.kind == "poscar" and not verdict.failed and (trouble := _other_flags(_decoded(case.content), sure[0])):
+        verdict = Verdict("FAILURE: flags", trouble)
     verdict.seconds = seconds
     return verdict
 
@@ -130,10 +132,8 @@ def _fast_path(kind: str, path: Path) -> str:
     return ""
 
 
-def _compared(case: Case, sure: list[Atoms]) -> Verdict:
-    ours, text = [reading_of(atoms) for atoms in sure], _decoded(case.content)
-    if case.kind == "poscar" and (trouble := _other_flags(text, sure[0])):
-        return Verdict("FAILURE: flags", trouble)
+def _compared(case: Case, ours: list[Reading]) -> Verdict:
+    text = _decoded(case.content)
     if case.right is not None:
         if all(any(same(mine, right) for right in case.right) for mine in ours):
             return Verdict("as written")
@@ -238,6 +238,11 @@ EXPLANATIONS: dict[str, tuple[tuple[str, ...], Callable[[str], str]]] = {
     "tags of a loop on one line": (("cif",), _replacing(r"(?m)^([ \t]*_\S+)[ \t]+(?=_)", "\\1\n")),
     "an element with a label behind _": (("cif",), _replacing(r"(?m)^([ \t]*[A-Z][a-z]?)_\w+", r"\1")),
     "tags and elements in other letters": (("cif",), _usual_letters),
+    "names of columns in other letters": (
+        ("extxyz",),
+        lambda text: re.sub(r"(?i)(?<=[:=])(species|pos)(?=:[A-Z]:\d)", lambda found: found[0].lower(), text),
+    ),
+    "marks around a key": (("extxyz",), _replacing(r"[{\[(](Properties=[\w:]+)[}\])]", r"\1")),
     "D is hydrogen": (("extxyz", "poscar"), _replacing(r"(?m)^( *)D\b", r"\1H")),
 }
 """Harmless departures from the rules that both other parsers stumble on: where they read the text,

@@ -391,9 +391,10 @@ class Judge:
             return f"status {status}"
         if type(crystal) is not type(given.value):
             return f"a {type(crystal).__name__} for a {type(given.value).__name__}"
-        atoms = crystal if isinstance(crystal, Atoms) else AseAtomsAdaptor.get_atoms(crystal.copy(), msonable=False)
-        volume = atoms.get_volume() / len(atoms)
-        if not (np.isfinite(strain).all() and np.isfinite(atoms.positions).all() and volume > 0.5):
+        is_atoms = isinstance(crystal, Atoms)
+        volume = (crystal.get_volume() if is_atoms else crystal.volume) / len(crystal)
+        places = crystal.positions if is_atoms else crystal.cart_coords
+        if not (np.isfinite(strain).all() and np.isfinite(places).all() and volume > 0.5):
             return "an unusable result"
         if given.is_worth == WRONG and status != "suspect":
             return f"taken for a crystal, {status}"

@@ -475,7 +475,9 @@ VALID: dict[str, Rewriting] = {
 """What must be read, and right."""
 
 DOUBTFUL: dict[str, Rewriting] = {
-    "cif: number of a group of several settings": _cif("number", fits=lambda one: not _only(one)),
+    "cif: number alone, usual axes, any origin": _cif(
+        "number", fits=lambda one: not _only(one) and one.group.choice in ("", "b", "b1", "1", "2", "H", "R")
+    ),
     "cif: name with 2(1), or in small letters": _cif("name", _with_name(*_PARENTHESES), _named),
     "cif: all atoms and all operators": _cif("operators", _all_atoms_and_operators),
     "cif: tags with dots": _cif("operators", lambda draft, setting, rng: replace(draft, dotted=True)),

@@ -116,7 +116,7 @@ def damage_operator(source: Source, rng: random.Random) -> Changed:
     )
     parts[which] = rng.choice(changes)(parts[which])
     listed[at] = ", ".join(parts)
-    return _only_it(replace(draft, operators=listed).text(rng), setting)
+    return _or_by_the_book(replace(draft, operators=listed).text(rng), setting)
 
 
 def add_operator(source: Source, rng: random.Random) -> Changed:
