@@ -20,7 +20,7 @@ test-energy: $(READY)
 # Real density functional theory: builds GPAW (as root on Debian, with what the build needs) and runs it.
 test-dft: $(READY)
 	scripts/install_gpaw.sh $(VENV)
-	EMPNN_REQUIRE_DFT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/dft
+	EMPNN_REQUIRE_DFT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/energy/oracles/test_gpaw.py
 
 check: $(READY)
 	$(BIN)/ruff check .

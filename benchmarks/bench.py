@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing
+from empnn.files import replacing
 from empnn.nn import EMPNN, build
-from empnn.nn.cpu import tuned
-from empnn.nn.threads import share
-from empnn.noise import with_fixed_noise
+from empnn.nn.runtime.cpu import tuned
+from empnn.nn.runtime.threads import share
 from empnn.training.config import load_config
 
 RESULTS = Path(__file__).parent / "results"

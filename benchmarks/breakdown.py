@@ -12,7 +12,7 @@ from bench import row, write
 from roofline import subject
 from torch.profiler import ProfilerActivity, profile
 
-from empnn.nn.cpu import exact_onednn, keep_freed_memory
+from empnn.nn.runtime.cpu import exact_onednn, keep_freed_memory
 
 REPEATS = 5
 KINDS = {

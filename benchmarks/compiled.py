@@ -16,7 +16,7 @@ from bench import alternate, fast_process, paper_network, row, strained, write
 from torch import Tensor
 
 from empnn.graph import Pairs
-from empnn.nn.pairs import sum_over_right
+from empnn.nn.kernels.edge_sums import sum_over_right
 
 
 def as_written(table: Tensor, features: Tensor, weight: Tensor, left: Tensor, right: Tensor) -> Tensor:

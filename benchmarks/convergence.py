@@ -13,10 +13,10 @@ from energy_sets import merge, parser, progress, triple
 
 from empnn.crystals import CrystalBatch, from_arrays, to_atoms
 from empnn.data.records import Record
-from empnn.energy.gpaw import mesh_of
-from empnn.energy.oracle import Relaxation
+from empnn.energy.answers import Choice
+from empnn.energy.oracle import OracleRelaxation
+from empnn.energy.oracles.gpaw import mesh_of
 from empnn.energy.run import Job, judge
-from empnn.energy.workers import Choice
 
 DIAMOND = from_arrays(3.567 / 2 * (1 - np.eye(3)), np.array([[0.0] * 3, [0.25] * 3]), np.array([6, 6]))
 SRTIO3 = from_arrays(
@@ -47,7 +47,7 @@ def measure(name: str, crystal: CrystalBatch, options: argparse.Namespace) -> li
     points += [("cutoff", f"{c:g}", {"cutoff": c, "kpoints": density[DENSITY]}) for c in sorted(options.cutoffs)]
     rows = []
     for kind, value, settings in points:
-        job = Job(choice=Choice("gpaw", settings), relaxation=Relaxation(), workers=1, store=options.store)
+        job = Job(choice=Choice("gpaw", settings), relaxation=OracleRelaxation(), workers=1, store=options.store)
         one = judge([Record(file=name, index=0, atoms=atoms)], job, progress(f"gpaw {kind} {value}"))[0].as_dict()
         pressure = None if one["stress"] is None else -float(np.mean(one["stress"][:3]))
         kept = {key: one[key] for key in ("energy_per_atom", "seconds", "message")}

@@ -10,8 +10,8 @@ from typing import Any
 
 import empnn
 from empnn.data.sets import locate
-from empnn.data.writing import replacing
 from empnn.evaluate import denoise, load_crystals
+from empnn.files import replacing
 from empnn.models import card_of, find, write_card
 
 MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}

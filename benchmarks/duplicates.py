@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from empnn.crystals import to_structures
-from empnn.data.dedupe import duplicate_groups
-from empnn.data.fingerprints import TOLERANCE, fingerprint_groups
-from empnn.data.matching import Tolerances
+from empnn.data.curation.dedupe import duplicate_groups
+from empnn.data.curation.fingerprints import TOLERANCE, fingerprint_groups
+from empnn.data.curation.matching import Tolerances
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 OUT = Path(__file__).parent / "results" / "duplicates.json"
 PAGE = Path(__file__).parent.parent / "docs" / "data.md"

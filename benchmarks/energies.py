@@ -14,8 +14,8 @@ import numpy as np
 from energy_sets import ROW, dft_settings, judged, merge, options_of, parser, triple
 
 from empnn.energy.metrics import energy_metrics
-from empnn.energy.oracle import Relaxation, about
-from empnn.energy.registry import load_oracle
+from empnn.energy.oracle import OracleRelaxation, about
+from empnn.energy.oracles.registry import load_oracle
 
 STATES = ("noisy", "denoised", "original")
 
@@ -23,7 +23,7 @@ STATES = ("noisy", "denoised", "original")
 def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row: the energies of the three states, and what they say."""
     chosen = triple(data, options.limit, options.small)
-    found = judged(chosen, STATES, oracle, Relaxation(), options)
+    found = judged(chosen, STATES, oracle, OracleRelaxation(), options)
     results = list(zip(*(found[state] for state in STATES), strict=True))
     sound = [place for place, three in enumerate(results) if all(one.result is not None for one in three)]
     energies = {

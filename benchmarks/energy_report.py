@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from bench import RESULTS
 from steps_saved import summary
 
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 ROOT = Path(__file__).parent.parent
 COLOURS = {"empnn": "C3", "ff": "C1", "chgnet": "C0", "sevennet": "C2", "gpaw": "C4"}

@@ -17,17 +17,17 @@ from ase.data import chemical_symbols
 from bench import RESULTS, machine
 
 import empnn
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.records import Record
 from empnn.data.sets import locate
-from empnn.data.writing import replacing
-from empnn.energy.gpaw import mesh_of
-from empnn.energy.oracle import Relaxation
+from empnn.energy.answers import Choice
+from empnn.energy.oracle import OracleRelaxation
+from empnn.energy.oracles.gpaw import mesh_of
 from empnn.energy.run import Job, Judged, judge
-from empnn.energy.workers import Choice
 from empnn.evaluate import load_crystals
+from empnn.files import replacing
 from empnn.geometry import volume
-from empnn.noise import with_fixed_noise
 
 MODELS = {"carbon_24": "carbon-24", "perov_5": "perov-5", "mp_20": "mp-20"}
 SIGMA, SEED = 0.1, 0
@@ -105,7 +105,7 @@ def valence(number: int) -> int:
 
 
 def judged(
-    chosen: Triple, states: Iterable[str], oracle: str, relaxation: Relaxation, options: argparse.Namespace
+    chosen: Triple, states: Iterable[str], oracle: str, relaxation: OracleRelaxation, options: argparse.Namespace
 ) -> dict[str, list[Judged]]:
     """What an oracle says of some states of the crystals; for DFT with one mesh of k-points per crystal."""
     found: dict[str, list[Judged | None]] = {state: [None] * len(chosen.indices) for state in states}

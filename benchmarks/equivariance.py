@@ -17,8 +17,8 @@ from ase.build import bulk
 from ase.spacegroup import crystal
 
 from empnn.crystals import CrystalBatch, from_atoms
-from empnn.data.writing import replacing
 from empnn.fields import TABLE2
+from empnn.files import replacing
 from empnn.nn import EMPNN, ModelConfig
 from empnn.nn.weights import EdgeWeights, TripletWeights
 from empnn.testing import equivariance_errors

@@ -24,7 +24,7 @@ import ase.io
 from ase import Atoms
 from support import fuzzing, judges
 
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 LIMIT = 5.0
 """Seconds that one case may take."""

@@ -12,8 +12,8 @@ import ase.io
 from relax_files import RELAX, run
 from scaling import crystal_of_five_atoms
 
-from empnn.data.writing import replacing
-from empnn.memory import BYTES_PER_ATOM
+from empnn.checks.memory import BYTES_PER_ATOM
+from empnn.files import replacing
 
 
 def main() -> None:

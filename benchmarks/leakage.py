@@ -14,13 +14,13 @@ from bench import RESULTS, fast_process, machine
 from scipy.spatial import KDTree
 
 import empnn
-from empnn.data.cache import StoredCrystals, load_files
-from empnn.data.fingerprints import TOLERANCE, fingerprints
-from empnn.data.groups import composition_groups
+from empnn.corruption.strain import with_fixed_noise
+from empnn.data.curation.composition import composition_groups
+from empnn.data.curation.fingerprints import TOLERANCE, fingerprints
 from empnn.data.sets import BENCHMARKS, locate, split_file
-from empnn.data.writing import replacing
+from empnn.data.store import StoredCrystals, load_files
+from empnn.files import replacing
 from empnn.metrics import denoising_metrics
-from empnn.noise import with_fixed_noise
 
 SIGMA, SEED = 0.1, 0
 REMOVED = ("lengths_removed", "angles_removed")

@@ -16,8 +16,8 @@ from bench import row, write
 from denoising import PAPER, SEED
 
 from empnn.data.sets import locate
-from empnn.data.writing import replacing
 from empnn.evaluate import denoise, load_crystals
+from empnn.files import replacing
 from empnn.relax import load
 from empnn.training.checkpoint import load_run
 from empnn.training.config import load_config

@@ -22,8 +22,8 @@ from bench import alternate, row, write
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
-from empnn.data.cache import CrystalSet, load_file
 from empnn.data.sets import BENCHMARKS, locate, split_file
+from empnn.data.store import CrystalSet, load_file
 from empnn.geometry import lattice_parameters
 
 PYMATGEN_SAMPLE = 300

@@ -17,10 +17,10 @@ from pathlib import Path
 import ase.io
 import torch
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import to_atoms
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing
-from empnn.noise import with_fixed_noise
+from empnn.files import replacing
 
 COPY = "import sys, ase.io; ase.io.write(sys.argv[2], ase.io.read(sys.argv[1], ':'), format='extxyz')"
 RELAX = "from empnn.cli import main; main()"

@@ -10,7 +10,7 @@ from support.naive import NaiveEMPNN
 
 import empnn
 from empnn.geometry import polar_factor
-from empnn.nn.passes import relax_batch
+from empnn.relax.passes import relax_batch
 
 BATCH = 256
 

@@ -17,10 +17,10 @@ from energy_sets import MODELS, Triple, dft_settings, judged, merge, parser, tri
 
 import empnn
 from empnn.crystals import CrystalBatch
-from empnn.energy.oracle import Relaxation
+from empnn.energy.oracle import OracleRelaxation
 from empnn.evaluate import relaxed_batch
 from empnn.metrics import denoising_metrics
-from empnn.nn.cpu import tuned
+from empnn.nn.runtime.cpu import tuned
 
 KEYS = ("data", "crystals", "relaxer", "cutoff", "kpoint_density")
 
@@ -52,7 +52,7 @@ def by_network(chosen: Triple, name: str, model: str) -> dict[str, Any]:
 
 def by_oracle(chosen: Triple, oracle: str, options: argparse.Namespace) -> dict[str, Any]:
     """The cell relaxed until the virial is below 0.02 eV per atom."""
-    found = judged(chosen, ["noisy"], oracle, Relaxation(mode="cell", steps=options.steps), options)["noisy"]
+    found = judged(chosen, ["noisy"], oracle, OracleRelaxation(mode="cell", steps=options.steps), options)["noisy"]
     results = [one.result for one in found if one.result is not None]
     return row(
         chosen,

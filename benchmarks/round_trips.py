@@ -19,12 +19,13 @@ from ase import Atoms
 from bench import RESULTS, machine
 
 from empnn import symmetry
+from empnn.bulk.pipeline import Conversion, process
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import to_atoms
-from empnn.data.processing import Conversion, process
 from empnn.data.reading import read
 from empnn.data.sets import load_split, locate
-from empnn.data.writing import replacing, writer
-from empnn.noise import with_fixed_noise
+from empnn.data.writing import writer
+from empnn.files import replacing
 
 MANY = (".extxyz", ".cif", ".csv", ".parquet", ".feather", ".json", ".traj", ".db")
 SINGLE = (".vasp",)

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from bench import fast_process
 
-from empnn.data.writing import replacing
 from empnn.fields import TABLE2
+from empnn.files import replacing
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.training.checkpoint import RunState
@@ -32,8 +32,14 @@ PLAN = {"exp": ("mean", 200), "first_order": ("sum", 50)}
 SETS = ("carbon_24", "mp_20", "perov_5")
 WINDOW, SPIKE = 20, 1.5
 SETTINGS = (
-    *("model.strain_gate=false", "model.graph.k=8", "noise.distribution=fixed", "noise.sigma=0.1"),
-    *("train.batch_size=32", "train.warmup_steps=50", "train.learning_rate=5e-4", "train.decay=false"),
+    "model.strain_gate=false",
+    "model.graph.k=8",
+    "noise.distribution=fixed",
+    "noise.sigma=0.1",
+    "train.batch_size=32",
+    "train.warmup_steps=50",
+    "train.learning_rate=5e-4",
+    "train.decay=false",
 )
 
 

@@ -30,7 +30,7 @@ def measure(name: str) -> None:
 
     import empnn
     from empnn.crystals import from_atoms
-    from empnn.nn.passes import relax_batch
+    from empnn.relax.passes import relax_batch
 
     fast_process()
     network = empnn.load("mp-20").network

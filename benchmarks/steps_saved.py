@@ -13,7 +13,7 @@ from typing import Any
 
 from energy_sets import ROW, dft_settings, judged, merge, parser, triple
 
-from empnn.energy.oracle import Relaxation
+from empnn.energy.oracle import OracleRelaxation
 
 STATES = ("noisy", "denoised")
 SAME = 1e-3
@@ -23,7 +23,7 @@ SAME = 1e-3
 def measure(data: str, oracle: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row: the two starts compared."""
     chosen = triple(data, options.limit, options.small)
-    found = judged(chosen, STATES, oracle, Relaxation(mode="cell", steps=options.steps), options)
+    found = judged(chosen, STATES, oracle, OracleRelaxation(mode="cell", steps=options.steps), options)
     crystals = []
     for index, raw, ours in zip(chosen.indices, *(found[state] for state in STATES), strict=True):
         one = {"index": index}

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from bench import row, write
 
+from empnn.bulk.resumable import RECORDS
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms
-from empnn.data.cache import load_files
-from empnn.data.parts import RECORDS
 from empnn.data.reading import read
 from empnn.data.sets import BENCHMARKS, locate, split_file
+from empnn.data.store import load_files
 from empnn.data.writing import writer
-from empnn.noise import with_fixed_noise
 
 RUN = "from empnn.cli import main; main()"
 TRAINING = ("train.steps=20", "train.validate_every=20", "train.validate_structures=64", "model.features=32")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import empnn
 from empnn.data.sets import locate
-from empnn.data.writing import replacing
 from empnn.evaluate import load_crystals
+from empnn.files import replacing
 from empnn.metrics import denoising_metrics
 
 MODELS = {"carbon_24": "carbon-24", "mp_20": "mp-20", "perov_5": "perov-5"}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from empnn.data.groups import draw_groups
+from empnn.data.curation.composition import draw_groups
+from empnn.data.curation.splitting import groups_by
 from empnn.data.sets import BENCHMARKS, load_split, split_file
-from empnn.data.splitting import groups_by
-from empnn.data.writing import replacing
+from empnn.files import replacing
 
 PER_SET, VALIDATION, SEED = 200, 0.2, 0
 FOLDER = Path("src/empnn/data/sample_set")

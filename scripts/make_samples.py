@@ -9,9 +9,9 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.sets import load_split
-from empnn.noise import with_fixed_noise
 
 PER_SET, SIGMA, SEED = 4, 0.1, 0
 SETS = ("mp_20", "carbon_24", "perov_5")

@@ -17,3 +17,11 @@ torch.set_num_threads(1)
 def generator() -> torch.Generator:
     """A fresh source of randomness, the same in every test."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, which holds the default store of energies."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EMPNN_CACHE", str(folder))
+    return folder

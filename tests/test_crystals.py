@@ -5,6 +5,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
+from ase.spacegroup import crystal as built_by_ase
 from jaxtyping import TypeCheckError
 from pymatgen.core import DummySpecies, Lattice, Structure
 from support.zoo import ALL, LEFT_HANDED, PEROVSKITE, TRICLINIC, ZOO, zoo
@@ -136,6 +137,82 @@ def _structure(species: list[object], frac: float = 0.0) -> Structure:
 def test_what_is_no_crystal_is_refused(crystal: Atoms | Structure, message: str) -> None:
     with pytest.raises(CrystalError, match=message):
         to_batch(crystal)
+
+
+def _marked(occupancy: object, kinds: list[int] | None = None) -> Atoms:
+    atoms = bulk("Ni", "fcc", a=3.6, cubic=True)
+    atoms.info["occupancy"] = occupancy
+    if kinds is not None:
+        atoms.set_array("spacegroup_kinds", np.array(kinds))
+    return atoms
+
+
+@pytest.mark.parametrize("kinds", [None, [0, 0, 0, 0], [1, 1, 0, 0]])
+@pytest.mark.parametrize(
+    "occupancy",
+    [
+        {"0": {"Fe": 0.5, "Ni": 0.5}},
+        {0: {"Fe": 0.5, "Ni": 0.5}},
+        {0: {"Fe": np.float64(0.5), "Ni": np.array(0.5)}},
+        {"0": {"Ni": 0.9}},
+        {"0": {"Ni": 0.0}},
+        {"0": {"Ni": "0.5"}},
+        {"0": {"Ni": np.nan}},
+        {0: 0.5},
+        "{'0': {'Fe': 0.5, 'Ni': 0.5}}",
+        '{"0": {"Fe": 0.5, "Ni": 0.5}}',
+        "{0: {'Ni': 0.25}}",
+        [0.5, 1.0, 1.0, 1.0],
+        np.array([0.5, 1.0, 1.0, 1.0]),
+        [{"Fe": 0.5, "Ni": 0.5}],
+        {"0": {"Ni": 1.0}, "1": {"Ni": 1.0}, 0: {"Fe": 0.5}},
+    ],
+)
+def test_partial_occupancy_marked_by_ase_is_refused(occupancy: object, kinds: list[int] | None) -> None:
+    with pytest.raises(
+        CrystalError, match=r"site [02] \(.*is disordered or partly occupied; order the structure first"
+    ):
+        to_batch(_marked(occupancy, kinds))
+
+
+@pytest.mark.parametrize(
+    "occupancy",
+    [
+        *(
+            {"0": {"Ni": 1.0}},
+            {0: {"Ni": 1}},
+            {"0": {"Ni": 1.0, "Fe": 0.0}},
+            {"0": {"Ni": 0.9995}},
+            {},
+            None,
+            "full",
+            0.5,
+        ),
+        *('{"0": {"Ni": 1.0}}', "{broken", [1.0] * 4, np.ones(4), {"7": {"Fe": 0.5}}),
+    ],
+)
+def test_full_occupancy_and_what_is_no_mark_are_fine(occupancy: object) -> None:
+    assert to_batch(_marked(occupancy, [0, 0, 0, 0])).n_atoms == 4
+
+
+@pytest.mark.parametrize(("share", "refused"), [(1.0, False), (0.5, True)])
+def test_crystals_that_ase_builds(share: float, refused: bool) -> None:
+    atoms = built_by_ase(
+        ["Na", "Cl"], [(0, 0, 0), (0.5, 0, 0)], occupancies=[1.0, share], spacegroup=225, cellpar=[5.6] * 3 + [90] * 3
+    )
+    if refused:
+        with pytest.raises(CrystalError, match=r"site 4 \(Cl:0.5\) is disordered or partly occupied"):
+            from_atoms(atoms)
+    else:
+        assert from_atoms(atoms).n_atoms == 8
+
+
+@pytest.mark.parametrize("name", ["occupancy", "occupancies"])
+def test_occupancy_by_atom(name: str) -> None:
+    atoms = bulk("Ni", "fcc", a=3.6, cubic=True)
+    atoms.set_array(name, np.array([1.0, 1.0, 0.25, 1.0]))
+    with pytest.raises(CrystalError, match=r"site 2 \(Ni:0.25\) is disordered or partly occupied"):
+        from_atoms(atoms)
 
 
 def test_unknown_elements_are_refused() -> None:

@@ -7,12 +7,12 @@ from scipy.linalg import expm
 from support.relaxing import tiny_network
 from support.zoo import ALL, zoo
 
+from empnn.corruption.strain import fixed_displacement
 from empnn.crystals import from_arrays
 from empnn.errors import ConfigError
 from empnn.evaluate import compare, denoise, load_crystals
-from empnn.nn.passes import Passes
-from empnn.noise import fixed_displacement
 from empnn.relax import Relaxer
+from empnn.relax.passes import Passes
 
 KEYS = (
     *("n", "sigma", "seed", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
@@ -102,7 +102,7 @@ def test_references_must_correspond(relaxer):
 
 def test_model_that_fails(monkeypatch, relaxer):
     monkeypatch.setattr(
-        "empnn.nn.passes.apply_passes",
+        "empnn.relax.passes.apply_passes",
         lambda network, crystals, passes: Passes(
             stretches=torch.full((1, len(crystals), 3, 3), torch.nan, dtype=torch.float64),
             shift=torch.full((crystals.n_atoms, 3), torch.nan, dtype=torch.float64),

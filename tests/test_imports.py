@@ -1,53 +1,96 @@
-"""A lower floor never imports a higher one, and `import empnn` is instant."""
+"""A lower floor never imports a higher one, imports run in no circle, and `import empnn` is instant."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors", "memory"),
+    ("errors", "version", "geometry", "ragged"),
+    ("files", "processes", "ase_atoms"),
     ("crystals",),
-    ("graph", "geometry", "symmetry"),
-    ("fields", "checks"),
+    ("symmetry", "fields", "graph"),
+    ("losses", "metrics", "testing"),
+    ("corruption", "checks"),
+    ("nn.kernels", "nn.runtime"),
     ("nn",),
-    ("losses", "metrics", "noise", "testing"),
+    ("models",),
+    ("data.records",),
+    ("data.formats.cif",),
+    ("data.formats",),
     ("data",),
-    ("models", "viz", "notes", "energy"),
-    ("training",),
+    ("data.curation",),
+    ("bulk",),
+    ("energy.oracle", "energy.relaxation"),
+    ("energy.oracles",),
+    ("energy",),
     ("relax",),
-    ("relax_files", "evaluate"),
+    ("training", "__init__"),
+    ("evaluate", "viz"),
     ("cli",),
 )
+"""Modules and folders from the ground up; what stands in a folder without a floor of its own is on the folder's."""
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 
+def modules():
+    """The files of the package by their dotted names; a folder's own file is called as the folder."""
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+FILES = dict(modules())
+
+
 def imported(path):
-    """Modules of the package that a file imports, anywhere in it."""
+    """Modules of the package that a file imports, anywhere in it; `__init__` for a name of the package itself."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "empnn":
-            names = [f"empnn.{alias.name}" for alias in node.names if not alias.name.startswith("__")]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name.split(".")[1] for name in names if name.startswith("empnn."))
+        for name in (name.removeprefix("empnn.") for name in names if name.startswith("empnn.")):
+            yield name if name in FILES else name.rpartition(".")[0] or "__init__"
+
+
+IMPORTS = {name: set(imported(path)) for name, path in FILES.items()}
+
+
+def room(name):
+    """The innermost folder or module with a floor that holds a module."""
+    while name not in HEIGHT:
+        assert "." in name, f"{name} has no floor"
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_every_name_that_is_imported_is_there():
+    assert {other for others in IMPORTS.values() for other in others} <= set(FILES)
+    assert set(map(room, FILES)) == set(HEIGHT)
 
 
 def test_floors():
-    upward = []
-    for path in SOURCE.rglob("*.py"):
-        own = path.relative_to(SOURCE).with_suffix("").parts[0]
-        assert own in HEIGHT or own == "__init__", f"{own} has no floor"
-        for other in imported(path):
-            if own in HEIGHT and HEIGHT[other] > HEIGHT[own]:
-                upward.append(f"{own} imports {other}")
-    assert upward == []
+    assert [
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        if HEIGHT[room(other)] > HEIGHT[room(name)]
+    ] == []
+
+
+def test_no_circle():
+    rooms = {}
+    for name, others in IMPORTS.items():
+        rooms.setdefault(room(name), set()).update(map(room, others))
+    for graph in (IMPORTS, {name: others - {name} for name, others in rooms.items()}):
+        list(TopologicalSorter(graph).static_order())
 
 
 def test_import_is_light():

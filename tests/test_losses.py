@@ -5,6 +5,7 @@ import torch
 from support.zoo import ALL
 
 from empnn import symmetry
+from empnn.corruption.strain import with_fixed_noise
 from empnn.geometry import lattice_parameters
 from empnn.losses import (
     LOSSES,
@@ -17,7 +18,6 @@ from empnn.losses import (
     riemann,
     trace_as_printed,
 )
-from empnn.noise import with_fixed_noise
 
 SCALE = ParameterScale.of(ALL.cell)
 NOISY = with_fixed_noise(ALL, 0.1, seed=0).cell

@@ -8,10 +8,10 @@ from pymatgen.core import Lattice
 from support.zoo import ALL, ZOO
 
 from empnn import symmetry
+from empnn.corruption.strain import fixed_displacement, with_fixed_noise
 from empnn.crystals import CrystalBatch, from_arrays
 from empnn.graph.reduction import minimum_images
 from empnn.metrics import DenoisingMetrics, denoising_metrics, displacements
-from empnn.noise import fixed_displacement, with_fixed_noise
 
 NOISY, LESS = with_fixed_noise(ALL, 0.1, seed=0, positions=0.1), with_fixed_noise(ALL, 0.03, seed=1, positions=0.02)
 

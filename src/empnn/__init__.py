@@ -8,11 +8,12 @@ result = model.relax(structures)
 from typing import TYPE_CHECKING, Any
 
 from empnn.errors import ConfigError, CrystalError
+from empnn.version import __version__
 
 if TYPE_CHECKING:
     from empnn.relax import Relaxation, Relaxer, load
 
-__version__ = "0.1.0"
+
 __all__ = ["ConfigError", "CrystalError", "Relaxation", "Relaxer", "__version__", "load"]
 
 

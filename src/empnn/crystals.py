@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from empnn.errors import CrystalError
+from empnn.ragged import within
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
 """Fractional coordinates beyond it are a mistake, and too coarse in float64 for what is left of them within a cell."""
-FULL_OCCUPANCY = 1 - 1e-3
-OCCUPANCIES = ("occupancy", "occupancies")
+_FULL_OCCUPANCY = 1 - 1e-3
+_OCCUPANCIES = ("occupancy", "occupancies")
 """Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
 
 
@@ -98,8 +99,7 @@ class CrystalBatch:
         chosen = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
         sizes, starts = self.sizes[chosen], self.starts[chosen]
         batch = torch.repeat_interleave(torch.arange(len(chosen)), sizes)
-        within = torch.arange(len(batch)) - (sizes.cumsum(0) - sizes)[batch]
-        atoms = starts[batch] + within
+        atoms = starts[batch] + torch.from_numpy(within(sizes.numpy()))
         return CrystalBatch(cell=self.cell[chosen], frac=self.frac[atoms], numbers=self.numbers[atoms], batch=batch)
 
     @staticmethod
@@ -181,7 +181,7 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
             disordered or partly occupied.
     """
     for site, shares in _occupancies(atoms):
-        if len(shares) != 1 or not min(shares.values()) >= FULL_OCCUPANCY:
+        if len(shares) != 1 or not min(shares.values()) >= _FULL_OCCUPANCY:
             said = ", ".join(f"{symbol}:{share:g}" for symbol, share in shares.items()) or "empty"
             raise CrystalError(
                 f"site {site} ({said}) is disordered or partly occupied; order the structure first, "
@@ -197,9 +197,12 @@ def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:
     ASE's readers mark it by kind of site, of which there may be no atoms any more, or by atom. In files the keys become
     text, and the whole may do so.
     """
+    names = [name for name in _OCCUPANCIES if name in atoms.info or name in atoms.arrays]
+    if not names:
+        return
     listed = "spacegroup_kinds" in atoms.arrays
     kinds = list(map(str, atoms.arrays["spacegroup_kinds"] if listed else range(len(atoms))))
-    for name in OCCUPANCIES:
+    for name in names:
         for site, share in enumerate(atoms.arrays.get(name, ())):
             yield site, _shares(share, atoms.symbols[site])
         marks = _evaluated(atoms.info.get(name))
@@ -346,3 +349,9 @@ def _arrays(batch: CrystalBatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     return [
         (cell, frac[i:j], numbers[i:j]) for cell, i, j in zip(batch.cell.numpy(), starts[:-1], starts[1:], strict=True)
     ]
+
+
+def without_mean(crystals: CrystalBatch, vectors: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
+    """Vectors at the atoms minus their mean over each structure: a translation of all atoms changes nothing."""
+    total = vectors.new_zeros(len(crystals), 3).index_add(0, crystals.batch, vectors)
+    return vectors - (total / crystals.sizes.unsqueeze(-1))[crystals.batch]

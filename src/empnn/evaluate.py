@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, resolve
 from empnn.energy.run import Job, Judged, judge_batch
 from empnn.errors import ConfigError
 from empnn.metrics import DenoisingMetrics, denoising_metrics
 from empnn.nn import moves_atoms
-from empnn.noise import with_fixed_noise
 from empnn.relax import Relaxer
 
 MAX_SIGMA = 1.0
@@ -102,9 +102,9 @@ def denoise(
     moves = moves_atoms(relaxer.network.config)
     positions = (DEFAULT_POSITIONS if moves else 0.0) if positions is None else positions
     if not 0 <= positions <= MAX_SIGMA:
-        raise ConfigError(f"--noise-positions {positions:g}: must lie between 0 and {MAX_SIGMA:g}")
+        raise ConfigError(f"`positions` {positions:g}: must lie between 0 and {MAX_SIGMA:g}")
     if positions > 0 and not moves:
-        raise ConfigError("--noise-positions: this model moves no atoms; give one trained with positions")
+        raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)
     found = _score(relaxer, noisy, crystals, sigma, seed, passes)
     return replace(found, positions_sigma=positions) if moves else found
@@ -159,7 +159,7 @@ def load_crystals(data: str | Path, split: str) -> CrystalBatch:
 
 def _check_sigma(sigma: float) -> None:
     if not 0 <= sigma <= MAX_SIGMA:
-        raise ConfigError(f"--noise {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
+        raise ConfigError(f"`sigma` {sigma:g}: must lie between 0 and {MAX_SIGMA:g}")
 
 
 def _check_pairs(candidates: CrystalBatch, truth: CrystalBatch) -> None:

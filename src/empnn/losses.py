@@ -22,9 +22,9 @@ class ParameterScale:
     """Mean and deviation of (a, b, c, alpha, beta, gamma) over a training set, in angstrom and degrees.
 
     Attributes:
-        mean: Shape (6,).
-        deviation: Shape (6,), at least 0.1 angstrom for lengths and 2 degrees for angles: a parameter that does
-            not vary (the angles of cubic perovskites) would otherwise make the loss explode.
+        mean: The mean, angstrom and degrees.
+        deviation: The deviation, angstrom and degrees; at least 0.1 and 2: a parameter that does not vary (the angles
+            of cubic perovskites) would otherwise make the loss explode.
     """
 
     mean: Float64[Tensor, "6"]

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, without_mean
 from empnn.geometry import lattice_parameters
 from empnn.graph.reduction import minimum_images
-from empnn.noise import without_mean
 
 _NOTHING = 1e-6
 """Errors in angstrom or degrees below this are rounding; no fraction of them can be removed."""
@@ -41,7 +40,10 @@ class PositionMetrics:
     def as_dict(self) -> dict[str, float | int]:
         """All figures under the names of the JSON interface."""
         names = (
-            *("noise_positions", "noise_positions_rms", "positions_mae", "positions_rms"),
+            "noise_positions",
+            "noise_positions_rms",
+            "positions_mae",
+            "positions_rms",
             "positions_removed",
         )
         return {name: getattr(self, name) for name in names}
@@ -90,8 +92,15 @@ class DenoisingMetrics:
     def as_dict(self) -> dict[str, float | int]:
         """All figures under the names of the JSON interface; those of the positions only if there are any."""
         names = (
-            *("n", "noise_lengths", "noise_angles", "lengths_mae", "angles_mae"),
-            *("lengths_improvement", "angles_improvement", "lengths_removed", "angles_removed"),
+            "n",
+            "noise_lengths",
+            "noise_angles",
+            "lengths_mae",
+            "angles_mae",
+            "lengths_improvement",
+            "angles_improvement",
+            "lengths_removed",
+            "angles_removed",
         )
         return {name: getattr(self, name) for name in names} | (self.positions.as_dict() if self.positions else {})
 

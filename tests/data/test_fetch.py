@@ -392,7 +392,7 @@ def test_training_finds_what_was_fetched(server, get, cache):
 def test_the_variable_comes_before_the_cache(server, tmp_path, monkeypatch):
     fetch(NAME, base_url=server.url)
     monkeypatch.setenv("EMPNN_DATA", str(tmp_path / "own"))
-    with pytest.raises(ConfigError, match=rf"`empnn data fetch {NAME} --out {tmp_path / 'own'}`"):
+    with pytest.raises(ConfigError, match=rf"`EMPNN_DATA={tmp_path / 'own'} empnn data fetch {NAME}`"):
         locate(None, NAME)
     fetch(NAME, base_url=server.url)
     assert locate(None, NAME) == tmp_path / "own" / NAME

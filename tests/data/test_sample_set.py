@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.crystals import CrystalBatch
-from empnn.data.groups import composition_groups
+from empnn.data.curation.composition import composition_groups
 from empnn.data.reading import read
 from empnn.data.sets import BENCHMARKS, load_split, locate, split_file
 

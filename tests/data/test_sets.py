@@ -5,16 +5,8 @@ import pytest
 from support import cif_texts as cif
 
 from empnn.crystals import CrystalBatch, from_arrays
-from empnn.data.sets import (
-    carve_development,
-    is_data_folder,
-    load_split,
-    locate,
-    locate_all,
-    parts_of,
-    resolve,
-    split_file,
-)
+from empnn.data.curation.composition import carve_development
+from empnn.data.sets import is_data_folder, load_split, locate, locate_all, parts_of, resolve, split_file
 from empnn.errors import ConfigError
 
 

@@ -14,9 +14,9 @@ from support.relaxing import salt, triclinic
 from empnn import symmetry
 from empnn.crystals import from_atoms
 from empnn.data.reading import read
-from empnn.data.records import COMPRESSED
-from empnn.data.writing import BARE_FORMATS, FORMATS, replacing, writer
+from empnn.data.writing import BARE_FORMATS, FORMATS, writer
 from empnn.errors import ConfigError
+from empnn.files import COMPRESSED, replacing
 
 MANY = ["a.extxyz", "a.xyz", "a.cif", "a.traj", "a.json", "a.db", "a.csv", "a.csv.gz", "a.parquet", "a.cif.gz"]
 ONE = ["POSCAR", "CONTCAR", "POSCAR_3", "Si_POSCAR", "POSCAR.gz", "a.vasp", "a.vasp.xz"]

@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from scipy.linalg import expm
 from support.calculators import CELL, EMT_PATH, Collapsing, strained_copper
 
-from empnn.energy import Relaxation, Request, load_oracle
+from empnn.energy import OracleRelaxation, Request, load_oracle
 from empnn.energy.relaxation import FixedFractionalFilter, relax
 from empnn.errors import ConfigError, CrystalError
 
@@ -43,10 +43,10 @@ def test_positions_of_the_filter_are_the_logarithm_of_the_deformation():
 def test_copper_finds_its_cube_again():
     atoms = strained_copper()
     frac = atoms.get_scaled_positions()
-    result = load_oracle(EMT_PATH).compute(Request(atoms=atoms, relaxation=Relaxation(mode="cell", fmax=1e-4)))
+    result = load_oracle(EMT_PATH).compute(Request(atoms=atoms, relaxation=OracleRelaxation(mode="cell", fmax=1e-4)))
     ideal = bulk("Cu", "fcc", 3.61, cubic=True)
     ideal.calc = EMT()
-    relax(ideal, Relaxation(mode="cell", fmax=1e-4))
+    relax(ideal, OracleRelaxation(mode="cell", fmax=1e-4))
     assert result.converged
     assert result.energy == pytest.approx(ideal.get_potential_energy(), abs=1e-5)
     metric = np.array(result.cell) @ np.array(result.cell).T
@@ -58,7 +58,7 @@ def test_copper_finds_its_cube_again():
 @pytest.mark.parametrize("fmax", [0.1, 0.02, 0.002])
 def test_it_ends_where_the_virial_per_atom_is_below_the_limit(fmax):
     result = load_oracle(EMT_PATH).compute(
-        Request(atoms=strained_copper(3), relaxation=Relaxation(mode="cell", fmax=fmax))
+        Request(atoms=strained_copper(3), relaxation=OracleRelaxation(mode="cell", fmax=fmax))
     )
     xx, yy, zz, yz, xz, xy = result.stress
     virial = np.linalg.det(result.cell) * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) / result.n_atoms
@@ -71,7 +71,7 @@ def test_everything_relaxes():
     atoms.rattle(0.1, seed=0)
     oracle = load_oracle(EMT_PATH)
     held = oracle.compute(Request(atoms=atoms, relaxation=CELL))
-    free = oracle.compute(Request(atoms=atoms, relaxation=Relaxation(mode="all", fmax=0.01)))
+    free = oracle.compute(Request(atoms=atoms, relaxation=OracleRelaxation(mode="all", fmax=0.01)))
     assert free.converged
     assert free.max_force < 0.01
     assert free.energy < held.energy - 0.01
@@ -79,7 +79,7 @@ def test_everything_relaxes():
 
 
 def test_a_given_up_relaxation_says_so():
-    request = Request(atoms=strained_copper(), relaxation=Relaxation(mode="cell", steps=2))
+    request = Request(atoms=strained_copper(), relaxation=OracleRelaxation(mode="cell", steps=2))
     result = load_oracle(EMT_PATH).compute(request)
     assert (result.converged, result.steps) == (False, 2)
 
@@ -92,7 +92,8 @@ def test_a_left_handed_cell_gives_the_same_and_stays_left_handed():
     left.set_cell(right.cell.array[[1, 0, 2]])
     for mode in ("none", "cell", "all"):
         first, second = (
-            oracle.compute(Request(atoms=atoms, relaxation=Relaxation(mode=mode, fmax=1e-3))) for atoms in (right, left)
+            oracle.compute(Request(atoms=atoms, relaxation=OracleRelaxation(mode=mode, fmax=1e-3)))
+            for atoms in (right, left)
         )
         assert second.energy == pytest.approx(first.energy, abs=1e-4)
         assert np.linalg.det(second.cell) < 0
@@ -111,4 +112,4 @@ def test_a_collapse_is_an_error():
 @pytest.mark.parametrize("wrong", [{"mode": "cells"}, {"fmax": 0.0}, {"fmax": float("nan")}, {"steps": 0}])
 def test_settings_out_of_range(wrong):
     with pytest.raises(ConfigError):
-        Relaxation(**wrong)
+        OracleRelaxation(**wrong)

@@ -7,13 +7,13 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from support.calculators import CELL, EMT_PATH, job, records, strained_copper
+from support.calculators import CELL, job, records, strained_copper
 
 from empnn.data.records import Record
-from empnn.energy import Relaxation, Request
-from empnn.energy.calculators import CalculatorOracle
+from empnn.energy import OracleRelaxation, Request
+from empnn.energy.answers import answer
+from empnn.energy.oracles.calculators import CalculatorOracle
 from empnn.energy.run import BLIND, judge
-from empnn.energy.workers import Choice, _Worker, answer
 from empnn.errors import ConfigError
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)
@@ -60,11 +60,11 @@ def test_a_damaged_entry_is_computed_again(tmp_path):
 
 
 def test_not_converged_stays_so():
-    given, limited = records(strained_copper()), job(relaxation=Relaxation(mode="cell", steps=1))
+    given, limited = records(strained_copper()), job(relaxation=OracleRelaxation(mode="cell", steps=1))
     for stored in (False, True):
         judged = judge(given, limited)[0]
         assert (judged.status, judged.stored, judged.failed) == ("not-converged", stored, False)
-        assert "--steps" in judged.message
+        assert "`steps`" in judged.message
 
 
 def test_processes_change_nothing(tmp_path):
@@ -86,17 +86,6 @@ def test_a_process_that_dies_costs_one_crystal(workers):
     assert judged[1].seconds > 0
 
 
-def test_a_worker_that_died_while_idle_is_replaced():
-    request = Request(atoms=bulk("Cu"), relaxation=Relaxation())
-    with _Worker(Choice(EMT_PATH, {})) as worker:
-        worker.begin(0, request)
-        first = worker.answer()
-        worker._process.kill()
-        worker._process.join()
-        worker.begin(1, request)
-        assert worker.answer().result.energy == first.result.energy
-
-
 class Slow(CalculatorOracle):
     """Takes a second to load, and fails after a while."""
 
@@ -116,7 +105,7 @@ class Slow(CalculatorOracle):
 
 @pytest.mark.parametrize(("symbol", "status"), [("Cu", "computed"), ("W", "failed")])
 def test_time_is_that_of_the_crystal_alone(symbol, status):
-    found = answer(Slow(), Request(atoms=bulk(symbol), relaxation=Relaxation()))
+    found = answer(Slow(), Request(atoms=bulk(symbol), relaxation=OracleRelaxation()))
     assert found.status == status
     assert (0.1 if status == "failed" else 0) < found.seconds < 0.9
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.calculators import CELL, EMT_PATH, strained_copper
 
-from empnn.energy import Relaxation, Result, load_oracle
+from empnn.energy import OracleRelaxation, Result, load_oracle
 from empnn.energy.store import Store, key_of
 from empnn.errors import ConfigError, CrystalError
 
@@ -77,10 +77,15 @@ def test_key_depends_on_all_that_decides(oracle):
     stretched.cell[2, 2] += 1e-9
     other.numbers[0] = 79
     keys = {key_of(changed, oracle, CELL) for changed in (moved, stretched, other)}
-    keys |= {key_of(atoms, oracle, relaxation) for relaxation in (Relaxation(), Relaxation(mode="cell", fmax=0.01))}
+    keys |= {
+        key_of(atoms, oracle, relaxation)
+        for relaxation in (OracleRelaxation(), OracleRelaxation(mode="cell", fmax=0.01))
+    }
     keys.add(key_of(atoms, load_oracle(EMT_PATH, {"asap_cutoff": True}), CELL))
     assert len(keys | {key}) == 7
 
 
 def test_limits_do_not_matter_where_nothing_relaxes(oracle):
-    assert key_of(strained_copper(), oracle, Relaxation()) == key_of(strained_copper(), oracle, Relaxation(fmax=0.5))
+    assert key_of(strained_copper(), oracle, OracleRelaxation()) == key_of(
+        strained_copper(), oracle, OracleRelaxation(fmax=0.5)
+    )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from empnn.errors import ConfigError
-from empnn.fields import EDGE_FIELDS, TABLE2, TRIPLET_FIELDS, EdgeField, FieldSet, TripletField, field_set
+from empnn.fields import EDGE_FIELDS, TABLE2, TRIPLET_FIELDS, FieldSet, field_set
 
 KEYS = [
     "ketbra-e",
@@ -79,9 +79,17 @@ def test_one_row_only_is_not_symmetric(key: str, generator: torch.Generator) -> 
     assert worst > 0.5 if key == "ketbra-e-tall" else worst < 1e-13
 
 
-def test_fields_are_what_they_are_filed_as() -> None:
-    assert all(isinstance(field, EdgeField) for field in EDGE_FIELDS.values())
-    assert all(isinstance(field, TripletField) for field in TRIPLET_FIELDS.values())
+def test_fields_are_what_they_are_filed_as(generator: torch.Generator) -> None:
+    """Those on edges take edges, those on triplets both legs, and nothing else; a protocol does not tell them apart."""
+    first, second = _legs(generator)
+    for fields, fitting, others in (
+        (EDGE_FIELDS, (first,), (first, second)),
+        (TRIPLET_FIELDS, (first, second), (first,)),
+    ):
+        for field in fields.values():
+            assert field(*fitting).shape == (len(first), 3, 3)
+            with pytest.raises(TypeError):
+                field(*others)
     assert not set(EDGE_FIELDS) & set(TRIPLET_FIELDS)
     filed = {*EDGE_FIELDS.values(), *TRIPLET_FIELDS.values()}
     assert filed == {field for key in KEYS for field in (*TABLE2[key].edges, *TABLE2[key].triplets)}

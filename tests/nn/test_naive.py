@@ -28,7 +28,7 @@ CASES = [(fields, "fan") for fields in TABLE2] + [("ketbra-e-tall", "chain"), ("
 
 @pytest.mark.parametrize(("fields", "triplets"), CASES)
 def test_values_and_gradients_agree(fields: str, triplets: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("empnn.graph.pairs.CHUNK", 50)
+    monkeypatch.setattr("empnn.graph.grouping.CHUNK", 50)
     torch.manual_seed(3)
     model = EMPNN(replace(PAPER, fields=fields, graph=GraphConfig(k=4, triplets=triplets))).double()
     with torch.no_grad():

@@ -10,10 +10,10 @@ import torch
 from support.zoo import PEROVSKITE
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.nn import ModelConfig, build
-from empnn.nn.blocks import STEP
-from empnn.noise import with_fixed_noise
+from empnn.nn.kernels.blocks import STEP
 
 FEATURES = 16
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -11,12 +11,12 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 
 from empnn.data.records import Record
-from empnn.energy.oracle import Relaxation
+from empnn.energy.answers import Choice
+from empnn.energy.oracle import OracleRelaxation
 from empnn.energy.run import Job
-from empnn.energy.workers import Choice
 
 EMT_PATH = "ase.calculators.emt:EMT"
-CELL = Relaxation(mode="cell")
+CELL = OracleRelaxation(mode="cell")
 
 
 def strained_copper(seed: int = 0, sigma: float = 0.05) -> Atoms:
@@ -32,10 +32,10 @@ def records(*crystals: Atoms) -> list[Record]:
     return [Record(file="in.extxyz", index=i, id=f"c-{i}", atoms=atoms) for i, atoms in enumerate(crystals)]
 
 
-def job(path: str = EMT_PATH, relaxation: Relaxation | None = None, **settings: object) -> Job:
+def job(path: str = EMT_PATH, relaxation: OracleRelaxation | None = None, **settings: object) -> Job:
     """A job for a calculator."""
     options = settings.pop("options", {})
-    return Job(choice=Choice(path, options), relaxation=relaxation or Relaxation(), **settings)
+    return Job(choice=Choice(path, options), relaxation=relaxation or OracleRelaxation(), **settings)
 
 
 class Counting(EMT):

@@ -17,7 +17,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
-from empnn.data import cif, extxyz
+from empnn.data.formats import cif, extxyz
 from support.readings import Reading
 
 NAMES = {

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from empnn.checks import refusals
+from empnn.checks.refusals import refusals
 from empnn.crystals import from_arrays, from_atoms
-from empnn.data.plain_cif import PlainCrystals
+from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.reading import entries, read
 from empnn.data.records import Record
 from empnn.errors import CrystalError

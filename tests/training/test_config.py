@@ -27,6 +27,13 @@ def test_shorthands() -> None:
     assert load_config(None, ["lr=0.5"]).train.learning_rate == 0.5
 
 
+def test_radii_of_single_elements() -> None:
+    assert load_config(None, ["model.graph.radii.O=4.5", "model.graph.radii.H=2"]).model.graph.radii == {
+        "O": 4.5,
+        "H": 2,
+    }
+
+
 def test_shorthands_in_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("data: perov_5\nloss: param_mse\n")
@@ -109,6 +116,7 @@ def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
         (["loss=nonsense"], "param_mae, param_mse"),
         (["data.select_on=test"], "dev, val"),
         (["train.steps"], "expected key=value"),
+        (["train=5"], "train: expected a section with steps, batch_size"),
         (["noise.sigma=inf"], "finite"),
         (["train.learning_rate=nan"], "positive and finite"),
         (["train.seed=-1"], "must not be negative"),

@@ -3,8 +3,12 @@
 import csv
 import hashlib
 import json
+import os
 import pickle
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,7 @@ from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.crystals import CrystalBatch
-from empnn.data.cache import StoredCrystals
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise
 from empnn.nn import build
@@ -210,7 +214,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     monkeypatch.setattr(DenoisingSteps, "__getitem__", stop_at_ten)
     with pytest.raises(KeyboardInterrupt):
         run.train(config(data, tmp_path / "stopped"), Reporter())
-    assert f"--resume {tmp_path / 'stopped'}" in capsys.readouterr().err
+    assert f"`resume` {tmp_path / 'stopped'}" in capsys.readouterr().err
     assert json.loads((tmp_path / "stopped/last/state.json").read_text())["step"] == 8
     monkeypatch.undo()
     monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
@@ -241,6 +245,48 @@ def test_ctrl_c_keeps_every_step_done(
     monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
     assert_same_weights(stopped, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_keeps_every_step_done(data: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """As Slurm and `timeout` send it: to the run and to the processes that prepare its batches, more than once."""
+    settings = config(
+        data,
+        tmp_path / "run",
+        *("train.steps=1000000", "train.validate_every=1000000", "train.decay=false", "train.workers=2"),
+    )
+    save_config(settings, tmp_path / "config.yaml")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from empnn.cli import main; main()", "train", str(tmp_path / "config.yaml")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    # The first figures are logged long before the first checkpoint.
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("run/logs/*/metrics.csv")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    if number != signal.SIGINT:
+        process.send_signal(number)
+    os.killpg(process.pid, number)
+    # This returns once nobody holds stderr any more: no process is left behind.
+    out, err = process.communicate(timeout=60)
+    step = json.loads((tmp_path / "run/last/state.json").read_text())["step"]
+    assert step >= run.LOG_EVERY
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[1:] == [
+        f"stopped at step {step}; go on from step {step} with: empnn train --resume {tmp_path / 'run'}",
+        "empnn: interrupted",
+    ]
+    assert load(tmp_path / "run" / "last").elements
+    settings.train.steps, settings.train.workers = step + 4, 0
+    save_config(settings, tmp_path / "run" / "config.yaml")
+    run.resume(tmp_path / "run", Reporter(quiet=True))
+    settings.train.out = str(tmp_path / "whole")
+    run.train(settings, Reporter(quiet=True))
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("renames", [1, 2])

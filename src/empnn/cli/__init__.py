@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from empnn import __version__
 from empnn.cli import data
 from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
 from empnn.cli.train import train
+from empnn.version import __version__
+
+_ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 app = typer.Typer(
     help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",
@@ -40,11 +42,15 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in _ENDINGS:
+        signal.signal(number, _end)
     app()
 
 
 def _end(number: int, frame: object) -> None:
+    # `timeout` and queues send it twice, to a process and to its group: the second must not break what the first began.
+    for ending in _ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     # A command in the background of a script ignores Ctrl-C, and must end all the same.
     if callable(signal.getsignal(signal.SIGINT)):
         signal.raise_signal(signal.SIGINT)

@@ -1,8 +1,9 @@
-"""What the commands share: options, errors as one line, output."""
+"""What the commands share: options, errors as one line in the words of the command line, output."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,6 +49,24 @@ Workers = Annotated[
 
 INTERRUPTED = 130
 
+OPTIONS = {
+    "by": "--by",
+    "ending": "--format",
+    "fmax": "--fmax",
+    "folder": "--out",
+    "fractions": "--fractions",
+    "mode": "--relax",
+    "model": "--model",
+    "options": "--option",
+    "positions": "--noise-positions",
+    "resume": "--resume",
+    "sigma": "--noise",
+    "steps": "--steps",
+    "store": "--store",
+    "workers": "--workers",
+}
+"""How arguments that messages of the library name in backticks are typed on the command line."""
+
 
 def reports_errors(command: Command) -> Command:
     """Turn what a user can cause into one line on stderr and an exit status."""
@@ -75,9 +94,14 @@ def reports_errors(command: Command) -> Command:
     return wrapper  # type: ignore[return-value]
 
 
+def in_options(message: str) -> str:
+    """A message of the library, which names arguments (`sigma`), with the options of the commands (--noise)."""
+    return re.sub("`([a-z_]+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave."""
-    stderr().print(" ".join(message.split()), markup=False)
+    stderr().print(" ".join(in_options(message).split()), markup=False)
     raise typer.Exit(status)
 
 
@@ -114,6 +138,6 @@ def print_json(content: object) -> None:
 
 def json_document(content: object) -> str:
     """A JSON document. NaN and infinity, which JSON has no words for, become null."""
-    from empnn.data.records import with_nulls
+    from empnn.files import with_nulls
 
     return json.dumps(with_nulls(content), indent=2, allow_nan=False) + "\n"

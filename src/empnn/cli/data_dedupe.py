@@ -32,10 +32,11 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Keep the first of each group of crystals that pymatgen's StructureMatcher takes for the same."""
-    from empnn.data.collecting import collect, files_in
-    from empnn.data.dedupe import duplicate_groups
-    from empnn.data.matching import Tolerances
-    from empnn.data.writing import check_outputs, writer
+    from empnn.data.curation.dedupe import duplicate_groups
+    from empnn.data.curation.matching import Tolerances
+    from empnn.data.curation.usable import collect, files_in
+    from empnn.data.writing import writer
+    from empnn.files import check_outputs
 
     write, files = writer(output), files_in(inputs)
     check_outputs([output, groups], files)
@@ -74,7 +75,7 @@ def _groups(records: Sequence[Record], first: Sequence[int]) -> list[list[dict[s
 
 def _write_groups(path: Path, records: Sequence[Record], first: Sequence[int]) -> None:
     """A row per structure: the number of its group, whether it is kept, and where it stands."""
-    from empnn.data.writing import replacing
+    from empnn.files import replacing
 
     number = {leader: index for index, leader in enumerate(dict.fromkeys(first))}
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:

@@ -28,10 +28,10 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Divide crystals into a data folder with train, val and test; the same seed gives the same splits."""
-    from empnn.data.collecting import collect, files_in
-    from empnn.data.groups import draw_groups
+    from empnn.data.curation.composition import draw_groups
+    from empnn.data.curation.splitting import check_kind, check_target, groups_by, parse_fractions, write_splits
+    from empnn.data.curation.usable import collect, files_in
     from empnn.data.sets import SPLITS
-    from empnn.data.splitting import check_kind, check_target, groups_by, parse_fractions, write_splits
 
     parts = parse_fractions(fractions)
     check_kind(by)

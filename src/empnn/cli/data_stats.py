@@ -12,7 +12,7 @@ from rich.table import Table
 from empnn.cli.common import DataInputs, Json, Quiet, print_json, reports_errors, stderr
 
 if TYPE_CHECKING:
-    from empnn.data.statistics import Statistics
+    from empnn.data.curation.statistics import Statistics
 
 _FEW = 12
 """Elements and refused structures that are shown."""
@@ -26,9 +26,9 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Count crystals, elements and duplicates (by a cheap fingerprint), and say how cells are distributed."""
-    from empnn.data.collecting import files_in
-    from empnn.data.statistics import statistics
-    from empnn.data.writing import check_outputs, replacing
+    from empnn.data.curation.statistics import statistics
+    from empnn.data.curation.usable import files_in
+    from empnn.files import check_outputs, replacing
     from empnn.viz.histograms import check_format, picture
 
     if plot is not None:

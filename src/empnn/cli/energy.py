@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import Json, Quiet, followed, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, followed, in_options, print_json, reports_errors, stderr
 from empnn.cli.relax import Inputs
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from empnn.energy.oracle import Relaxation
+    from empnn.energy.oracle import OracleRelaxation
     from empnn.energy.run import Job, Judged
 
 VASP = "vasp-inputs"
@@ -58,11 +58,12 @@ def energy(
 ) -> None:
     """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
     from empnn.data.reading import files_of, read
-    from empnn.data.writing import check_outputs, writer
+    from empnn.data.writing import writer
+    from empnn.energy.answers import Choice
     from empnn.energy.oracle import about
-    from empnn.energy.registry import ORACLES
+    from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
-    from empnn.energy.workers import Choice
+    from empnn.files import check_outputs
 
     options = parsed_options(option)
     if oracle == VASP:
@@ -117,19 +118,21 @@ def parsed_options(given: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> Relaxation:
+def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> OracleRelaxation:
     """What is relaxed, with the limits that were given."""
-    from empnn.energy.oracle import Relaxation
+    from empnn.energy.oracle import OracleRelaxation
 
     limits: dict[str, Any] = {"fmax": fmax, "steps": steps}
-    return Relaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
+    return OracleRelaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
 
 
 def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:
+    if output is None:
+        raise ConfigError("vasp-inputs writes a folder per structure; give the folder for them with -o")
     for name, given, option in (("--fmax", fmax, "ediffg=-0.02"), ("--steps", steps, "nsw=300")):
         if given is not None:
             raise ConfigError(f"{name}: VASP ends by its own rules; give --option {option}, or leave it out")
-    return {"folder": None if output is None else str(output)}
+    return {"folder": str(output)}
 
 
 def with_energy(judged: Judged) -> Any:
@@ -137,9 +140,9 @@ def with_energy(judged: Judged) -> Any:
     import numpy as np
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    from empnn.ase_atoms import with_input_results
+    from empnn.bulk.pipeline import marked
     from empnn.crystals import replace_cell
-    from empnn.data.processing import marked
-    from empnn.data.records import with_input_results
 
     result, record = judged.result, judged.record
     if result is None or record.atoms is None:
@@ -162,7 +165,7 @@ def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:
             words = [judged.message or _figures(judged), *judged.warnings]
             news = judged.message is not None or judged.warnings or not judged.stored
             if judged.failed or (news and not quiet):
-                console.print(f"{judged.record.label}: {'; '.join(words)}", markup=False)
+                console.print(in_options(f"{judged.record.label}: {'; '.join(words)}"), markup=False)
 
         return judge(records, job, note)
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, followed, json_document, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, followed, in_options, json_document, print_json, reports_errors
 from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
@@ -76,11 +76,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
-    from empnn.data.collecting import files_in
-    from empnn.data.writing import check_outputs, replacing
+    from empnn.data.curation.usable import files_in
+    from empnn.energy.answers import Choice
     from empnn.energy.run import Job
-    from empnn.energy.workers import Choice
     from empnn.evaluate import load_crystals
+    from empnn.files import check_outputs, replacing
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
@@ -142,7 +142,7 @@ def _by_network(
 ) -> Evaluation:
     from empnn.evaluate import compare, denoise
     from empnn.models import DEFAULT
-    from empnn.nn.cpu import tuned
+    from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
 
     network = load(model or DEFAULT, device)
@@ -167,7 +167,7 @@ def _by_oracle(
             advance()
             words = ([] if judged.message is None else [judged.message]) + judged.warnings
             if words and (judged.failed or not quiet):
-                console.print(f"structure {judged.record.index}: {'; '.join(words)}", markup=False)
+                console.print(in_options(f"structure {judged.record.index}: {'; '.join(words)}"), markup=False)
 
         if truth is not None:
             return compare_by_oracle(job, crystals, truth, note)

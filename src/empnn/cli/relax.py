@@ -15,7 +15,7 @@ from empnn.cli.common import Device, Json, Model, Passes, Quiet, followed, repor
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from empnn.data.processing import Outcome, Summary, Work
+    from empnn.bulk.pipeline import Outcome, Summary, Work
 
 Inputs = Annotated[
     list[Path],
@@ -59,9 +59,9 @@ def relax(
     as_json: Json = False,
 ) -> None:
     """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
-    from empnn.nn.cpu import tuned
+    from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
-    from empnn.relax_files import Relaxing
+    from empnn.relax.files import Relaxing
 
     work = Relaxing(load(model, device), passes, batch_atoms, keep_failed)
     with tuned(device):
@@ -81,14 +81,14 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write crystals in another format, which the name of OUT tells."""
-    from empnn.data.processing import Conversion
+    from empnn.bulk.pipeline import Conversion
 
     run = _Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
     _process([source], target, Conversion(), run)
 
 
 def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
-    from empnn.data.processing import CONVERTED, REFUSED, process
+    from empnn.bulk.pipeline import CONVERTED, REFUSED, process
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
@@ -124,7 +124,7 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
 
 
 def _closing_line(done: str, summary: Summary, output: Path) -> str:
-    from empnn.data.records import DOUBTS
+    from empnn.ase_atoms import DOUBTS
 
     key = "empnn_warnings" if done == "relaxed" else DOUBTS
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
 from empnn.errors import ConfigError
 
 
@@ -32,9 +32,9 @@ def train(
     if resume is not None:
         if given:
             raise ConfigError(f"--resume goes on with the run's own configuration; leave out {' '.join(given)}")
-        folder = resume_run(resume, Reporter(quiet))
+        folder = resume_run(resume, Reporter(quiet, in_options))
     else:
         base = given.pop(0) if given and "=" not in given[0] else None
-        folder = train_run(load_config(base, given), Reporter(quiet))
+        folder = train_run(load_config(base, given), Reporter(quiet, in_options))
     if as_json:
         print_json({"run": str(folder), **json.loads((folder / "last" / "state.json").read_text())})

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from empnn import __version__
 from empnn.errors import ConfigError
+from empnn.version import __version__
 
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds before each new attempt; a server that fails once more without having sent anything new is given up."""

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from empnn.data.download import Download, naming
-from empnn.data.folders import data_folder
 from empnn.errors import ConfigError
+from empnn.files import data_folder
 
 COMMIT = "f857f598d6f6cca5dc1ea0582d228f12dcc2c2ea"
 BASE_URL = f"https://raw.githubusercontent.com/txie-93/cdvae/{COMMIT}/data"
@@ -106,7 +106,7 @@ def fetch(
 
     Args:
         name: A key of `SOURCES`.
-        folder: Holds the folders of the sets; `empnn.data.folders.data_folder()` by default.
+        folder: Holds the folders of the sets; `empnn.files.data_folder()` by default.
         base_url: Address of a folder that holds `name/<split>.csv`.
         timeout: Seconds without any byte after which the server counts as silent.
         on_progress: Called with the file, its bytes so far and, if known, its bytes in the end.
@@ -143,7 +143,7 @@ def _is_there(path: Path, blob: str) -> bool:
     if not path.exists():
         return False
     if not path.is_file() or blob_id(path) != blob:
-        raise ConfigError(f"{path}: not the published file; move it away, or choose another folder with --out")
+        raise ConfigError(f"{path}: not the published file; move it away, or choose another `folder`")
     return True
 
 

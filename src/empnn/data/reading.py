@@ -10,9 +10,11 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import cast
 
-from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
-from empnn.data.records import COMPRESSED, PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
+from empnn.data.formats import ase as ase_files
+from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.records import PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
+from empnn.files import COMPRESSED
 
 STREAM = "-"
 

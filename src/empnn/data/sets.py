@@ -6,14 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from empnn.crystals import Crystals
-from empnn.data.cache import CrystalSet, load_files
-from empnn.data.folders import data_folder
-from empnn.data.groups import composition_groups
 from empnn.data.reading import files_of
+from empnn.data.store import CrystalSet, load_files
 from empnn.errors import ConfigError
+from empnn.files import data_folder
 
 BENCHMARKS = ("carbon_24", "perov_5", "mp_20")
 """Sets that `empnn data fetch` downloads."""
@@ -64,7 +60,7 @@ def locate(path: str | None, name: str | None) -> Path:
     folder = root if root.name == name and root.is_dir() else root / name
     if path or os.environ.get("EMPNN_DATA"):
         if not folder.is_dir():
-            advice = f"; `empnn data fetch {name} --out {root}` puts it there" if name in BENCHMARKS else ""
+            advice = f"; `EMPNN_DATA={root} empnn data fetch {name}` puts it there" if name in BENCHMARKS else ""
             raise ConfigError(
                 f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}{advice}"
             )
@@ -139,27 +135,3 @@ def load_split(location: str | Path | Sequence[Path], split: str) -> CrystalSet:
 def _split_of(place: Path, split: str) -> Path:
     plain = not place.is_dir() or (not is_data_folder(place) and files_of(place) != [place])
     return place if plain else split_file(place, split)
-
-
-def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the remaining training structures and of a development set.
-
-    Structures of one composition go to the same side, so that the development set holds unseen compositions. If
-    everything has the same composition (carbon), structures are drawn singly. If the first composition drawn is
-    already more than `fraction`, the rarest one is held out.
-
-    Raises:
-        ConfigError: If a side would be empty.
-    """
-    groups = composition_groups(crystals)
-    if groups.max(initial=0) == 0:
-        groups = np.arange(len(crystals))
-    order = np.random.default_rng([seed, len(crystals)]).permutation(groups.max(initial=-1) + 1)
-    sizes = np.bincount(groups)[order]
-    chosen = order[np.cumsum(sizes) <= max(1, round(fraction * len(crystals)))]
-    if len(chosen) == 0:
-        chosen = order[[sizes.argmin()]] if len(order) else order
-    held_out = np.isin(groups, chosen)
-    if held_out.all() or not held_out.any():
-        raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,11 +1,10 @@
-"""Crystals to files: written beside the target, then renamed, so that nothing is ever half-written."""
+"""Crystals to files, in the format their name tells."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,51 +15,17 @@ from typing import Any
 
 from ase import Atoms
 
-from empnn.data import ase_files, cif, extxyz, poscar, pymatgen_json, tables
-from empnn.data.cif_names import BlockNames
-from empnn.data.constraints import names_of
+from empnn.data.formats import ase as ase_files
+from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.formats.cif.names import BlockNames
+from empnn.data.formats.constraints import names_of
 from empnn.data.reading import read
-from empnn.data.records import COMPRESSED, Record, in_words
-from empnn.errors import ConfigError, CrystalError
+from empnn.data.records import Record
+from empnn.errors import ConfigError, CrystalError, in_words
+from empnn.files import COMPRESSED, check_place, replacing
 
 _CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path of the same suffix in the same folder that takes the name `path` when the block succeeds.
-
-    A link keeps pointing to what it points to, which is replaced; a device or pipe is written to directly.
-
-    Raises:
-        OSError: If the folder does not exist or cannot be written to, or the disk is full; `path` is untouched then.
-    """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"{path}: it is a folder; name a file")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {target.parent} does not exist; create it")
-    temporary: Path | None = None
-    try:
-        if target.exists() and not target.is_file():
-            yield target
-            return
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.stem[:40]}.", suffix=f".{target.name}"[-80:]
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot be written ({error.strerror or error})", str(path)) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -195,31 +160,6 @@ def _read_back(record: Record) -> Atoms:
     return record.atoms
 
 
-def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
-    """Make sure, before anything is read, that files can be written, and replace neither an input nor each other.
-
-    Args:
-        outputs: Files to write; None is passed over.
-        inputs: Files to read.
-
-    Raises:
-        ConfigError: If one of them cannot be what it is asked to be.
-    """
-    read_from = {os.path.realpath(path): path for path in inputs}
-    same_file = [path for path in read_from.values() if path.exists()]
-    taken: set[str] = set()
-    for output in outputs:
-        if output is None:
-            continue
-        _check_place(output)
-        place = os.path.realpath(output)
-        if place in read_from or (output.exists() and any(output.samefile(path) for path in same_file)):
-            raise ConfigError(f"{output} is also an input; choose another output")
-        if place in taken:
-            raise ConfigError(f"{output} is named as two outputs; choose another for one")
-        taken.add(place)
-
-
 def writer(path: str | Path) -> Writer:
     """What writes structures to a file in the format its name tells.
 
@@ -227,17 +167,8 @@ def writer(path: str | Path) -> Writer:
         ConfigError: If the name tells no format that can be written, or there is no folder to write to.
     """
     target = Path(path)
-    _check_place(target)
+    check_place(target)
     return Writer(target, _format(target))
-
-
-def _check_place(target: Path) -> None:
-    if target.is_dir():
-        raise ConfigError(f"{target}: it is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise ConfigError(f"{target}: the folder {target.parent} does not exist; create it")
-    if not os.access(target.parent, os.W_OK):
-        raise ConfigError(f"{target}: no permission to write to the folder {target.parent}; choose another")
 
 
 def _format(target: Path) -> Format:

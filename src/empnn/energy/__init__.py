@@ -1,14 +1,14 @@
 """Energies of crystals, by machine-learned potentials, density functional theory or any ASE calculator."""
 
 from empnn.energy.metrics import EnergyMetrics, energy_metrics
-from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result
-from empnn.energy.registry import ORACLES, load_oracle
+from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Request, Result
+from empnn.energy.oracles.registry import ORACLES, load_oracle
 
 __all__ = [
     "ORACLES",
     "EnergyMetrics",
     "EnergyOracle",
-    "Relaxation",
+    "OracleRelaxation",
     "Request",
     "Result",
     "energy_metrics",

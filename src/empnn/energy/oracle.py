@@ -20,7 +20,7 @@ MODES = ("none", "cell", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relaxation:
+class OracleRelaxation:
     """What is relaxed before the energy is taken.
 
     Attributes:
@@ -39,9 +39,9 @@ class Relaxation:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise ConfigError(f"--relax {self.mode}: choose one of {', '.join(MODES)}")
+            raise ConfigError(f"`mode` {self.mode}: choose one of {', '.join(MODES)}")
         if not (math.isfinite(self.fmax) and self.fmax > 0 and self.steps > 0):
-            raise ConfigError(f"--fmax ({self.fmax:g}) and --steps ({self.steps}) must be positive")
+            raise ConfigError(f"`fmax` ({self.fmax:g}) and `steps` ({self.steps}) must be positive")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Request:
     """
 
     atoms: Atoms
-    relaxation: Relaxation
+    relaxation: OracleRelaxation
     label: str = "crystal"
 
 

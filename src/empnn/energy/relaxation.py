@@ -9,8 +9,8 @@ from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
-from empnn.checks import MIN_VOLUME_PER_ATOM
-from empnn.energy.oracle import Relaxation
+from empnn.checks.refusals import MIN_VOLUME_PER_ATOM
+from empnn.energy.oracle import OracleRelaxation
 from empnn.errors import CrystalError
 
 _STIFFNESS = 20.0
@@ -48,7 +48,7 @@ class FixedFractionalFilter(FrechetCellFilter):
         return 3
 
 
-def relax(atoms: Atoms, relaxation: Relaxation) -> tuple[int, bool]:
+def relax(atoms: Atoms, relaxation: OracleRelaxation) -> tuple[int, bool]:
     """Relax a crystal in place with its calculator.
 
     Returns:

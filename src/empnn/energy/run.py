@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from ase.units import GPa
 
-from empnn.checks import refusals
+from empnn.checks.doubts import doubtful_periodicity, doubts_when_read
+from empnn.checks.notes import notes
+from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
-from empnn.data.folders import cache_folder
-from empnn.data.records import Record, doubts_when_read
-from empnn.energy.oracle import EnergyOracle, Relaxation, Request, Result, check_covered
+from empnn.data.records import Record
+from empnn.energy.answers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
+from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Request, Result, check_covered
 from empnn.energy.store import Store, crystal_digest, key_of
-from empnn.energy.workers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.errors import ConfigError, CrystalError
-from empnn.notes import doubtful_periodicity, notes
+from empnn.files import cache_folder
 
 CACHED, NOT_CONVERGED = "cached", "not-converged"
 BLIND = (
@@ -55,7 +56,7 @@ class Judged:
 
     @property
     def warnings(self) -> list[str]:
-        """Doubts, then notes (see `empnn.notes`), in words."""
+        """Doubts, then notes (see `empnn.checks.notes`), in words."""
         atoms, result = self.record.atoms, self.result
         if atoms is None or self.failed:
             return []
@@ -93,7 +94,7 @@ class Job:
     """
 
     choice: Choice
-    relaxation: Relaxation
+    relaxation: OracleRelaxation
     workers: int = 0
     store: Path | None = None
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from empnn.data.writing import replacing
-from empnn.energy.oracle import EnergyOracle, Relaxation, Result, about
+from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Result, about
 from empnn.errors import ConfigError
+from empnn.files import replacing
 
 _FORMAT = 1
 
@@ -30,7 +30,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"--store {folder}: it is a file; name a folder")
+            raise ConfigError(f"`store` {folder}: it is a file; name a folder")
         self.folder = folder
         self.damaged: list[Path] = []
         """Files that were there and could not be used."""
@@ -51,7 +51,7 @@ class Store:
             self.damaged.append(path)
             return None
 
-    def put(self, key: str, oracle: EnergyOracle, relaxation: Relaxation, result: Result) -> None:
+    def put(self, key: str, oracle: EnergyOracle, relaxation: OracleRelaxation, result: Result) -> None:
         """Keep a result, with what it is the result of.
 
         Raises:
@@ -73,7 +73,7 @@ class Store:
         return self.folder / key[:2] / f"{key}.json"
 
 
-def key_of(atoms: Atoms, oracle: EnergyOracle, relaxation: Relaxation) -> str:
+def key_of(atoms: Atoms, oracle: EnergyOracle, relaxation: OracleRelaxation) -> str:
     """What a result depends on, as one word: the crystal bit by bit, the oracle with its version and all settings."""
     depends = {"format": _FORMAT, "crystal": _bits(atoms), "oracle": about(oracle), "relaxation": relaxation.settings}
     return _digest(depends)

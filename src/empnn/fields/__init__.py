@@ -14,6 +14,7 @@ from torch import Tensor
 
 from empnn.errors import ConfigError
 from empnn.fields.gradient import ANGLE, AREA, FIRST_LENGTH, LENGTH, SECOND_LENGTH
+from empnn.fields.in_plane import AlongEdge, Coefficients, Frame, InPlane
 from empnn.fields.ketbra import (
     KETBRA,
     KETBRA_CROSS,
@@ -22,7 +23,6 @@ from empnn.fields.ketbra import (
     KETBRA_SECOND,
     KETBRA_SYMMETRIC,
 )
-from empnn.fields.spans import AlongEdge, Coefficients, Frame, InPlane
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ and these matrices are symmetric: the rows `grad-*` and `gradsym-*` of Table 2 a
 
 from torch import Tensor
 
-from empnn.fields.spans import AlongEdge, Coefficients, Frame, InPlane
+from empnn.fields.in_plane import AlongEdge, Coefficients, Frame, InPlane
 
 COLLINEAR = 1e-3
 """eps in sqrt(|v x v'|^2 + eps^2 r^2 r'^2), which keeps the fields of collinear triplets finite; they tend to 0."""

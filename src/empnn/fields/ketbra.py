@@ -2,7 +2,7 @@
 
 import torch
 
-from empnn.fields.spans import AlongEdge, Coefficients, InPlane
+from empnn.fields.in_plane import AlongEdge, Coefficients, InPlane
 
 KETBRA = AlongEdge("u u^T", torch.ones_like)
 """Stretch along an edge."""

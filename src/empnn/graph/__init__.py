@@ -2,8 +2,8 @@
 
 from empnn.graph.connectivity import dimensions
 from empnn.graph.graph import Graph, GraphRule, TripletRule, Triplets, WithTriplets
+from empnn.graph.grouping import Pairs
 from empnn.graph.neighbours import SHELL_TOLERANCE, covalent, cutoff, element_cutoff, knn
-from empnn.graph.pairs import Pairs
 from empnn.graph.triplets import TRIPLETS, chain, fan
 
 __all__ = [

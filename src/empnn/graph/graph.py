@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
-from empnn.graph.pairs import Pairs, make_pairs
+from empnn.graph.grouping import Pairs, make_pairs
 
 
 @dataclass(frozen=True, kw_only=True)

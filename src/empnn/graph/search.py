@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
+from empnn import ragged
+
 _MARGIN = 1e-6
 """Part of the radius by which the search looks further, so that rounding loses no edge."""
 _SMALL = 24
@@ -93,9 +95,9 @@ class Search:
         """Largest value of an atom in each structure."""
         return np.maximum.reduceat(values, self.starts[:-1]) if len(self.cell) else np.empty(0)
 
-    def within(self, radii: np.ndarray) -> Edges:
+    def within(self, radii: np.ndarray, which: np.ndarray | None = None) -> Edges:
         """All edges no longer than the radius of their structure; see `parts`."""
-        return Edges.cat(list(self.parts(radii, np.arange(len(self.cell)))))
+        return Edges.cat(list(self.parts(radii, np.arange(len(self.cell)) if which is None else which)))
 
     def parts(self, radii: np.ndarray, which: np.ndarray) -> Iterator[Edges]:
         """All edges of the structures `which` no longer than the radius of their structure.
@@ -117,10 +119,10 @@ class Search:
         Each pair is looked at once: the way back has the opposite image.
         """
         sizes = self.sizes[which]
-        of_atom, within = np.repeat(np.arange(len(which)), sizes), _counted(sizes)
+        of_atom, within = np.repeat(np.arange(len(which)), sizes), ragged.within(sizes)
         atoms, after = self.starts[which][of_atom] + within, sizes[of_atom] - within
         structure, source = np.repeat(of_atom, after), np.repeat(np.arange(len(atoms)), after)
-        target = source + _counted(after)
+        target = source + ragged.within(after)
         limits = (radii[which] * (1 + _MARGIN)) ** 2
         basis = np.linalg.cholesky(np.einsum("nij,nkj->nik", self.cell[which], self.cell[which]))
         basis = np.ascontiguousarray(basis.transpose(1, 2, 0))
@@ -171,13 +173,6 @@ def _both_ways(edges: Edges) -> Edges:
 def _without_itself(source: np.ndarray, target: np.ndarray, image: np.ndarray, length: np.ndarray) -> Edges:
     length[(length <= _ZERO) & (source == target)] = np.inf
     return Edges(source, target, image, length)
-
-
-def _counted(counts: np.ndarray) -> np.ndarray:
-    """0 ... count - 1 for each count, one after the other."""
-    ends = counts.cumsum()
-    counted: np.ndarray = np.arange(ends[-1] if len(ends) else 0, dtype=counts.dtype) - np.repeat(ends - counts, counts)
-    return counted
 
 
 def _integers(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from empnn.graph.graph import Graph, TripletRule, Triplets, make_triplets
+from empnn.ragged import within
 
 
 def fan(graph: Graph) -> Triplets:
@@ -32,5 +33,4 @@ def _edges_from(graph: Graph, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray
     starts = graph.pairs.left_starts.numpy()
     count = np.diff(starts)[atoms]
     first = np.repeat(np.arange(len(graph)), count)
-    offset = np.arange(len(first)) - (count.cumsum() - count)[first]
-    return first, starts[atoms][first] + offset
+    return first, starts[atoms][first] + within(count)

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from yaml import YAMLError
 
-from empnn.data.writing import replacing
 from empnn.errors import ConfigError
+from empnn.files import replacing
 from empnn.nn import ModelConfig, Network, build
 
 FORMAT_VERSION = "1"

@@ -14,7 +14,7 @@ from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, c
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
-from empnn.nn.side_by_side import side_by_side
+from empnn.nn.runtime.split_batch import side_by_side
 
 
 @dataclass

@@ -10,8 +10,8 @@ from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule, moves_atoms
-from empnn.nn.linear import Linear
-from empnn.nn.side_by_side import side_by_side
+from empnn.nn.kernels.linear import Linear
+from empnn.nn.runtime.split_batch import side_by_side
 
 HIDDEN_LAYERS = 4
 

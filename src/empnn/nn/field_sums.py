@@ -12,8 +12,8 @@ from torch import Tensor
 
 from empnn.fields import AlongEdge, Coefficients, EdgeField, Frame, InPlane, TripletField
 from empnn.graph import Triplets
+from empnn.nn.kernels.edge_sums import sum_left, sum_right, take_right
 from empnn.nn.message_passing import LocalGeometry
-from empnn.nn.pairs import sum_left, sum_right, take_right
 
 
 def sum_edge_fields(

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from empnn.graph import Graph
-from empnn.nn.gru import gru
-from empnn.nn.linear import joined_linear, linear
-from empnn.nn.pairs import sum_over_right
+from empnn.nn.kernels.edge_sums import sum_over_right
+from empnn.nn.kernels.gru import gru
+from empnn.nn.kernels.linear import joined_linear, linear
 from empnn.nn.rbf import GaussianBasis
 
 Aggregate = Literal["sum", "mean"]

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from empnn.nn.linear import Linear
+from empnn.nn.kernels.linear import Linear
 
 GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from empnn.graph import Graph, Triplets
-from empnn.nn.linear import joined_linear
+from empnn.nn.kernels.edge_sums import angles_between, project, sum_of_sides
+from empnn.nn.kernels.linear import joined_linear
 from empnn.nn.message_passing import EdgeLinear
-from empnn.nn.pairs import angles_between, project, sum_of_sides
 
 SINE_FLOOR = 1e-4
 """The sine is sqrt(sin^2 + floor^2), whose gradient is finite for collinear legs."""

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 
 from empnn import models
-from empnn.data.writing import replacing
 from empnn.errors import ConfigError
+from empnn.files import replacing
 from empnn.nn import Network
 
 _OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"

@@ -137,29 +137,34 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train.steps", "seed": "train.seed"}
 _NOT_NEGATIVE = (
-    *(
-        "noise.sigma",
-        "noise.positions",
-        "loss.positions",
-        "train.warmup_steps",
-        "train.workers",
-        "train.threads",
-        "train.seed",
-    ),
+    "noise.sigma",
+    "noise.positions",
+    "loss.positions",
+    "train.warmup_steps",
+    "train.workers",
+    "train.threads",
+    "train.seed",
     "model.message_layers",
 )
 _POSITIVE = (
-    *(
-        "train.validate_sigma",
-        "train.validate_positions",
-        "model.graph.radius",
-        "model.graph.scale",
-        "model.action_scale",
-        "model.radial.stop",
-    ),
-    *("train.steps", "train.batch_size", "train.learning_rate", "train.gradient_clip", "train.validate_every"),
-    *("train.validate_structures", "model.features", "model.radial.count", "model.radial.width", "noise.exponent"),
-    *("model.action_layers", "model.graph.k"),
+    "train.validate_sigma",
+    "train.validate_positions",
+    "model.graph.radius",
+    "model.graph.scale",
+    "model.action_scale",
+    "model.radial.stop",
+    "train.steps",
+    "train.batch_size",
+    "train.learning_rate",
+    "train.gradient_clip",
+    "train.validate_every",
+    "train.validate_structures",
+    "model.features",
+    "model.radial.count",
+    "model.radial.width",
+    "noise.exponent",
+    "model.action_layers",
+    "model.graph.k",
 )
 
 
@@ -225,9 +230,8 @@ def _from_overrides(overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"{item}: expected key=value")
         if key == "data":
             key = _data_key(value)
-        key = _SHORTHANDS.get(key, key)
-        _reject_unknown_key(key)
-        layer = OmegaConf.from_dotlist([f"{key}={value}"])
+        layer = OmegaConf.from_dotlist([f"{_SHORTHANDS.get(key, key)}={value}"])
+        _reject_unknown(OmegaConf.to_container(layer), Config, "")
         result = DictConfig(OmegaConf.merge(result, layer))
     return result
 
@@ -248,12 +252,6 @@ def _all_keys(section: Any, prefix: str = "") -> list[str]:
         inner = _section(section, name)
         found += _all_keys(inner, f"{prefix}{name}.") if inner else [prefix + name]
     return found
-
-
-def _reject_unknown_key(key: str) -> None:
-    known = _all_keys(Config)
-    if key not in known:
-        raise ConfigError(_unknown(key, known))
 
 
 def _reject_unknown(content: Any, section: Any, prefix: str) -> None:

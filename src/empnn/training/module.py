@@ -10,12 +10,12 @@ import lightning
 import torch
 from torch import Tensor
 
+from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.losses import LOSSES, ParameterScale, position_mae
 from empnn.metrics import DenoisingMetrics, denoising_metrics
 from empnn.nn import Network, moves_atoms
-from empnn.nn.passes import relax_batch
-from empnn.noise import with_fixed_noise
+from empnn.relax.passes import relax_batch
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, TrainConfig
 from empnn.training.steps import DenoisingBatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,23 @@ _SHOWN_REFUSALS = 5
 
 
 class Reporter:
-    """Prints a line per validation, below them a progress bar in a terminal; silent if quiet."""
+    """Prints a line per validation, below them a progress bar in a terminal; silent if quiet.
 
-    def __init__(self, quiet: bool = False) -> None:
+    Args:
+        quiet: Say nothing.
+        wording: What makes of a line, which names arguments in backticks, the line that is printed.
+    """
+
+    def __init__(self, quiet: bool = False, wording: Callable[[str], str] = str) -> None:
+        self._wording = wording
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
         columns = (
-            *(BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")),
-            *(TextColumn("improvement {task.fields[improvement]}"), TimeRemainingColumn(), TextColumn("left")),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("improvement {task.fields[improvement]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
         )
         shown = not quiet and self.console.is_terminal
         self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)
@@ -36,7 +46,7 @@ class Reporter:
 
     def note(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False)
+        self.console.print(self._wording(text), markup=False)
 
     def close(self) -> None:
         """Take the progress bar away."""
@@ -83,7 +93,7 @@ class Reporter:
     def interrupted(self, folder: Path, step: int, saved: int) -> None:
         """Where to go on."""
         if saved:
-            self.note(f"stopped at step {step:,}; go on from step {saved:,} with: empnn train --resume {folder}")
+            self.note(f"stopped at step {step:,}; go on from step {saved:,} with: `resume` {folder}")
         else:
             self.note(f"stopped at step {step:,}, before the first checkpoint; remove {folder} and start again")
 
@@ -92,7 +102,7 @@ class Reporter:
         skipped = f"; {state.skipped_steps} steps with a gradient that was not finite" if state.skipped_steps else ""
         self.note(
             f"done in {_clock(state.seconds)}{skipped}; best weights (step {state.best_step:,}) in {folder / 'best'}, "
-            f"use them with --model {folder}"
+            f"use them with `model` {folder}"
         )
 
 

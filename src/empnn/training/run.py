@@ -18,20 +18,21 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
 from empnn.crystals import CrystalBatch
-from empnn.data.cache import StoredCrystals
-from empnn.data.groups import chunks
-from empnn.data.sets import carve_development, is_data_folder, load_split, locate_all
+from empnn.data.curation.composition import carve_development, chunks
+from empnn.data.sets import is_data_folder, load_split, locate_all
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.metrics import DenoisingMetrics
 from empnn.nn import FeedForward, build, moves_atoms
-from empnn.nn.cpu import tuned
+from empnn.nn.runtime.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.module import Denoising, selection_score, validate
@@ -39,6 +40,8 @@ from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 
 LOG_EVERY = 50
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""What is sent to end a run: by Ctrl-C, and by queues and services."""
 _WHOLE = "whole:"
 """What the digest of the crystals of a run begins with if it is not one of their cells only."""
 DEFAULT_DISPLACEMENT = 0.1
@@ -72,7 +75,7 @@ def train(config: Config, reporter: Reporter) -> Path:
     """
     folder = Path(config.train.out or _default_folder(config))
     if (folder / "config.yaml").exists():
-        raise ConfigError(f"{folder} already holds a run; resume it with --resume {folder} or choose another train.out")
+        raise ConfigError(f"{folder} already holds a run; go on with `resume` {folder} or choose another train.out")
     data = prepare(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
@@ -179,6 +182,7 @@ def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
         sampler=range(module.state.step, settings.steps),
         num_workers=settings.workers,
         prefetch_factor=4 if settings.workers else None,
+        worker_init_fn=_ignore_endings,
     )
 
 
@@ -198,34 +202,45 @@ def _trainer(folder: Path, module: Denoising, checkpoints: Checkpoints) -> light
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        # Under Slurm, Lightning would hold the run to the number of tasks, and save and requeue it in its own way.
+        plugins=[LightningEnvironment()],
     )
 
 
 def _fit_interruptible(
     trainer: lightning.Trainer, module: Denoising, loader: DataLoader[DenoisingBatch], checkpoints: Checkpoints
 ) -> None:
-    """Fit; the first Ctrl-C ends it after the current step with a checkpoint, the second one at once.
+    """Fit; a signal ends it after the current step with a checkpoint, a second Ctrl-C at once.
 
-    Lightning turns a KeyboardInterrupt into an exit and ignores the signal from then on: both are undone here.
+    Lightning turns a KeyboardInterrupt into an exit, ignores Ctrl-C from then on, and heeds SIGTERM without a
+    checkpoint: all of it is undone, here and when training starts.
     """
-    handler = signal.getsignal(signal.SIGINT)
-
-    def ask_to_stop(number: int, frame: Any) -> None:
-        checkpoints.stop_asked = True
-        signal.signal(signal.SIGINT, handler)
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread:
-        signal.signal(signal.SIGINT, ask_to_stop)
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
     try:
         trainer.fit(module, loader)
     except SystemExit:
         if not trainer.interrupted:
             raise
         raise KeyboardInterrupt from None
+    except RuntimeError:
+        # The signal also killed a process that prepares batches, before it had learned to leave signals alone.
+        if not checkpoints.stop_asked:
+            raise
+        raise KeyboardInterrupt from None
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
+        if _in_main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _ignore_endings(worker: int) -> None:
+    """What a process that prepares batches does first: a signal to all leaves it alone, and it ends with the run."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class Checkpoints(Callback):
@@ -238,6 +253,20 @@ class Checkpoints(Callback):
         self.saved_step = saved_step
         self.stop_asked = False
         self._since = time.perf_counter()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Take a signal for the wish to stop after the current step, from here on."""
+        at_once = signal.getsignal(signal.SIGINT)
+
+        def ask_to_stop(number: int, frame: Any) -> None:
+            self.stop_asked = True
+            # Whoever presses Ctrl-C again does not want to wait; other signals come twice from `timeout` and the like.
+            if number == signal.SIGINT:
+                signal.signal(number, at_once)
+
+        if _in_main_thread():
+            for number in ENDINGS:
+                signal.signal(number, ask_to_stop)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

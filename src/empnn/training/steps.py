@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from empnn.crystals import CrystalBatch, Crystals
+from empnn.corruption.strain import strain_cells
+from empnn.crystals import CrystalBatch, Crystals, without_mean
 from empnn.graph import Graph, GraphRule
-from empnn.noise import strain_cells, without_mean
 from empnn.training.config import NoiseConfig
 
 _ORDER, _NOISE = 1, 2

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from empnn.data.statistics import Statistics
+from empnn.data.curation.statistics import Statistics
 from empnn.errors import ConfigError
 
 LENGTHS, ANGLES, OTHERS = "#1d4ed8", "#c2410c", "#4b5563"

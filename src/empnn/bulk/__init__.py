@@ -1,0 +1,1 @@
+"""Files of any length gone through: read, worked on, written, resumed."""

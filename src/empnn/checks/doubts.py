@@ -1,0 +1,111 @@
+"""Why a result is to be looked at twice."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from empnn.ase_atoms import DOUBTS
+from empnn.checks.refusals import edges_within, flaws_of
+from empnn.crystals import CrystalBatch
+from empnn.geometry import volume
+from empnn.graph import dimensions
+from empnn.graph.reduction import reduce_cells
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import IStructure
+
+USUAL_VOLUMES = (2.0, 200.0)
+VACUUM = 6.5
+"""Angstrom without an atom that no crystal has: layers and large ions come to 5.5."""
+_GAP = 4.0
+"""Where no two atomic layers are so far apart there is no vacuum: few crystals are looked at more closely."""
+_PLANES = np.array([h for h in itertools.product(range(-2, 3), repeat=3) if h > (0, 0, 0)])
+_PARTS = ("atoms or molecules", "wires", "sheets")
+
+
+def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain_limit: float) -> list[list[str]]:
+    """For each structure the reasons to look at the result twice, in words.
+
+    Args:
+        before: The crystals as given, none of which is refused.
+        after: The same relaxed, in usable cells.
+        elements: Atomic numbers the model was trained on; empty if unknown.
+        strain_limit: Largest principal Hencky strain that the model was trained to remove.
+    """
+    volumes = {name: volume(some.cell) / some.sizes for name, some in (("given", before), ("relaxed", after))}
+    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after.cell))
+    strain = stretches.log().abs().amax(-1)
+    vacuums, flaws = _vacuums(before), {"as given": flaws_of(before), "once relaxed": flaws_of(after)}
+    reasons: list[list[str]] = []
+    for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
+        found = []
+        unseen = set(before.numbers[start:stop].tolist()) - elements if elements else set()
+        if unseen:
+            found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
+        for name, per_atom in volumes.items():
+            if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
+                found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")
+        if strain[index] > strain_limit:
+            found.append(f"deformed by a strain of {strain[index]:.2f}, more than the model was trained to remove")
+        if index in vacuums:
+            found.append(vacuums[index])
+        found += [f"{when}, {flaw.what}" for when, some in flaws.items() if (flaw := some[index])]
+        reasons.append(found)
+    return reasons
+
+
+def doubtful_periodicity(crystal: Atoms | IStructure) -> list[str]:
+    """A warning for slabs and wires; ASE `Atoms` without any periodicity are mostly crystals made without saying so."""
+    pbc = np.asarray(getattr(crystal, "lattice", crystal).pbc)
+    if pbc.any() and not pbc.all():
+        return ["not periodic in all directions, but taken as a crystal that is"]
+    return []
+
+
+def doubts_when_read(crystal: Atoms | IStructure) -> list[str]:
+    """What was doubtful in the file that a crystal comes from; it is kept in the info, in any format that holds it."""
+    held = getattr(crystal, "info", None) or getattr(crystal, "properties", None) or {}
+    return [str(held[DOUBTS])] if held.get(DOUBTS) else []
+
+
+def _vacuums(crystals: CrystalBatch) -> dict[int, str]:
+    """The structures that do not hang together in all directions, and the vacuum that parts them, in words."""
+    gaps = _widest_gaps(crystals)
+    parted = np.flatnonzero(gaps > _GAP)
+    found = dimensions(edges_within(crystals.select(parted), VACUUM), VACUUM)
+    sizes = gaps[parted].clip(VACUUM)
+    return {
+        index: f"a vacuum of {size:.1f} angstrom between {_PARTS[dimension]}, relaxed as part of a crystal"
+        for index, size, dimension in zip(parted.tolist(), sizes, found.tolist(), strict=True)
+        if dimension < 3
+    }
+
+
+def _widest_gaps(crystals: CrystalBatch) -> np.ndarray:
+    """Largest distance of neighbouring atomic layers of each structure, in angstrom; 0 where none is over `_GAP`."""
+    cells, change = reduce_cells(crystals.cell.numpy())
+    frac = np.einsum("ai,aij->aj", crystals.frac.numpy(), np.linalg.inv(change)[crystals.batch.numpy()])
+    spacing = 1 / np.linalg.norm(_PLANES @ np.linalg.inv(cells).transpose(0, 2, 1), axis=-1)
+    structure, plane = np.nonzero(spacing > _GAP)
+    sizes = crystals.sizes.numpy()[structure]
+    ends = sizes.cumsum()
+    family = np.repeat(np.arange(len(sizes)), sizes)
+    atom = np.arange(len(family)) + np.repeat(crystals.starts.numpy()[structure] - (ends - sizes), sizes)
+    # Heights in units of the spacing; all families are sorted at once, one above the other.
+    heights = np.sort(np.mod(np.einsum("ai,ai->a", frac[atom], _PLANES[plane[family]]), 1) + family)
+    gaps = np.diff(heights, append=0)
+    gaps[ends - 1] = heights[ends - sizes] + 1 - heights[ends - 1]
+    widest = np.zeros(len(crystals))
+    np.maximum.at(widest, structure[family], gaps * spacing[structure, plane][family])
+    return widest
+
+
+def _symbol(number: int) -> str:
+    from ase.data import chemical_symbols
+
+    return str(chemical_symbols[number])

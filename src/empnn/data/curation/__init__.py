@@ -1,0 +1,1 @@
+"""What is done to whole sets of crystals: described, compared, cleared of duplicates, split."""

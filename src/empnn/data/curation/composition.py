@@ -1,0 +1,96 @@
+"""Crystals of one composition, which belong together, and how such groups are drawn for splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from empnn.crystals import Crystals
+from empnn.errors import ConfigError
+
+CHUNK = 4096
+"""Structures that are looked at together."""
+
+
+def composition_groups(crystals: Crystals) -> np.ndarray:
+    """A number per structure (structures,), the same for the same reduced composition; 0, 1, ... as they come.
+
+    Invariant under Euc(3), SL3(Z), S_n and the choice of a supercell.
+    """
+    keys: dict[tuple[bytes, bytes], int] = {}
+    groups: list[int] = []
+    for chosen in chunks(len(crystals)):
+        part = crystals.select(chosen)
+        numbers = part.numbers.numpy()
+        for start, stop in pairwise(part.starts.tolist()):
+            elements, counts = np.unique(numbers[start:stop], return_counts=True)
+            reduced = counts // np.gcd.reduce(counts)
+            groups.append(keys.setdefault((elements.tobytes(), reduced.tobytes()), len(keys)))
+    return np.array(groups, dtype=np.int64)
+
+
+def draw_groups(groups: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
+    """Draw whole groups for splits of the given sizes.
+
+    Groups come in random order, each to the split that lacks most. A split that would stay empty gets the smallest
+    group of a split that has several.
+
+    Args:
+        groups: Number of the group of each structure (structures,), from 0.
+        fractions: Part of the structures that each split should get.
+        seed: Seed of the order.
+
+    Returns:
+        The split of each structure (structures,).
+
+    Raises:
+        ConfigError: If there are fewer groups than splits that should not be empty.
+    """
+    sizes = np.bincount(groups)
+    wanted = [split for split, fraction in enumerate(fractions) if fraction > 0]
+    if len(sizes) < len(wanted):
+        raise ConfigError(
+            f"{len(groups)} structures in {len(sizes)} groups cannot be divided into {len(wanted)} splits; "
+            "add structures, ask for fewer splits, or divide by something else"
+        )
+    lacking = np.array(fractions) * len(groups)
+    split_of = np.empty(len(sizes), dtype=np.int64)
+    for group in np.random.default_rng([seed, len(groups)]).permutation(len(sizes)):
+        split_of[group] = max(wanted, key=lambda split: lacking[split])
+        lacking[split_of[group]] -= sizes[group]
+    for split in wanted:
+        if not (split_of == split).any():
+            spare = np.bincount(split_of, minlength=len(fractions))[split_of] > 1
+            split_of[np.where(spare, sizes, len(groups) + 1).argmin()] = split
+    return np.asarray(split_of[groups])
+
+
+def chunks(count: int) -> list[np.ndarray]:
+    """The positions 0 ... count - 1, some thousands at a time."""
+    return np.array_split(np.arange(count), count // CHUNK + 1)
+
+
+def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the remaining training structures and of a development set.
+
+    Structures of one composition go to the same side, so that the development set holds unseen compositions. If
+    everything has the same composition (carbon), structures are drawn singly. If the first composition drawn is
+    already more than `fraction`, the rarest one is held out.
+
+    Raises:
+        ConfigError: If a side would be empty.
+    """
+    groups = composition_groups(crystals)
+    if groups.max(initial=0) == 0:
+        groups = np.arange(len(crystals))
+    order = np.random.default_rng([seed, len(crystals)]).permutation(groups.max(initial=-1) + 1)
+    sizes = np.bincount(groups)[order]
+    chosen = order[np.cumsum(sizes) <= max(1, round(fraction * len(crystals)))]
+    if len(chosen) == 0:
+        chosen = order[[sizes.argmin()]] if len(order) else order
+    held_out = np.isin(groups, chosen)
+    if held_out.all() or not held_out.any():
+        raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,1 @@
+"""How a network is run: threads, batches split among them, settings of the process."""

@@ -1,0 +1,88 @@
+"""Applying a network to crystals: several passes, each with a new graph, without stray rotations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from empnn.checks.refusals import is_collapsed
+from empnn.crystals import MAX_FRAC, CrystalBatch
+from empnn.geometry import polar_factor
+from empnn.nn import Network
+
+DEFAULT_BATCH_ATOMS = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """What all passes together do to crystals; NaN where the network fails.
+
+    Attributes:
+        stretches: P after each layer and pass, so that `cell @ stretches[-1]` is the relaxed cell.
+        shift: What is added to the fractional coordinates; zero if the network moves cells only. Per atom.
+    """
+
+    stretches: Float64[Tensor, "steps structures 3 3"]
+    shift: Float64[Tensor, "atoms 3"]
+
+    def relaxed(self, crystals: CrystalBatch) -> CrystalBatch:
+        """The crystals they were made for, relaxed."""
+        return crystals.with_cell(crystals.cell @ self.stretches[-1]).shifted(self.shift)
+
+
+def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passes:
+    """Apply a network to crystals, with a new graph in each pass.
+
+    Args:
+        network: Stays on its device and in its mode.
+        crystals: Usable crystals, small enough to be one batch.
+        passes: How often the network is applied.
+    """
+    device = next(network.parameters()).device
+    identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
+    total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
+    shift = torch.zeros_like(crystals.frac)
+    steps = []
+    with torch.inference_mode():
+        for _ in range(passes):
+            moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
+            deformation = network(moved.to(device), network.rule(moved).to(device))
+            steps.append(deformation.steps.cpu() @ total)
+            if deformation.displacement is not None:
+                shift = shift + moved.fractional(deformation.displacement.cpu())
+            finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
+            failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
+            failed = failed.index_fill(0, crystals.batch[~(shift.abs() < MAX_FRAC).all(-1)], True)
+            # One failure must not spoil its batch: no decomposition and no graph survives such a crystal.
+            steps[-1] = torch.where(failed[:, None, None], identity, steps[-1])
+            shift = torch.where(failed[crystals.batch, None], 0.0, shift)
+            total = steps[-1][-1]
+        stretches = polar_factor(torch.cat(steps))
+    return Passes(
+        stretches=torch.where(failed[:, None, None], torch.nan, stretches),
+        shift=torch.where(failed[crystals.batch, None], torch.nan, shift),
+    )
+
+
+def relax_batch(
+    network: Network, crystals: CrystalBatch, passes: int = 1, batch_atoms: int = DEFAULT_BATCH_ATOMS
+) -> CrystalBatch:
+    """Relax usable crystals, however many: their cells become `cell @ P`, NaN where the network fails."""
+    parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), batch_atoms)]
+    return CrystalBatch.cat([apply_passes(network, p, passes).relaxed(p) for p in parts])
+
+
+def split(sizes: Sequence[int], batch_atoms: int) -> Iterator[list[int]]:
+    """Split positions into runs of at most `batch_atoms` atoms, at least one structure each."""
+    part: list[int] = []
+    atoms = 0
+    for index, size in enumerate(sizes):
+        if part and atoms + size > batch_atoms:
+            yield part
+            part, atoms = [], 0
+        part.append(index)
+        atoms += size
+    if part:
+        yield part

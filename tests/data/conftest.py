@@ -1,9 +1,0 @@
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("EMPNN_CACHE", str(folder))
-    return folder
