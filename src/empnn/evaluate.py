@@ -71,9 +71,9 @@ def denoise(
     """
     moves = relaxer.moves_atoms
     positions = (DEFAULT_POSITIONS if moves else 0.0) if positions is None else positions
-    for name, value in (("sigma", sigma), ("positions", positions)):
+    for name, value in (("`sigma`", sigma), ("`positions`", positions)):
         if not 0 <= value <= MAX_SIGMA:
-            raise ConfigError(f"`{name}` {value:g}: must lie between 0 and {MAX_SIGMA:g}")
+            raise ConfigError(f"{name} {value:g}: must lie between 0 and {MAX_SIGMA:g}")
     if positions > 0 and not moves:
         raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)

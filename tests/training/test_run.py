@@ -222,7 +222,7 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     monkeypatch.setattr(DenoisingSteps, "__getitem__", stop_at_ten)
     with pytest.raises(KeyboardInterrupt):
         run.train(config(data, tmp_path / "stopped"), Reporter())
-    assert f"`train_resume` {tmp_path / 'stopped'}" in capsys.readouterr().err
+    assert f"empnn train `resume` {tmp_path / 'stopped'}" in capsys.readouterr().err
     assert json.loads((tmp_path / "stopped/last/state.json").read_text())["step"] == 8
     monkeypatch.undo()
     monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))

@@ -60,7 +60,6 @@ OPTIONS = {
     "options": "--option",
     "positions": "--noise-positions",
     "resume": "--resume",
-    "train_resume": "empnn train --resume",
     "sigma": "--noise",
     "steps": "--steps",
     "store": "--store",

@@ -87,7 +87,7 @@ class Reporter:
     def interrupted(self, folder: Path, step: int, saved: int) -> None:
         """Where to go on."""
         if saved:
-            self.note(f"stopped at step {step:,}; go on from step {saved:,} with: `train_resume` {folder}")
+            self.note(f"stopped at step {step:,}; go on from step {saved:,} with: empnn train `resume` {folder}")
         else:
             self.note(f"stopped at step {step:,}, before the first checkpoint; remove {folder} and start again")
 
