@@ -28,6 +28,8 @@ _CHANGES = 64
 """Changes of basis tried, those of least strain."""
 _SCREENED = 32
 """Candidates looked at closely."""
+_MOST = 50_000_000
+"""Distances beyond which two crystals, of many atoms and low symmetry, are not compared."""
 _TOGETHER = 200_000
 """Distances measured at once."""
 _FAR = 1e6
@@ -200,6 +202,8 @@ class Target:
         """The candidates that promise most where there are many, by distances to the first image only."""
         if len(candidates.strains) <= _SCREENED:
             return candidates
+        if len(candidates.strains) * len(heads) * len(self.sizes) > _MOST:
+            return candidates[np.arange(0)]
         squared, _ = self._nearest(form, candidates, heads, sizes, _IMAGES[len(_IMAGES) // 2, None])
         least = squared.min(-1) @ (sizes / sizes.sum()) + (_LENGTH * self.length * candidates.strains) ** 2
         return candidates[np.sort(np.argsort(np.round(least, 6), kind="stable")[:_SCREENED])]

@@ -58,10 +58,13 @@ class Isostructural:
     index: np.ndarray
     _order: np.ndarray = field(init=False, repr=False)
     _runs: np.ndarray = field(init=False, repr=False)
+    _ends: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", np.lexsort((self.formula, self.group)))
         object.__setattr__(self, "_runs", self._runs_of(self))
+        weights = np.where(self.partners() > 0, 1 / np.sqrt(np.maximum(self._runs[1] - self._runs[0], 1)), 0.0)
+        object.__setattr__(self, "_ends", np.cumsum(weights))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -116,11 +119,9 @@ class Isostructural:
         Raises:
             ValueError: If no crystal has a partner.
         """
-        sizes = self._runs[1] - self._runs[0]
-        ends = np.cumsum(np.where(self.partners() > 0, 1 / np.sqrt(np.maximum(sizes, 1)), 0.0))
-        if not len(ends) or ends[-1] == 0:
+        if not self._ends.any():
             raise ValueError("no crystal has an isostructural partner of another composition")
-        first = np.searchsorted(ends, generator.uniform(size=count) * ends[-1], side="right")
+        first = np.searchsorted(self._ends, generator.uniform(size=count) * self._ends[-1], side="right")
         return first, self.partner(first, generator.uniform(size=count))
 
     def _runs_of(self, others: Isostructural) -> np.ndarray:

@@ -16,7 +16,8 @@ from empnn.data.curation.normalisers import SpaceGroup, space_group
 
 SYMPREC = 0.01
 """How far atoms may be off their symmetric places, in angstrom."""
-
+MOST_SITES = 256
+"""Crystals with more sites in the primitive cell are not brought to standard form."""
 _MIRRORED = {78, 95, 96, 145, 153, 154, 170, 172, 179, 181, 213}
 """Of the eleven pairs of space groups that are mirror images, those that are read as the other one."""
 _WITHIN = 0.2
@@ -75,7 +76,7 @@ class Standardised:
 def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Standardised | None:
     """Bring a crystal to its standard form: `cell` (3, 3) rows in angstrom, `frac` (atoms, 3), `numbers` (atoms,).
 
-    None if spglib finds no space group, or one that does not hold for the atoms.
+    None if spglib finds no space group, or one that does not hold for the atoms, and for very large primitive cells.
     """
     hand = 1 if np.linalg.det(cell) > 0 else -1
     right_handed = hand * cell
@@ -90,11 +91,11 @@ def standard_form(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> St
     to_primitive = np.linalg.inv(group.primitive.T)
     real = to_primitive @ found.transformation_matrix * hand
     basis = np.rint(real).astype(np.int64)
-    if np.abs(real - basis).max() > 1e-3:
+    _, first, sites = np.unique(found.mapping_to_primitive, return_index=True, return_inverse=True)
+    if np.abs(real - basis).max() > 1e-3 or len(first) > MOST_SITES:
         return None
     inverse = np.linalg.inv(basis)
     metric = inverse.T @ cell @ cell.T @ inverse
-    _, first, sites = np.unique(found.mapping_to_primitive, return_index=True, return_inverse=True)
     places = frac[first] @ basis.T + to_primitive @ found.origin_shift
     kinds = numbers[first]
     form = symmetric_form(int(found.hall_number), metric, places, kinds)
