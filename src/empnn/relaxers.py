@@ -37,8 +37,6 @@ class BatchRelaxer(Protocol):
     @property
     def moves_atoms(self) -> bool:
         """Whether it moves atoms within the cell too."""
-        ...
 
     def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
         """Relax usable crystals, however many."""
-        ...

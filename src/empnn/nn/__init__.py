@@ -29,31 +29,24 @@ class Network(Protocol):
 
     def __call__(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
         """Deformations of all structures; the graph is built from the crystals unless it is given."""
-        ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """The weights."""
-        ...
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and buffers by name."""
-        ...
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
         """Copy weights and buffers into it."""
-        ...
 
     def train(self, mode: bool = True) -> "Network":
         """Itself, in training mode."""
-        ...
 
     def eval(self) -> "Network":
         """Itself, in evaluation mode."""
-        ...
 
     def to(self, device: torch.device, /) -> "Network":
         """Itself, on another device."""
-        ...
 
 
 NETWORKS: dict[str, Callable[[ModelConfig], Network]] = {"empnn": EMPNN, "ff": FeedForward}

@@ -79,19 +79,16 @@ class Relaxer:
             TypeError: If what is given is neither a crystal nor several: a mapping, a path, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
-        from ase import Atoms
-        from pymatgen.core import IStructure
-
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
-        # A pymatgen Structure is itself a sequence (of sites).
-        if not isinstance(structures, Atoms | IStructure):
-            return self._relax_many(_several(structures), passes, batch_atoms)
-        one = self._relax_many([structures], passes, batch_atoms)[0]
-        if one.structures is None:
-            raise CrystalError(one.status.removeprefix("refused: "))
-        return cast("Relaxation[C]", one)
+        given, is_one = _listed(structures)
+        many: Relaxations[C] = self._relax_many(given, passes, batch_atoms)
+        if not is_one:
+            return many
+        if many.structures[0] is None:
+            raise CrystalError(many.status[0].removeprefix("refused: "))
+        return cast("Relaxation[C]", many[0])
 
     def digest(self) -> str:
         """What tells these weights from others."""
@@ -181,16 +178,19 @@ def _together(found: list[Relaxation[C] | str]) -> Relaxations[C]:
     return Relaxations(**columns)
 
 
-def _several(given: object) -> list[Any]:
-    """What was given for several crystals; what is none among crystals is refused later, alone."""
+def _listed(given: object) -> tuple[list[Any], bool]:
+    """The crystals, and whether one was given, not several; what is none among crystals is refused later, alone."""
     from ase import Atoms
     from pymatgen.core import IStructure
 
+    # A pymatgen Structure is itself a sequence (of sites).
+    if isinstance(given, Atoms | IStructure):
+        return [given], True
     got = type(given).__name__
     if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
         several = list(given)
         if not several or any(isinstance(one, Atoms | IStructure | None) for one in several):
-            return several
+            return several, False
         got += f" of {type(several[0]).__name__}"
     raise TypeError(f"expected ASE Atoms or pymatgen Structures, one or several (as a list or a generator), got {got}")
 

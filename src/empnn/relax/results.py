@@ -66,15 +66,12 @@ class Relaxation(Generic[T]):
 class Relaxations(Sequence[Relaxation[C | None]]):
     """Relaxed crystals, in the order and of the types they were given: a sequence of `Relaxation`.
 
-    Its attributes are those of a `Relaxation`, of all crystals.
-
     Attributes:
         structures: The relaxed crystals; None where one was refused.
         strain: Hencky strain log P from the given to the relaxed cell, Cartesian frame of the input; NaN where refused.
-        displacements: How far each atom moves within the cell, Cartesian in the frame of the relaxed cell, angstrom;
-            None where refused.
+        displacements: Those of each crystal, Cartesian, angstrom; None where refused.
         status: `relaxed`, `unchanged`, `suspect` or `refused: why`.
-        warnings: Doubts and notes, in words.
+        warnings: Doubts and notes on each, in words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN where refused.
     """
 
