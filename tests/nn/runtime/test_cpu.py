@@ -71,7 +71,7 @@ def test_rounding_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ALLOCATING = """
 import resource, sys, torch
-from empnn.nn import cpu
+from empnn.nn.runtime import cpu
 if sys.argv[1] == "kept":
     cpu.keep_freed_memory()
 def pages():
