@@ -118,6 +118,14 @@ def test_no_cell_that_is_large_and_short_enough_is_too_skewed_to_be_judged():
     ]
 
 
+@pytest.mark.parametrize("length", [1e-2, 1e-4, 1e-6])
+def test_lattices_of_next_to_equal_atoms_are_refused_at_once(length):
+    """A search would find millions of neighbours within half an angstrom."""
+    thin = crystal([[6000, 300, 0], [6000, 300 + 2 * length, length], [1, 7, 5000]], [[0, 0, 0], [0.1, 0.2, 0.5]])
+    (reason,) = refusals(thin)
+    assert reason.startswith(f"atom 0 and its periodic image overlap ({5**0.5 * length:.3f} angstrom apart)")
+
+
 @pytest.mark.parametrize("scale", [1e-2, 1e-5, 1e-8])
 def test_vectors_next_to_coplanar_are_judged_and_never_raise(scale):
     random = np.random.default_rng(0)
@@ -162,10 +170,17 @@ def in_a_box(atoms, vacuum, axes):
     return from_arrays(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
 
 
+def inclined(atoms):
+    atoms.cell[2] += -0.46 * atoms.cell[0] - 0.48 * atoms.cell[1]
+    return atoms
+
+
 VACUUMS = {
     "graphene": (in_a_box(graphene(), 15, 2), "15.0 angstrom between sheets"),
     "a sheet with thickness": (in_a_box(mx2(), 8, 2), "8.0 angstrom between sheets"),
     "a large sheet": (in_a_box(graphene(size=(5, 5, 1)), 9, 2), "9.0 angstrom between sheets"),
+    "an inclined sheet": (in_a_box(inclined(graphene(size=(4, 3, 1), vacuum=5)), 9, 2), "9.0 angstrom between sheets"),
+    "a large one": (in_a_box(inclined(graphene(size=(13, 10, 1), vacuum=5)), 9, 2), "9.0 angstrom between sheets"),
     "a surface": (in_a_box(fcc111("Cu", (1, 1, 4)), 60, 2), "60.0 angstrom between sheets"),
     "a tube": (in_a_box(nanotube(4, 4), 10, (0, 1)), "10.0 angstrom between wires"),
     "a molecule": (in_a_box(molecule("C6H6"), 10, (0, 1, 2)), "10.0 angstrom between atoms or molecules"),
