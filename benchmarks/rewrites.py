@@ -23,7 +23,7 @@ from ase import Atoms
 from support.readings import reading_of, same
 from support.rewriting import DOUBTFUL, VALID, Rewrite, Source
 
-from empnn.checks import refusals as checking
+from empnn.checks.refusals import refusals as checking
 from empnn.crystals import from_atoms
 from empnn.data.reading import read
 from empnn.data.sets import locate, split_file
