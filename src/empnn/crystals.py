@@ -187,8 +187,19 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
                 f"site {site} ({said}) is disordered or partly occupied; order the structure first, "
                 "and remove its occupancy"
             )
+    numbers, positions = _sound_arrays(atoms)
     cell = np.asarray(atoms.cell.array, dtype=np.float64)
-    return from_arrays(cell, _solve_frac(cell, atoms.positions), atoms.numbers)
+    return from_arrays(cell, _solve_frac(cell, positions), numbers)
+
+
+def _sound_arrays(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Atomic numbers and positions, of which ASE keeps whatever it was given."""
+    numbers, positions = (np.asarray(atoms.arrays.get(name)) for name in ("numbers", "positions"))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise CrystalError("its atomic numbers are no list of whole numbers; make its ASE Atoms anew")
+    if positions.shape != (len(numbers), 3) or positions.dtype.kind not in "fiu":
+        raise CrystalError(f"its positions are not three real numbers for each of {len(numbers)} atoms; correct them")
+    return numbers, positions
 
 
 def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:

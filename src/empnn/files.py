@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from empnn.errors import ConfigError, CrystalError
+from empnn.errors import ConfigError, CrystalError, printable
 
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """What opens a compressed file, by suffix."""
@@ -99,8 +99,10 @@ def check_place(target: Path) -> None:
     """Make sure that a file can be written where it is asked to be.
 
     Raises:
-        ConfigError: If it is a folder, there is no folder to write to, or no permission.
+        ConfigError: If it is a folder, there is no folder to write to, or no permission, or its name cannot be one.
     """
+    if "\0" in str(target):
+        raise ConfigError(f"{printable(str(target))}: a name cannot hold a null character; choose another")
     if target.is_dir():
         raise ConfigError(f"{target}: it is a folder; name a file in it")
     if not target.parent.is_dir():

@@ -34,7 +34,11 @@ def notes(crystal: Atoms | IStructure) -> list[str]:
 
 
 def _of_atoms(atoms: Atoms) -> tuple[list[str], bool]:
-    results = getattr(atoms.calc, "results", {})
+    try:
+        results = getattr(atoms.calc, "results", {})
+    except RuntimeError:
+        # A calculator that computes when asked, and cannot.
+        results = {}
     held: dict[str, list[object]] = {
         "oxidation states": [atoms.arrays.get(OXIDATION_STATES)],
         "magnetic moments": [results.get("magmoms"), *map(atoms.arrays.get, _MOMENTS)],

@@ -67,7 +67,7 @@ def files_of(path: str | Path) -> list[Path]:
         if not path.exists() and glob.has_magic(str(path)):
             matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes relative ones only
             return sorted(match for match in matches if match.is_file()) or [path]
-    except PermissionError:
+    except (OSError, ValueError):
         pass  # Whoever reads it says so.
     return [path]
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from yaml import YAMLError
 
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, printable
 from empnn.files import replacing
 from empnn.nn import ModelConfig, Network, build
 
@@ -38,11 +38,16 @@ def find(name: str | Path) -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
-        if (folder / _WEIGHTS).is_file():
-            return folder
+    try:
+        for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
+            if (folder / _WEIGHTS).is_file():
+                return folder
+    except (OSError, ValueError):
+        # No path at all: too long, or with a NUL in it.
+        pass
     names = ", ".join(packaged()) or "none"
-    raise ConfigError(f"no model {name}; packaged are: {names}; else give a model folder or a run directory")
+    said = printable(str(name)[:200])
+    raise ConfigError(f"no model {said}; packaged are: {names}; else give a model folder or a run directory")
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:

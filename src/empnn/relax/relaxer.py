@@ -17,7 +17,7 @@ from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
-from empnn.errors import ConfigError, CrystalError
+from empnn.errors import ConfigError, CrystalError, printable
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
@@ -217,7 +217,9 @@ def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name} cannot be used: {str(error).splitlines()[0][:100]}") from None
+        # There and back: the device `meta` holds no values.
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError, TypeError) as error:
+        reason = str(error).partition("\n")[0][:100]
+        raise ConfigError(printable(f"device {name} cannot be used: {reason}")) from None
     return device
