@@ -25,7 +25,18 @@ KINDS = {
         "scatter_add_",
         "cat",
     ),
-    "curved functions": ("silu_", "silu", "silu_backward", "sigmoid_", "sigmoid_backward", "tanh_backward", "exp"),
+    "curved functions": (
+        "silu_",
+        "silu",
+        "silu_backward",
+        "sigmoid_",
+        "sigmoid",
+        "sigmoid_backward",
+        "tanh_",
+        "tanh",
+        "tanh_backward",
+        "exp",
+    ),
 }
 OTHER, OUTSIDE = "all other operations", "Python and the profiler"
 

@@ -100,7 +100,7 @@ def main() -> None:
     rows: dict[str, Any] = {}
     answers = {"nothing": lambda: before, "dls": lambda: scaled_by_dls(before)}
     for name in options.models:
-        answers[str(name)] = lambda name=name: empnn.load(name).relax_batch(before)
+        answers[str(name)] = lambda name=name: empnn.load(name).relax_batch(before).crystals
     for name, answer in answers.items():
         rows[name] = row = figures(before, answer(), truth, apart)
         print(

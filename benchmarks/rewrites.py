@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from support.judges import accepted
 from support.readings import reading_of, same
 from support.rewriting import DOUBTFUL, VALID, Rewrite, Source
 
+from empnn.checks.refusals import refusals as checking
+from empnn.crystals import from_atoms
 from empnn.data.reading import read
 from empnn.data.sets import locate, split_file
 
@@ -93,13 +94,21 @@ def outcome_of(rewrite: Rewrite) -> tuple[str, str]:
         path = Path(folder) / rewrite.name
         path.write_bytes(rewrite.content)
         records = list(read(path))
-        judged = [accepted(record) for record in records]
-    whys = [why for _, why in judged if why]
-    if any(atoms is None for atoms, _ in judged):
-        return "refused", str(whys[0])
-    if len(judged) != 1 or not same(reading_of(judged[0][0]), rewrite.crystal):
-        return "wrong", f"{len(judged)} structures, {judged[0][0]}"
-    return ("doubted", whys[0]) if whys else ("right", "")
+    for record in records:
+        if record.atoms is None or (why := refused(record.atoms)):
+            return "refused", str(record.error if record.atoms is None else why)
+    if len(records) != 1 or not same(reading_of(records[0].atoms), rewrite.crystal):
+        return "wrong", f"{len(records)} structures, {records[0].atoms}"
+    doubts = records[0].atoms.info.get("empnn_doubts")
+    return ("doubted", str(doubts)) if doubts else ("right", "")
+
+
+def refused(atoms: Atoms) -> str | None:
+    """Why a crystal is refused, if it is."""
+    # In the sources of before the function stood where its module stands now.
+    refusals = getattr(checking, "refusals", checking)
+    reason: str | None = refusals(from_atoms(atoms))[0]
+    return reason
 
 
 def write(figures: dict[str, dict[str, dict[str, int]]], options: argparse.Namespace) -> None:

@@ -369,6 +369,16 @@ def test_the_real_command(model, here):
     assert stderr.splitlines() == [*REFUSED, "2 relaxed, 3 skipped; wrote 2 to out.cif"]
 
 
+@pytest.mark.parametrize(("given", "kept"), [({}, "64"), ({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7"}, "7")])
+def test_few_products_are_kept_prepared_unless_the_user_says_otherwise(given, kept):
+    code = "import os, atexit; from empnn.cli import main; atexit.register(lambda: print(os.environ[NAME])); main()"
+    name = "'ONEDNN_PRIMITIVE_CACHE_CAPACITY'"
+    environment = {k: v for k, v in os.environ.items() if k != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"} | given
+    command = [sys.executable, "-c", code.replace("NAME", name), "--version"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == kept
+
+
 def wait_for_reader(pipe, process):
     """The writing end of a named pipe, once the process has opened the other one."""
     for _ in range(600):

@@ -74,18 +74,6 @@ def test_a_layer_is_equations_14_and_15(aggregate: Aggregate) -> None:
     torch.testing.assert_close(layer(atoms, graph, radial), _gru(layer.update, gathered, atoms))
 
 
-def test_atoms_of_a_kind_are_what_they_are_one_by_one() -> None:
-    graph = knn(8)(CRYSTALS)
-    layer = MessagePassing(FEATURES, RADIAL, "sum").double()
-    _, radial = _inputs(graph)
-    kinds = torch.randn(119, FEATURES, dtype=torch.float64).requires_grad_()
-    wanted = [kinds, *layer.parameters()]
-    alike, apart = layer(kinds, graph, radial, CRYSTALS.numbers), layer(kinds[CRYSTALS.numbers], graph, radial)
-    torch.testing.assert_close(alike, apart)
-    found, expected = (torch.autograd.grad(f.sin().sum(), wanted) for f in (alike, apart))
-    torch.testing.assert_close(found, expected)
-
-
 @pytest.mark.parametrize("aggregate", ["sum", "mean"])
 def test_an_atom_without_edges_receives_nothing(aggregate: Aggregate) -> None:
     graph = cutoff(2.8)(ELONGATED)

@@ -285,7 +285,7 @@ def test_a_signal_to_the_whole_group_keeps_every_step_done(data: Path, tmp_path:
     assert step >= run.LOG_EVERY
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[1:] == [
-        f"stopped at step {step}; go on from step {step} with: empnn train --resume {tmp_path / 'run'}",
+        f"stopped at step {step}; go on from step {step} with: --resume {tmp_path / 'run'}",
         "empnn: interrupted",
     ]
     assert load(tmp_path / "run" / "last").elements

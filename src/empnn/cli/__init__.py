@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Annotated
 
@@ -40,8 +41,14 @@ for command in (relax, convert, train, evaluate, energy, models, fields):
 app.add_typer(data.app, name="data")
 
 
+_PREPARED_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+"""Products of matrices that oneDNN and PyTorch keep prepared, each for its size: batches hardly ever have one twice."""
+
+
 def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
+    for name, count in _PREPARED_PRODUCTS.items():
+        os.environ.setdefault(name, count)
     for number in _ENDINGS:
         signal.signal(number, _end)
     app()

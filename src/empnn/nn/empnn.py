@@ -148,11 +148,10 @@ class Encoder(nn.Module):
 
     def forward(self, numbers: Tensor, geometry: LocalGeometry) -> Float[Tensor, "atoms features"]:
         """Atom features."""
-        rows: Tensor = self.embedding.weight
-        kind: Tensor | None = numbers
+        atoms: Tensor = self.embedding(numbers)
         for layer in self.layers:
-            rows, kind = layer(rows, geometry.graph, geometry.radial, kind), None
-        return rows if kind is None else rows[kind]
+            atoms = layer(atoms, geometry.graph, geometry.radial)
+        return atoms
 
     def geometry(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> LocalGeometry:
         """What layers see of a graph with these edge vectors, angstrom."""

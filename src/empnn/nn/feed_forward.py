@@ -10,7 +10,6 @@ from empnn.geometry import cell_from_parameters
 from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule
-from empnn.nn.kernels.linear import Linear
 from empnn.nn.runtime.split_batch import side_by_side
 
 HIDDEN_LAYERS = 4
@@ -34,8 +33,8 @@ class FeedForward(nn.Module):
         self.moves_atoms = False
         self.rule = graph_rule(config.graph)
         self.encoder = Encoder(config)
-        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (Linear(config.features, config.features), nn.SiLU())]
-        self.readout = nn.Sequential(*hidden, Linear(config.features, 6))
+        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (nn.Linear(config.features, config.features), nn.SiLU())]
+        self.readout = nn.Sequential(*hidden, nn.Linear(config.features, 6))
         self.register_buffer("mean", torch.tensor([5.0, 5.0, 5.0, 90.0, 90.0, 90.0], dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(6, dtype=torch.float64))
 

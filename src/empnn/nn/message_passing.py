@@ -1,17 +1,16 @@
 """Message passing on atoms: equations 14, 15 and 19 of the paper."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import linear
 
 from empnn.graph import Graph
 from empnn.nn.kernels.edge_sums import sum_over_right
-from empnn.nn.kernels.gru import gru
-from empnn.nn.kernels.linear import joined_linear, linear
 from empnn.nn.rbf import GaussianBasis
 
 Aggregate = Literal["sum", "mean"]
@@ -72,34 +71,30 @@ class MessagePassing(nn.Module):
         self.update = nn.GRUCell(features, features)
 
     def forward(
-        self,
-        rows: Float[Tensor, "rows features"],
-        graph: Graph,
-        radial: Float[Tensor, "edges radial"],
-        kind: Int64[Tensor, " atoms"] | None = None,
+        self, atoms: Float[Tensor, "atoms features"], graph: Graph, radial: Float[Tensor, "edges radial"]
     ) -> Float[Tensor, "atoms features"]:
         """Updated atom features.
 
         Args:
-            rows: Features of each atom, or of each kind of atom.
+            atoms: Atom features.
             graph: The graph.
             radial: Radial basis of the lengths.
-            kind: Where atoms of a kind are alike, the row of each atom. Its linear maps are made once for each kind.
         """
         cell = self.update
-        table = _of_atoms(self.edge.table(rows), kind)
-        gathered = sum_over_right(table, radial, self.edge.radial.weight, graph.pairs)
+        gathered = sum_over_right(self.edge.table(atoms), radial, self.edge.radial.weight, graph.pairs)
         if self.aggregate == "mean":
             gathered = gathered / degree(graph).to(gathered.dtype).unsqueeze(-1)
-        own = _of_atoms(linear(rows, cell.weight_hh, cell.bias_hh), kind)
-        return gru(gathered, own, _of_atoms(rows, kind), cell.weight_ih @ self.message.weight, cell.bias_ih)
+        incoming = cell.weight_ih @ self.message.weight
+        return torch.gru_cell(gathered, atoms, incoming, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+
+
+def joined_linear(rows: Float[Tensor, "rows n"], maps: Sequence[nn.Linear]) -> Float[Tensor, "rows m"]:
+    """Several linear maps of the same rows in one product, their results side by side; some may have no bias."""
+    weights: list[Tensor] = [m.weight for m in maps]
+    biases: list[Tensor] = [m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in maps]
+    return linear(rows, torch.cat(weights), torch.cat(biases))
 
 
 def degree(graph: Graph) -> Tensor:
     """Number of edges that start at each atom, at least 1; shape (atoms,)."""
     return graph.pairs.left_starts.diff().clamp_min(1)
-
-
-def _of_atoms(rows: Tensor, kind: Tensor | None) -> Tensor:
-    """Rows of atoms from those of kinds of atoms."""
-    return rows if kind is None else embedding(kind, rows)

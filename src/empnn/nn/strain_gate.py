@@ -5,8 +5,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from empnn.nn.kernels.linear import Linear
-
 GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
 
 
@@ -24,8 +22,8 @@ class StrainGate(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("sizes", torch.tensor(GATE_SIZES), persistent=False)
-        self.hidden = Linear(features + 2 * len(GATE_SIZES), features)
-        self.factors = Linear(features, 2)
+        self.hidden = nn.Linear(features + 2 * len(GATE_SIZES), features)
+        self.factors = nn.Linear(features, 2)
 
     def forward(
         self,

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from empnn.graph import Graph, Triplets
 from empnn.nn.kernels.edge_sums import angles_between, project, sum_of_sides
-from empnn.nn.kernels.linear import joined_linear
-from empnn.nn.message_passing import EdgeLinear
+from empnn.nn.message_passing import EdgeLinear, joined_linear
 
 SINE_FLOOR = 1e-4
 """The sine is sqrt(sin^2 + floor^2), whose gradient is finite for collinear legs."""

@@ -1,5 +1,6 @@
 """Some hundred hostile files, commands and objects, and valid files rewritten; benchmarks/fuzz.py judges 20,000."""
 
+import itertools
 import random
 import warnings
 from pathlib import Path
@@ -32,16 +33,13 @@ def texts():
 @pytest.fixture(scope="module")
 def sources():
     """Crystals of all systems: strained ones, corundum, baddeleyite, rutile, spinel and those of the zoo."""
-    corundum = crystal(
-        ["Al", "O"], [(0, 0, 0.352), (0.306, 0, 0.25)], spacegroup=167, cellpar=[4.7, 4.7, 13, 90, 90, 120]
-    )
+    trigonal, cubic = [4.7, 4.7, 13, 90, 90, 120], [8.08, 8.08, 8.08, 90, 90, 90]
+    corundum = crystal(["Al", "O"], [(0, 0, 0.352), (0.306, 0, 0.25)], spacegroup=167, cellpar=trigonal)
     places = [(0.276, 0.041, 0.208), (0.07, 0.336, 0.341), (0.442, 0.745, 0.479)]
     baddeleyite = crystal(["Zr", "O", "O"], places, spacegroup=14, cellpar=[5.17, 5.23, 5.34, 90, 99.2, 90])
     rutile = crystal(["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.96, 90, 90, 90])
     spots = [(0.125, 0.125, 0.125), (0.5, 0.5, 0.5), (0.263, 0.263, 0.263)]
-    spinel = crystal(
-        ["Mg", "Al", "O"], spots, spacegroup=227, setting=2, cellpar=[8.08] * 3 + [90] * 3, primitive_cell=True
-    )
+    spinel = crystal(["Mg", "Al", "O"], spots, spacegroup=227, setting=2, cellpar=cubic, primitive_cell=True)
     known = [corundum, baddeleyite, rutile, spinel, salt(), triclinic(), *to_atoms(ALL)[:5]]
     chosen = [*ase.io.read(SAMPLES, ":")[:4], *known]
     return [Source(Atoms(one.numbers, cell=one.cell, positions=one.positions, pbc=True)) for one in chosen]
@@ -68,7 +66,7 @@ def test_damaged_files_are_refused_in_words_or_read_as_others_read_them(texts, t
     assert 0.2 < outcomes.count("refused") / 80 < 0.9
 
 
-@pytest.mark.parametrize("first", range(0, 320, 80))
+@pytest.mark.parametrize("first", range(0, 240, 80))
 def test_files_of_another_meaning_are_refused_doubted_or_read_right(sources, tmp_path, first):
     outcomes = [judged(semantics.case(sources, SEED, number), tmp_path) for number in range(first, first + 80)]
     assert 0.2 < outcomes.count("refused") / 80 < 0.8
@@ -78,9 +76,10 @@ def test_files_of_another_meaning_are_refused_doubted_or_read_right(sources, tmp
 @pytest.mark.parametrize("kind", [*VALID, *DOUBTFUL])
 def test_valid_files_are_read_and_right(sources, tmp_path, kind):
     rewriting = (VALID | DOUBTFUL)[kind]
-    rewrites = [rewriting(source, random.Random(kind)) for source in sources]  # noqa: S311
+    rng = random.Random(kind)  # noqa: S311
+    rewrites = filter(None, (rewriting(source, rng) for source in rng.sample(sources, len(sources))))
     found = 0
-    for rewrite in filter(None, rewrites):
+    for rewrite in itertools.islice(rewrites, 5):
         path = tmp_path / rewrite.name
         path.write_bytes(rewrite.content)
         ((atoms, why),) = map(judges.accepted, read(path))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from support.fuzzing import Case
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics import cif, extxyz, lammps, poscar, pymatgen_json
 from support.semantics.changes import Change
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from support.readings import Reading
-from support.rewriting import Source
+from support.rewriting.sources import Source
 
 Changed = tuple[str, tuple[Reading, ...]]
 """A text, and what may be read of it without a doubt."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from support import book
 from support.drafts import CifDraft, cif_draft
 from support.readings import Reading
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics.changes import Change, Changed, by
 from support.settings import Group, Setting, of_number, table
 

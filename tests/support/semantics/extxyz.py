@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from support import book
 from support.drafts import FrameDraft, frame_draft, words
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics.changes import Change, Changed, by
 
 _OCCUPIED = '"_JSON {\\"0\\": {\\"%s\\": %s}}"'

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ase.data import atomic_masses
 
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics.changes import Change, Changed
 
 

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from support import book
 from support.drafts import PoscarDraft, poscar_draft
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics.changes import Change, Changed, by
 
 _PROSE = (

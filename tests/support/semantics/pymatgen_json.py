@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from support import book
-from support.rewriting import Source
+from support.rewriting.sources import Source
 from support.semantics.changes import Change, Changed, by
 
 _NO_ELEMENTS = ("X", "Qq", "Vac", "", None, 7, "{0}O", "H2O", "0+")

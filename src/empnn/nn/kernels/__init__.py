@@ -1,1 +1,1 @@
-"""Sums over edges and triplets and maps of their rows, written for speed; values are those of plain PyTorch."""
+"""Sums over edges and triplets, written for speed; values are those of plain PyTorch."""

@@ -1,6 +1,7 @@
 """Space groups of CIF in all their settings, by name, Hall symbol, number, code and operators.
 
-spglib's database of 530 settings, and pymatgen's of symbols, tell what is right: the reader has its own from gemmi.
+Right is what spglib's database of 530 settings says, where the standard one of each group is first, and what pymatgen
+makes of symbols; the reader has its tables from gemmi.
 """
 
 import warnings
@@ -73,12 +74,14 @@ def images(setting, site=SITE):
 
 
 def assert_images(text, expected):
-    """The atoms of the CIF are at these places, one at each, up to lattice vectors."""
-    frac = atoms_from_text(text).get_scaled_positions()
+    """The atoms of the CIF are at these places, one at each, up to lattice vectors; returns them."""
+    atoms = atoms_from_text(text)
+    frac = atoms.get_scaled_positions()
     apart = np.abs((frac[:, None] - expected + 0.5) % 1 - 0.5).max(-1)
     assert len(frac) == len(expected), text
     assert sorted(apart.argmin(1).tolist()) == list(range(len(expected))), text
     assert apart.min(1).max() < 1e-6, text
+    return atoms
 
 
 def as_written(rotation, translation):
@@ -101,23 +104,25 @@ def code_of(setting):
 @pytest.mark.parametrize("first", range(0, 530, 53))
 def test_every_setting_is_read_in_every_way_that_tells_it(first):
     for setting in SETTINGS[first : first + 53]:
-        operators = [*map(as_written, DATABASE[setting]["rotations"], DATABASE[setting]["translations"])]
         ways = [
             {HALL: setting.hall_symbol},
             {NUMBER: setting.number, CODE: code_of(setting)},
             {NAME: setting.international_full, CODE: code_of(setting), "_symmetry_Int_Tables_number": setting.number},
-            {"_symmetry_equiv_pos_as_xyz": operators[::-1], NAME: setting.international_short},
         ]
+        if setting.hall_number % 4 == 0:
+            operators = [*map(as_written, DATABASE[setting]["rotations"], DATABASE[setting]["translations"])]
+            ways.append({"_symmetry_equiv_pos_as_xyz": operators[::-1], NAME: setting.international_short})
         for said in ways:
             assert_images(block(cell_of(setting), said), images(setting))
 
 
-@pytest.mark.parametrize("number", range(1, 231))
-def test_a_number_alone_is_the_standard_setting_which_is_doubtful_if_there_are_two_origins(number):
-    text = block(cell_of(next(setting for setting in SETTINGS if setting.number == number)), {NUMBER: number})
-    assert_images(text, np.array([one.operate(SITE) for one in SpaceGroup.from_int_number(number).symmetry_ops]))
-    doubt = atoms_from_text(text).info.get("empnn_doubts", "")
-    assert ("and nothing tells which; the first was taken" in doubt) == (number in TWO_ORIGINS)
+@pytest.mark.parametrize("first", range(1, 231, 46))
+def test_a_number_alone_is_the_standard_setting_which_is_doubtful_if_there_are_two_origins(first):
+    for number in range(first, first + 46):
+        standard = next(setting for setting in SETTINGS if setting.number == number)
+        atoms = assert_images(block(cell_of(standard), {NUMBER: number}), images(standard))
+        doubt = atoms.info.get("empnn_doubts", "")
+        assert ("and nothing tells which; the first was taken" in doubt) == (number in TWO_ORIGINS)
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.number in (3, 4, 6, 10, 11) or s.choice in ("R", "H")])
@@ -253,9 +258,8 @@ def test_a_name_means_its_setting_however_it_is_spelled_and_whatever_number_is_b
 def test_suffixes_of_databases_and_people_and_short_symbols(number, choice, names):
     setting = next(setting for setting in SETTINGS if (setting.number, setting.choice) == (number, choice))
     for name in names:
-        text = block(cell_of(setting), {NAME: name})
-        assert_images(text, images(setting))
-        assert "empnn_doubts" not in atoms_from_text(text).info
+        atoms = assert_images(block(cell_of(setting), {NAME: name}), images(setting))
+        assert "empnn_doubts" not in atoms.info
 
 
 @pytest.mark.parametrize(
