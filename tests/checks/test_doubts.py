@@ -42,10 +42,17 @@ def in_a_box(atoms, vacuum, axes):
     return from_arrays(atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
 
 
+def inclined(atoms):
+    atoms.cell[2] += -0.46 * atoms.cell[0] - 0.48 * atoms.cell[1]
+    return atoms
+
+
 VACUUMS = {
     "graphene": (in_a_box(graphene(), 15, 2), "15.0 angstrom between sheets"),
     "a sheet with thickness": (in_a_box(mx2(), 8, 2), "8.0 angstrom between sheets"),
     "a large sheet": (in_a_box(graphene(size=(5, 5, 1)), 9, 2), "9.0 angstrom between sheets"),
+    "an inclined sheet": (in_a_box(inclined(graphene(size=(4, 3, 1), vacuum=5)), 9, 2), "9.0 angstrom between sheets"),
+    "a large one": (in_a_box(inclined(graphene(size=(13, 10, 1), vacuum=5)), 9, 2), "9.0 angstrom between sheets"),
     "a surface": (in_a_box(fcc111("Cu", (1, 1, 4)), 60, 2), "60.0 angstrom between sheets"),
     "a tube": (in_a_box(nanotube(4, 4), 10, (0, 1)), "10.0 angstrom between wires"),
     "a molecule": (in_a_box(molecule("C6H6"), 10, (0, 1, 2)), "10.0 angstrom between atoms or molecules"),

@@ -116,6 +116,14 @@ def test_no_cell_that_is_large_and_short_enough_is_too_skewed_to_be_judged():
     ]
 
 
+@pytest.mark.parametrize("length", [1e-2, 1e-4, 1e-6])
+def test_lattices_of_next_to_equal_atoms_are_refused_at_once(length):
+    """A search would find millions of neighbours within half an angstrom."""
+    thin = crystal([[6000, 300, 0], [6000, 300 + 2 * length, length], [1, 7, 5000]], [[0, 0, 0], [0.1, 0.2, 0.5]])
+    (reason,) = refusals(thin)
+    assert reason.startswith(f"atom 0 and its periodic image overlap ({5**0.5 * length:.3f} angstrom apart)")
+
+
 @pytest.mark.parametrize("scale", [1e-2, 1e-5, 1e-8])
 def test_vectors_next_to_coplanar_are_judged_and_never_raise(scale):
     random = np.random.default_rng(0)

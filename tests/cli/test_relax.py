@@ -16,6 +16,7 @@ from ase import Atoms
 from support.relaxing import run, salt, tiny_model, triclinic
 
 import empnn
+from empnn import cli
 from empnn.relax import load
 
 
@@ -401,6 +402,23 @@ def test_the_real_interrupt(model, here):
     os.close(writing_end)
     assert (process.returncode, stdout, stderr) == (130, "", "empnn: interrupted\n")
     assert files(here) == ["slow.extxyz"]
+
+
+@pytest.mark.parametrize("interrupt", [signal.default_int_handler, signal.SIG_IGN])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_queue_that_sends_its_signal_twice_interrupts_once(monkeypatch, number, interrupt):
+    """The second one must not break what the command does because of the first; in the background, too."""
+    monkeypatch.setattr(cli, "app", lambda: signal.raise_signal(number))
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        signal.signal(signal.SIGINT, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cli.main()
+        for again in (signal.SIGTERM, signal.SIGUSR1):
+            signal.raise_signal(again)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def test_a_reference_excludes_noise(model, data):

@@ -6,7 +6,7 @@ from support.zoo import ALL, PEROVSKITE, ROCKSALT, supercell
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch, from_arrays
-from empnn.graph import cutoff, dimensions, knn
+from empnn.graph import cutoff, dimensions
 
 
 def grid(a, b, c, frac=((0, 0, 0),)):
@@ -41,15 +41,7 @@ def test_structures_of_a_batch_are_told_apart():
     assert dimensions(cutoff(5.0)(batch.select([])), 4.0).tolist() == []
 
 
-def test_an_edge_that_only_one_end_counts_among_its_nearest_connects_both():
-    lone = grid(9, 20, 20, [[0, 0, 0], [1 / 18, 0, 0], [17 / 18, 0, 0], [1 / 2, 0, 0]])
-    graph = knn(2)(lone)
-    assert sorted(zip(graph.source.tolist(), graph.target.tolist(), strict=True))[-2:] == [(3, 1), (3, 2)]
-    assert dimensions(graph, 4.1).tolist() == [1]
-    assert dimensions(graph, 3.9).tolist() == [0]
-
-
 def test_bonds_make_three_dimensions_and_shorter_edges_none():
-    assert (dimensions(knn(12)(ALL), 6.5)[:8] == 3).all()
+    assert (dimensions(cutoff(6.5)(ALL), 6.5)[:8] == 3).all()
     for crystal in (PEROVSKITE, ROCKSALT):
-        assert dimensions(knn(12)(crystal), 1.0).tolist() == [0]
+        assert dimensions(cutoff(4.0)(crystal), 1.0).tolist() == [0]

@@ -230,22 +230,29 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     assert_same_weights(stopped, whole)
 
 
-def test_ctrl_c_keeps_every_step_done(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM]])
+def test_signals_keep_every_step_done(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    signals: list[signal.Signals],
 ) -> None:
+    """Ctrl-C, and what queues send, which is heeded once however often it comes."""
     whole = run.train(config(data, tmp_path / "whole"), Reporter(quiet=True))
     original = DenoisingSteps.__getitem__
 
     def interrupted(self: DenoisingSteps, step: int) -> object:
         if step == 6:
-            signal.raise_signal(signal.SIGINT)
+            for number in signals:
+                signal.raise_signal(number)
         return original(self, step)
 
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = [signal.getsignal(number) for number in run.ENDINGS]
     monkeypatch.setattr(DenoisingSteps, "__getitem__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run.train(config(data, tmp_path / "stopped"), Reporter())
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert [signal.getsignal(number) for number in run.ENDINGS] == handlers
     step = json.loads((tmp_path / "stopped/last/state.json").read_text())["step"]
     assert step in (5, 6, 7)
     assert f"go on from step {step} with" in capsys.readouterr().err

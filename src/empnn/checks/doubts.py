@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from empnn.ase_atoms import DOUBTS
-from empnn.checks.refusals import edges_within, flaws_of
+from empnn.checks.refusals import PARTS, PLANES, edges_within, flaws_of
 from empnn.crystals import CrystalBatch
 from empnn.geometry import volume
 from empnn.graph import dimensions
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 USUAL_VOLUMES = (2.0, 200.0)
 VACUUM = 6.5
 """Angstrom without an atom that no crystal has: layers and large ions come to 5.5."""
+_DIMENSIONS = ("atoms or molecules", "wires", "sheets")
 _GAP = 4.0
-"""Where no two atomic layers are so far apart there is no vacuum: few crystals are looked at more closely."""
-_PLANES = np.array([h for h in itertools.product(range(-2, 3), repeat=3) if h > (0, 0, 0)])
-_PARTS = ("atoms or molecules", "wires", "sheets")
+"""Where no atomic layers are so far apart there is no vacuum, so that few crystals are looked at more closely.
+
+All planes `VACUUM` apart are among `PLANES` in a reduced cell whose vectors are shorter than (PARTS + 1) times that.
+"""
+_MOST_PARTS = 12
+_BONDS = 4.0
+"""Most crystals hang together by distances up to that."""
 
 
 def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain_limit: float) -> list[list[str]]:
@@ -75,33 +80,49 @@ def doubts_when_read(crystal: Atoms | IStructure) -> list[str]:
 
 def _vacuums(crystals: CrystalBatch) -> dict[int, str]:
     """The structures that do not hang together in all directions, and the vacuum that parts them, in words."""
-    gaps = _widest_gaps(crystals)
-    parted = np.flatnonzero(gaps > _GAP)
-    found = dimensions(edges_within(crystals.select(parted), VACUUM), VACUUM)
-    sizes = gaps[parted].clip(VACUUM)
-    return {
-        index: f"a vacuum of {size:.1f} angstrom between {_PARTS[dimension]}, relaxed as part of a crystal"
-        for index, size, dimension in zip(parted.tolist(), sizes, found.tolist(), strict=True)
-        if dimension < 3
-    }
-
-
-def _widest_gaps(crystals: CrystalBatch) -> np.ndarray:
-    """Largest distance of neighbouring atomic layers of each structure, in angstrom; 0 where none is over `_GAP`."""
     cells, change = reduce_cells(crystals.cell.numpy())
     frac = np.einsum("ai,aij->aj", crystals.frac.numpy(), np.linalg.inv(change)[crystals.batch.numpy()])
-    spacing = 1 / np.linalg.norm(_PLANES @ np.linalg.inv(cells).transpose(0, 2, 1), axis=-1)
+    large = np.linalg.norm(cells, axis=-1).max(1, initial=0) >= (PARTS + 1) * VACUUM
+    parted = np.flatnonzero(large | _has_gap(cells, frac, crystals))
+    found = np.empty(0, dtype=np.int64)
+    for longest in (_BONDS, VACUUM):
+        found = dimensions(edges_within(crystals.select(parted), longest), longest)
+        parted, found = parted[found < 3], found[found < 3]
+    words = {}
+    for index, dimension in zip(parted.tolist(), found.tolist(), strict=True):
+        gap = _widest_gap(cells[index], frac[crystals.batch.numpy() == index])
+        size = f"{max(VACUUM, gap):.1f} angstrom between {_DIMENSIONS[dimension]}"
+        words[index] = f"a vacuum of {size}, relaxed as part of a crystal"
+    return words
+
+
+def _has_gap(cells: np.ndarray, frac: np.ndarray, crystals: CrystalBatch) -> np.ndarray:
+    """Whether neighbouring atomic layers on some plane are more than `_GAP` apart (structures,), in reduced cells."""
+    spacing = 1 / np.linalg.norm(PLANES @ np.linalg.inv(cells).transpose(0, 2, 1), axis=-1)
     structure, plane = np.nonzero(spacing > _GAP)
     sizes = crystals.sizes.numpy()[structure]
     ends = sizes.cumsum()
     family = np.repeat(np.arange(len(sizes)), sizes)
     atom = np.arange(len(family)) + np.repeat(crystals.starts.numpy()[structure] - (ends - sizes), sizes)
-    # Heights in units of the spacing; all families are sorted at once, one above the other.
-    heights = np.sort(np.mod(np.einsum("ai,ai->a", frac[atom], _PLANES[plane[family]]), 1) + family)
+    # Heights in units of the spacing; all families of planes are sorted at once, one above the other.
+    heights = np.sort(np.mod(np.einsum("ai,ai->a", frac[atom], PLANES[plane[family]]), 1) + family)
     gaps = np.diff(heights, append=0)
     gaps[ends - 1] = heights[ends - sizes] + 1 - heights[ends - 1]
-    widest = np.zeros(len(crystals))
-    np.maximum.at(widest, structure[family], gaps * spacing[structure, plane][family])
+    found = np.zeros(len(cells), dtype=bool)
+    found[structure[family[gaps * spacing[structure, plane][family] > _GAP]]] = True
+    return found
+
+
+def _widest_gap(cell: np.ndarray, frac: np.ndarray) -> float:
+    """Largest distance of neighbouring atomic layers in a reduced cell, on planes `VACUUM` apart or more, angstrom."""
+    widest = 0.0
+    # Planes (h, k, l) cut the vector a into h parts, none of which is shorter than they are apart.
+    most = np.minimum(np.linalg.norm(cell, axis=1) // VACUUM, _MOST_PARTS).astype(int)
+    for plane in itertools.product(*(range(-n, n + 1) for n in most)):
+        spacing = 1 / np.linalg.norm(np.linalg.solve(cell, plane)) if plane > (0, 0, 0) else 0.0
+        if spacing > max(VACUUM, widest):
+            heights = np.sort(np.mod(frac @ plane, 1))
+            widest = max(widest, float(np.diff(heights, append=heights[0] + 1).max() * spacing))
     return widest
 
 

@@ -1,5 +1,6 @@
 """What makes a crystal unusable."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,16 @@ import torch
 from empnn.crystals import CrystalBatch
 from empnn.geometry import lattice_parameters, volume
 from empnn.graph import Graph, cutoff
+from empnn.graph.reduction import reduce_cells
 
 MIN_VOLUME_PER_ATOM = 0.5
 MIN_DISTANCE = 0.3
 USUAL_DISTANCE = 0.5
 """Atoms closer than that are so near to being refused that what is made of them may be."""
 MAX_LENGTH = 1e4
+PARTS = 2
+PLANES = np.array([h for h in itertools.product(range(-PARTS, PARTS + 1), repeat=3) if h > (0, 0, 0)])
+"""All planes, and vectors, of a reduced cell with indices up to `PARTS`, one of each that differ by their sign only."""
 _BOXES = 1e6
 """Boxes as wide as the radius of a search, at most, that a cell is cut into."""
 _FEW_ATOMS = 200
@@ -51,8 +56,10 @@ def flaws_of(crystals: CrystalBatch) -> list[Flaw | None]:
     per_atom = (volume(crystals.cell) / crystals.sizes).tolist()
     longest = lattice_parameters(crystals.cell)[:, :3].amax(1).tolist()
     found = [_bad_cell(v, length) for v, length in zip(per_atom, longest, strict=True)]
-    for index in torch.nonzero(crystals.sizes > _FEW_ATOMS).flatten().tolist():
-        found[index] = found[index] or _in_one_box(crystals.select([index]))
+    spacing = 1 / torch.linalg.vector_norm(torch.linalg.inv_ex(crystals.cell).inverse, dim=1).amax(-1)
+    for index in torch.nonzero(~(spacing > MIN_DISTANCE) | (crystals.sizes > _FEW_ATOMS)).flatten().tolist():
+        one = crystals.select([index])
+        found[index] = found[index] or _short_translation(one) or _in_one_box(one)
     rest = [index for index, flaw in enumerate(found) if flaw is None]
     for index, flaw in zip(rest, _closest_atoms(crystals.select(rest)), strict=True):
         found[index] = flaw
@@ -67,6 +74,13 @@ def _bad_cell(per_atom: float, longest: float) -> Flaw | None:
         what = f"a lattice vector is {longest:.3g} angstrom long, over 10000"
         return Flaw(what, "correct the lattice vectors or their unit")
     return None
+
+
+def _short_translation(crystal: CrystalBatch) -> Flaw | None:
+    """A lattice vector that is too short, however the cell is written; a search for close atoms would find millions."""
+    reduced, _ = reduce_cells(crystal.cell.numpy())
+    shortest = float(np.linalg.norm(PLANES @ reduced[0], axis=1).min())
+    return _too_close(0, 0, shortest) if shortest <= MIN_DISTANCE else None
 
 
 def _in_one_box(crystal: CrystalBatch) -> Flaw | None:

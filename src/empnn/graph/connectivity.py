@@ -18,16 +18,15 @@ def dimensions(graph: Graph, longest: float) -> np.ndarray:
     then is differ from it by lattice translations, which span the directions. Invariant under Euc(3), SL3(Z) and S_n.
 
     Args:
-        graph: Edges of crystals.
+        graph: Edges of crystals that go both ways, as those of `cutoff` do.
         longest: Longest edge that is looked at, in angstrom.
     """
     vectors = graph.vectors.numpy()
     near = np.einsum("ex,ex->e", vectors, vectors) <= longest**2
-    # Of the nearest neighbours of an atom not all need have it among theirs: every edge is taken both ways.
-    ends, vectors = (graph.source.numpy()[near], graph.target.numpy()[near]), vectors[near]
-    source, target, vectors = np.concatenate(ends), np.concatenate(ends[::-1]), np.concatenate([vectors, -vectors])
+    source, target, vectors = graph.source.numpy()[near], graph.target.numpy()[near], vectors[near]
     atoms = graph.n_atoms
-    count, part = connected_components(csr_matrix((np.ones(len(source)), (source, target)), (atoms, atoms)))
+    matrix = csr_matrix((np.ones(len(source)), (source, target)), (atoms, atoms))
+    count, part = connected_components(matrix, connection="strong")
     first = np.unique(part, return_index=True)[1]
     placed, places = np.zeros(atoms, dtype=bool), np.zeros((atoms, 3))
     placed[first] = True
@@ -38,7 +37,8 @@ def dimensions(graph: Graph, longest: float) -> np.ndarray:
         placed[target[new]] = True
     translations = places[source] + vectors - places[target]
     spanned = np.zeros((count, 3, 3))
-    np.add.at(spanned, part[source], translations[:, :, None] * translations[:, None, :])
+    for i, j in np.ndindex(3, 3):
+        spanned[:, i, j] = np.bincount(part[source], translations[:, i] * translations[:, j], count)
     tolerance = 1e-9 * np.trace(spanned, axis1=1, axis2=2) + _ROUNDING
     rank = np.linalg.matrix_rank(spanned, tolerance, hermitian=True)
     found = np.zeros(graph.n_structures, dtype=np.int64)
