@@ -13,7 +13,7 @@ from support.zoo import zoo
 
 from empnn.crystals import from_arrays, to_batch, to_structures
 from empnn.relax import Relaxation, Relaxer
-from empnn.relax.relaxer import Relaxations
+from empnn.relax.results import Relaxations
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)
 ARRAYS = ("strain", "displacements", "trajectory")

@@ -47,6 +47,12 @@ def wurtzite(a: float, c: float, u: float, cation: int, anion: int, mirrored: bo
     return crystal(cell, frac, [cation, cation, anion, anion])
 
 
+def tellurium(a: float, c: float, u: float, number: int, mirrored: bool = False) -> CrystalBatch:
+    """Helices of one hand or the other, which make two space groups."""
+    cell = np.array([[a, 0, 0], [-a / 2, a * 3**0.5 / 2, 0], [0, 0, -c if mirrored else c]])
+    return crystal(cell, [[u, 0, 1 / 3], [0, u, 2 / 3], [-u, -u, 0]], [number] * 3)
+
+
 def spinel(a: float, u: float, tetrahedral: int, octahedral: int, anion: int) -> CrystalBatch:
     """Origin at the inversion centre; the cubic parameter u is that of the anions at 32e."""
     places = [[[0.125] * 3, [0.875] * 3]]

@@ -4,6 +4,7 @@ from support.families import perovskite, rocksalt, wurtzite
 
 from empnn.crystals import CrystalBatch
 from empnn.data.curation import isostructural as isostructural_module
+from empnn.data.curation import standard_form as standard_form_module
 from empnn.data.curation.isostructural import isostructural
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:Warning:spglib", "ignore:.*:Warning:pymatgen")
@@ -37,6 +38,13 @@ def test_large_groups_are_weighted_down():
     assert share == pytest.approx(2**0.5 / (2**0.5 + 40**0.5), abs=0.01)
     counts = np.bincount(second[first == 0], minlength=40)[1:40]
     assert counts.min() > 0
+
+
+def test_crystals_of_unknown_symmetry_have_no_partners(monkeypatch):
+    monkeypatch.setattr(standard_form_module, "MOST_SITES", 3)
+    table = isostructural(CRYSTALS)
+    assert table.group.tolist() == [0] * 40 + [40, 41, 42]
+    assert table.partners().tolist() == [39] * 40 + [0, 0, 0]
 
 
 def test_draws_are_a_pure_function_of_the_generator():
