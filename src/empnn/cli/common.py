@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from empnn.errors import ConfigError, CrystalError
+from empnn.errors import ConfigError, CrystalError, printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -101,7 +101,7 @@ def in_options(message: str) -> str:
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave."""
-    stderr().print(" ".join(in_options(message).split()), markup=False)
+    stderr().print(printable(" ".join(in_options(message).split())), markup=False)
     raise typer.Exit(status)
 
 

@@ -6,6 +6,7 @@ Packaged models are the folders beside this file; training writes the same layou
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from yaml import YAMLError
 
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, printable
 from empnn.files import replacing
 from empnn.nn import ModelConfig, Network, build
 
@@ -38,11 +39,12 @@ def find(name: str | Path) -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
-        if (folder / _WEIGHTS).is_file():
+    for folder in (_PACKAGED / str(name), Path(str(name)), Path(str(name)) / "best"):
+        # Names that are too long for a file, or hold what no name can, are looked for in vain without an exception.
+        if os.path.isfile(folder / _WEIGHTS):  # noqa: PTH113
             return folder
-    names = ", ".join(packaged()) or "none"
-    raise ConfigError(f"no model {name}; packaged are: {names}; else give a model folder or a run directory")
+    names, given = ", ".join(packaged()) or "none", printable(str(name)[:200])
+    raise ConfigError(f"no model {given}; packaged are: {names}; else give a model folder or a run directory")
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, replace_cell, to_batch
-from empnn.errors import ConfigError, CrystalError
+from empnn.errors import ConfigError, CrystalError, in_words, printable
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
@@ -237,9 +237,10 @@ def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name} cannot be used: {str(error).splitlines()[0][:100]}") from None
+        # Some devices that exist in name only (meta) let values be made, but not be looked at.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
+        raise ConfigError(f"device {printable(str(name))[:40]} cannot be used: {in_words(error)[:120]}") from None
     return device
 
 
