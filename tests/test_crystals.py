@@ -215,6 +215,37 @@ def test_occupancy_by_atom(name: str) -> None:
         from_atoms(atoms)
 
 
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("positions", np.zeros((2, 2)), r"positions are float64 of shape \(2, 2\)"),
+        ("positions", np.zeros((2, 3), dtype=complex), "positions are complex128"),
+        ("positions", np.full((2, 3), "0"), "positions are str"),
+        ("positions", None, "positions are object"),
+        ("positions", np.eye(3), r"numbers are int64 of shape \(2,\), not whole numbers of shape \(3,\)"),
+        ("numbers", np.array([11.5, 17.5]), "numbers are float64"),
+        ("numbers", np.array([11.0, np.inf]), "numbers are float64"),
+        ("numbers", np.array(["Na", "Cl"]), "numbers are str"),
+        ("numbers", np.array([[11], [17]]), r"numbers are int64 of shape \(2, 1\)"),
+        ("numbers", np.array([11]), r"numbers are int64 of shape \(1,\)"),
+    ],
+)
+def test_arrays_of_another_shape_or_kind_are_refused(name: str, array: object, message: str) -> None:
+    atoms = Atoms("NaCl", cell=np.eye(3) * 5.0, scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], pbc=True)
+    atoms.arrays[name] = array
+    with pytest.raises(CrystalError, match=f"^its .*{message}.*; correct them$"):
+        from_atoms(atoms)
+
+
+def test_arrays_of_another_kind_that_say_the_same_are_fine() -> None:
+    atoms = Atoms("NaCl", cell=np.eye(3) * 5.0, scaled_positions=[[0, 0, 0], [0.2, 0.4, 0.6]], pbc=True)
+    expected = from_atoms(atoms)
+    atoms.arrays["numbers"] = atoms.numbers.astype(float)
+    atoms.arrays["positions"] = atoms.positions.astype(int)
+    assert torch.equal(from_atoms(atoms).numbers, expected.numbers)
+    assert torch.allclose(from_atoms(atoms).frac, expected.frac)
+
+
 def test_unknown_elements_are_refused() -> None:
     with pytest.raises(CrystalError, match="atomic number 119"):
         from_arrays(np.eye(3), np.zeros((2, 3)), np.array([1, 119]))

@@ -177,9 +177,10 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
     """One crystal from ASE `Atoms`.
 
     Raises:
-        CrystalError: If there is no lattice, no atom, a value that is not finite, or a site that is marked as
-            disordered or partly occupied.
+        CrystalError: If there is no lattice, no atom, a value that is not finite, an array of another shape or kind,
+            or a site that is marked as disordered or partly occupied.
     """
+    _check_arrays(atoms)
     for site, shares in _occupancies(atoms):
         if len(shares) != 1 or not min(shares.values()) >= _FULL_OCCUPANCY:
             said = ", ".join(f"{symbol}:{share:g}" for symbol, share in shares.items()) or "empty"
@@ -187,19 +188,23 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
                 f"site {site} ({said}) is disordered or partly occupied; order the structure first, "
                 "and remove its occupancy"
             )
-    numbers, positions = _sound_arrays(atoms)
     cell = np.asarray(atoms.cell.array, dtype=np.float64)
-    return from_arrays(cell, _solve_frac(cell, positions), numbers)
+    return from_arrays(cell, _solve_frac(cell, atoms.positions), atoms.numbers)
 
 
-def _sound_arrays(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers and positions, of which ASE keeps whatever it was given."""
-    numbers, positions = (np.asarray(atoms.arrays.get(name)) for name in ("numbers", "positions"))
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise CrystalError("its atomic numbers are no list of whole numbers; make its ASE Atoms anew")
-    if positions.shape != (len(numbers), 3) or positions.dtype.kind not in "fiu":
-        raise CrystalError(f"its positions are not three real numbers for each of {len(numbers)} atoms; correct them")
-    return numbers, positions
+def _check_arrays(atoms: Atoms) -> None:
+    """Refuse positions that are no (atoms, 3) of real numbers, and atomic numbers that are not whole or not as many."""
+    positions, numbers = (np.asarray(atoms.arrays.get(name)) for name in ("positions", "numbers"))
+    if positions.dtype.kind not in "fiu" or positions.ndim != 2 or positions.shape[1] != 3:
+        raise CrystalError(f"its positions are {_kind(positions)}, not real numbers of shape (atoms, 3); correct them")
+    whole = numbers.dtype.kind in "iu" or (numbers.dtype.kind == "f" and np.array_equal(numbers, np.round(numbers)))
+    if not whole or numbers.shape != positions.shape[:1] or not np.isfinite(numbers).all():
+        wanted = f"whole numbers of shape ({len(positions)},), one for each position"
+        raise CrystalError(f"its atomic numbers are {_kind(numbers)}, not {wanted}; correct them")
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype.name} of shape {array.shape}"
 
 
 def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:

@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 def in_words(error: BaseException) -> str:
     """An exception of a library on one short line."""
-    return " ".join(f"{type(error).__name__} {error}".split())[:160]
+    return printable(" ".join(f"{type(error).__name__} {error}".split())[:160])
 
 
 def printable(text: str) -> str:

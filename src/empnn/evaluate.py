@@ -76,8 +76,7 @@ def denoise(
             raise ConfigError(f"{name} {value:g}: must lie between 0 and {MAX_SIGMA:g}")
     if positions > 0 and not moves:
         raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
-    # The absolute values: a deviation of -0.0 is none, but numpy refuses it.
-    noisy = with_fixed_noise(crystals, abs(sigma), seed, abs(positions))
+    noisy = with_fixed_noise(crystals, sigma, seed, positions)
     found = _score(relaxer, noisy, crystals)
     return replace(found, sigma=sigma, seed=seed, positions_sigma=positions if moves else None)
 

@@ -16,6 +16,10 @@ def test_every_structure_has_its_own_generator() -> None:
         np.testing.assert_array_equal(strain.numpy(), expected)
 
 
+def test_a_deviation_of_nothing_has_no_sign() -> None:
+    assert torch.equal(fixed_strain(3, -0.0, seed=1), torch.zeros(3, 3, 3, dtype=torch.float64))
+
+
 def test_the_strain_is_the_matrix_exponential_of_scipy() -> None:
     strains = fixed_strain(len(ALL), 0.3, seed=0)
     strained = strain_cells(ALL.cell, strains)

@@ -39,8 +39,10 @@ def test_load_from_a_folder(tmp_path):
     relaxer = empnn.load(tiny_model(tmp_path, elements=[11, 17], passes=2, strain_limit=0.5))
     assert (relaxer.elements, relaxer.passes, relaxer.strain_limit) == ({11, 17}, 2, 0.5)
     assert relaxer.relax(salt()).trajectory.shape == (4, 3, 3)
-    with pytest.raises(ConfigError, match="device nonsense"):
-        load(tmp_path, device="nonsense")
+    for device in ("nonsense", "meta", "privateuseone", "a\nb"):
+        with pytest.raises(ConfigError, match=r"^device .{1,20} cannot be used: .*\w.*$") as caught:
+            load(tmp_path, device=device)
+        assert str(caught.value).isprintable()
 
 
 def test_it_really_deforms(relaxer):

@@ -49,15 +49,10 @@ class Hostile:
 
 
 class _Failing(Calculator):
-    """A calculator whose results cannot be looked at."""
+    """A calculator that cannot compute anything."""
 
-    @property
-    def results(self) -> dict[str, Any]:
+    def calculate(self, *arguments: object, **options: object) -> None:
         raise RuntimeError("no results")
-
-    @results.setter
-    def results(self, value: object) -> None:
-        pass
 
 
 class _Own(Atoms):
@@ -160,7 +155,7 @@ _ATOMS: dict[str, tuple[Callable[[Atoms], Any], str]] = {
     "fixed": (lambda a: _put(a, constraints=[FixAtoms([0])]), SAME),
     "fixed in part": (lambda a: _put(a, constraints=[FixScaled(0, (True, False, True))]), SAME),
     "bond held": (lambda a: _put(a, constraints=[FixBondLength(0, 1)]), SAME),
-    "calculator that fails": (lambda a: _put(a, calc=_Failing()), ANY),
+    "calculator that fails": (lambda a: _put(a, calc=_Failing()), SAME),
     "odd results": (lambda a: _put(a, calc=SinglePointCalculator(a, energy=np.nan)), SAME),
     "odd info": (lambda a: _put(a, info={"f": len, 3: 4, ("a",): None, "deep": {"a": {1, 2}}}), SAME),
     "names of ours": (lambda a: _put(a, info={"empnn_status": 5, "empnn_warnings": [1], "charge": "x"}), ANY),
@@ -237,7 +232,7 @@ _FILES: tuple[Any, ...] = (
     *(None, 5, 1.5, b"x", {}, "missing.cif", "a\0b.cif", "x" * 5000, "\udcff.cif", [], "a\nb", object(), "["),
     "missing/*",
 )
-_OUTPUTS = ("o.extxyz", "o.cif", "o.json", "o.csv", "o.db", "o.traj", "o.vasp", "o.xyzzy", "", ".", "o.xsf", "a\0.cif")
+_OUTPUTS = ("o.extxyz", "o.cif", "o.json", "o.csv", "o.db", "o.traj", "o.vasp", "o.xyzzy", "", ".", "o.xsf")
 _NO_CONTAINERS = (dict, str, bytes, ase.Atom, PeriodicSite, Molecule, np.ndarray, torch.Tensor)
 
 
@@ -411,9 +406,7 @@ def _refused(given: Hostile, error: Exception) -> str:
 
 
 def _bad_words(error: Exception) -> str:
-    if isinstance(error, TypeCheckError):
-        # What the tests' own check of annotations says of objects of no known type.
-        return ""
+    """What is wrong with the words of an exception; those of the suite's own checks of types are not ours."""
     message = str(error)
     bad = not message or "\n" in message or len(message) > 400 or not message.isprintable()
-    return f"bad words: {message!r}" if bad else ""
+    return f"bad words: {message!r}" if bad and not isinstance(error, TypeCheckError) else ""

@@ -22,7 +22,8 @@ def fixed_strain(n: int, sigma: float, seed: int) -> Float64[Tensor, "n 3 3"]:
     Structure `index` in file order gets its own generator, `numpy.random.default_rng([seed, index])`, so that a
     subset, another batch size or more workers see the same noise.
     """
-    drawn = [_generator(seed, index).normal(0.0, sigma, (3, 3)) for index in range(n)]
+    # To numpy a deviation of -0.0 is negative.
+    drawn = [_generator(seed, index).normal(0.0, sigma + 0.0, (3, 3)) for index in range(n)]
     return torch.from_numpy(np.array(drawn).reshape(n, 3, 3))
 
 

@@ -67,8 +67,8 @@ def files_of(path: str | Path) -> list[Path]:
         if not path.exists() and glob.has_magic(str(path)):
             matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes relative ones only
             return sorted(match for match in matches if match.is_file()) or [path]
-    except (OSError, ValueError):
-        pass  # Whoever reads it says so.
+    except OSError:
+        pass  # No permission, or a name that is too long: whoever reads it says so.
     return [path]
 
 

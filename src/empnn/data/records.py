@@ -139,7 +139,7 @@ def unreadable(error: BaseException) -> str:
     if isinstance(missing, str) and _LIKE_A_SYMBOL.fullmatch(missing):
         return f"unknown element '{missing}'; replace it by an element"
     vague = isinstance(error, KeyError | AssertionError)
-    said = "something in it is missing or out of place" if vague else printable(in_words(error))
+    said = "something in it is missing or out of place" if vague else in_words(error)
     return f"cannot be read ({said}); check that it is whole and of the format its name tells"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
+from pymatgen.core.structure import StructureError
 
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
@@ -24,7 +25,7 @@ from empnn.data.records import Record
 from empnn.errors import ConfigError, CrystalError, in_words
 from empnn.files import COMPRESSED, check_place, replacing
 
-_CANNOT_HOLD = (ValueError, TypeError, KeyError, RuntimeError, AttributeError)
+_CANNOT_HOLD = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, StructureError)
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
 
 

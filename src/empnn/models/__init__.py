@@ -6,6 +6,7 @@ Packaged models are the folders beside this file; training writes the same layou
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,12 @@ def find(name: str | Path) -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    try:
-        for folder in (_PACKAGED / str(name), Path(name), Path(name) / "best"):
-            if (folder / _WEIGHTS).is_file():
-                return folder
-    except (OSError, ValueError):
-        # No path at all: too long, or with a NUL in it.
-        pass
-    names = ", ".join(packaged()) or "none"
-    said = printable(str(name)[:200])
-    raise ConfigError(f"no model {said}; packaged are: {names}; else give a model folder or a run directory")
+    for folder in (_PACKAGED / str(name), Path(str(name)), Path(str(name)) / "best"):
+        # Names that are too long for a file, or hold what no name can, are looked for in vain without an exception.
+        if os.path.isfile(folder / _WEIGHTS):  # noqa: PTH113
+            return folder
+    names, given = ", ".join(packaged()) or "none", printable(str(name)[:200])
+    raise ConfigError(f"no model {given}; packaged are: {names}; else give a model folder or a run directory")
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def sources():
-    """Crystals of all systems: strained ones, corundum, baddeleyite, rutile, spinel and those of the zoo."""
+    """Crystals of all systems: strained ones, oxides, gallium and those of the zoo."""
     trigonal, cubic = [4.7, 4.7, 13, 90, 90, 120], [8.08, 8.08, 8.08, 90, 90, 90]
     corundum = crystal(["Al", "O"], [(0, 0, 0.352), (0.306, 0, 0.25)], spacegroup=167, cellpar=trigonal)
     places = [(0.276, 0.041, 0.208), (0.07, 0.336, 0.341), (0.442, 0.745, 0.479)]
@@ -40,7 +40,8 @@ def sources():
     rutile = crystal(["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.96, 90, 90, 90])
     spots = [(0.125, 0.125, 0.125), (0.5, 0.5, 0.5), (0.263, 0.263, 0.263)]
     spinel = crystal(["Mg", "Al", "O"], spots, spacegroup=227, setting=2, cellpar=cubic, primitive_cell=True)
-    known = [corundum, baddeleyite, rutile, spinel, salt(), triclinic(), *to_atoms(ALL)[:5]]
+    gallium = crystal(["Ga"], [(0, 0.154, 0.081)], spacegroup=64, cellpar=[4.52, 7.66, 4.53, 90, 90, 90])
+    known = [corundum, baddeleyite, rutile, spinel, gallium, salt(), triclinic(), *to_atoms(ALL)[:5]]
     chosen = [*ase.io.read(SAMPLES, ":")[:4], *known]
     return [Source(Atoms(one.numbers, cell=one.cell, positions=one.positions, pbc=True)) for one in chosen]
 

@@ -155,6 +155,13 @@ def test_a_label_that_begins_with_no_species_is_refused(label, formula):
         atoms_from_text(of_label(label, formula))
 
 
+def test_dummies_are_refused():
+    columns = (*LABEL_ONLY, "calc_flag")
+    assert len(atoms_from_text(cif.sites("Fe1 0 0 0 d\nO1 0.5 0.5 0.5 calc", columns=columns))) == 2
+    with pytest.raises(CrystalError, match=r"^site O1 is a dummy .*; remove it$"):
+        atoms_from_text(cif.sites("Fe1 0 0 0 d\nO1 0.5 0.5 0.5 dum", columns=columns))
+
+
 def test_sites_without_labels_are_refused():
     with pytest.raises(CrystalError, match="does not name its sites; add a column _atom_site_label"):
         atoms_from_text(cif.sites("Fe 0 0 0", "O .5 .5 .5", columns=("type_symbol", *LABEL_ONLY[1:])))

@@ -155,7 +155,11 @@ def charges_of(kinds: Sequence[Species]) -> np.ndarray:
 
 
 def check_alternatives(block: gemmi.cif.Block) -> None:
-    """Refuse sites of several disorder groups in one assembly, for only one group is there at a time."""
+    """Refuse dummies, and sites of several disorder groups in one assembly, of which one is there at a time."""
+    for row in block.find("_atom_site_", ["calc_flag", "?label"]):
+        if row.str(0).lower() == "dum":
+            label = row.str(1) if row.has(1) else row.row_index
+            raise CrystalError(f"site {label} is a dummy (_atom_site_calc_flag dum), which is no atom; remove it")
     groups: dict[str, str] = {}
     for row in block.find("_atom_site_", ["disorder_group", "?disorder_assembly", "?label"]):
         group, assembly = row[0], row[1] if row.has(1) and row[1] not in NOT_GIVEN else ""
