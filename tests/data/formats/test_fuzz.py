@@ -90,8 +90,7 @@ def test_valid_files_are_read_and_right(sources, tmp_path, kind):
         if atoms is not None and not why:
             found += 1
             assert same(reading_of(atoms), rewrite.crystal), rewrite.content.decode("latin-1")
-    if not found and kind in VALID:
-        pytest.skip("no crystal of the sample set is written so")
+    assert found > 0 or kind in DOUBTFUL
 
 
 def test_hostile_options(tmp_path, monkeypatch):
