@@ -132,13 +132,15 @@ def _numbers(line: str) -> list[str]:
 def _species_lines(lines: list[str]) -> tuple[list[str], list[int], int]:
     """Symbols, counts, and the line of the mode of the coordinates.
 
-    Without a line of elements (VASP 4) the first line has to be one.
+    Without a line of elements (VASP 4) the first line has to be one, perhaps with their counts: Na4 Cl4.
     """
     words = lines[5].split("!")[0].split()
     without = words[0].isdecimal()
-    symbols = lines[0].split() if without else words
     at = 6 if without else 7
     counts = [int(word) for word in lines[at - 1].split("!")[0].split()]
+    symbols = words
+    if without:
+        symbols = [word.removesuffix(str(n)) for word, n in zip(lines[0].split(), counts, strict=True)]
     if len(symbols) != len(counts) or min(counts) < 0:
         raise ValueError("species")
     return symbols, counts, at + 1 if lines[at].strip()[:1].lower() == "s" else at

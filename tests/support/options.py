@@ -195,8 +195,10 @@ def _trouble(given: Command, result: Result, before: dict[str, bytes]) -> str:
 
 
 def _is_named(name: str, given: Command) -> bool:
-    """Whether an argument names the file, so that it may be written; what is read by default may not."""
-    return name not in ("in.extxyz", "copper.extxyz") and any(Path(name).name in value for value in given.arguments)
+    """Whether an argument names the file or a link to it, so that it may be written, and it is not what is read."""
+    names = ("in.cif", "link.cif") if name in ("in.cif", "link.cif") else (Path(name).name,)
+    typed = any(one in value for one in names for value in given.arguments)
+    return typed and name not in ("in.extxyz", "copper.extxyz")
 
 
 def _nonsense(given: Command, result: Result) -> str:

@@ -281,10 +281,20 @@ def occupancy(source: Source, rng: random.Random) -> Changed:
     if rng.random() < 0.25:
         whole = rng.choice(("1.000", "1.0(1)", ".", "?"))
         return _only_it(_with_site(draft, "occupancy", at, whole).text(rng), setting)
+    if rng.random() < 0.1:
+        # The formula, which all atoms have, outweighs it.
+        return _only_it(_with_site(draft, "attached_hydrogens", at, "2", "0").text(rng), setting)
     share = rng.choice(("0.5", "0", "0.97", ".25", "-1", "2", "0.5(1)", "1/2", "half", "5e-1"))
-    other = rng.choice((("attached_hydrogens", "2", "0"), ("calc_flag", "dum", "d")))
-    column, value, others = ("occupancy", share, "1") if rng.random() < 0.8 else other
+    column, value, others = ("calc_flag", "dum", "d") if rng.random() < 0.15 else ("occupancy", share, "1")
     return _with_site(draft, column, at, value, others).text(rng), ()
+
+
+def attached_hydrogens(source: Source, rng: random.Random) -> Changed:
+    """Hydrogen that is attached and not listed; the formula, if there is one, has it."""
+    draft, _ = _drawn(source, rng, "operators", "all", "hall")
+    at, _ = _site(draft, rng)
+    told = rng.choice((_without_tags(draft, _FORMULA, _Z), _with_tag(draft, _FORMULA, f"{draft.tags[_FORMULA]} H2")))
+    return _with_site(told, "attached_hydrogens", at, "2", "0").text(rng), ()
 
 
 def alternatives(source: Source, rng: random.Random) -> Changed:
@@ -337,5 +347,6 @@ def _other_group(group: Group, rng: random.Random) -> Group:
 CHANGES: Sequence[Change] = (
     *(drop_operators, drop_operators_and_contents, damage_operator, add_operator, other_list, identity_only, all_atoms),
     *(swap_code, swap_suffix, respell_name, wrong_name, two_names, number_only, wrong_formula, wrong_units, drop_atom),
-    *(mixed_symbol, labelled_symbol, repeated_atom, occupancy, alternatives, other_cell, other_units, swap_axes),
+    *(mixed_symbol, labelled_symbol, repeated_atom, occupancy, attached_hydrogens, alternatives, other_cell),
+    *(other_units, swap_axes),
 )
