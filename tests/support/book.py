@@ -67,7 +67,7 @@ def poscar(text: str) -> list[Reading]:
         raise ValueError("scale")
     symbols, counts, at = _species_lines(lines)
     mode = lines[at].strip()[:1].lower()
-    if mode not in "dck" or not mode:
+    if not mode.isalpha():
         raise ValueError("mode")
     rows = [line.split() for line in lines[at + 1 : at + 1 + sum(counts)]]
     places = np.array([[float(word) for word in row[:3]] for row in rows])
@@ -75,7 +75,7 @@ def poscar(text: str) -> list[Reading]:
         raise ValueError("rows")
     numbers = np.repeat([_NUMBERS[re.split("[_/]", symbol)[0]] for symbol in symbols], counts)
     scaled = cell * factor
-    return [(scaled, places if mode == "d" else np.linalg.solve(scaled.T, (places * factor).T).T, numbers)]
+    return [(scaled, np.linalg.solve(scaled.T, (places * factor).T).T if mode in "ck" else places, numbers)]
 
 
 def poscar_flags(text: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def poscar_flags(text: str) -> np.ndarray:
     _, counts, at = _species_lines(lines)
     if lines[at - 1].strip()[:1].lower() != "s":
         return np.zeros((sum(counts), 3), dtype=bool)
-    rows = [line.split()[3:6] for line in lines[at + 1 : at + 1 + sum(counts)]]
+    rows = [line.replace(",", " ").split()[3:6] for line in lines[at + 1 : at + 1 + sum(counts)]]
     return np.array([[{"T": False, "F": True}[word.lstrip(".")[:1].upper()] for word in row] for row in rows])
 
 
