@@ -21,6 +21,7 @@ import empnn
 from empnn.corruption.decorated import decorate
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch, to_structures
+from empnn.data.curation.composition import composition_groups
 from empnn.data.curation.isostructural import attach, isostructural
 from empnn.data.sets import load_split, locate
 from empnn.files import replacing
@@ -41,22 +42,11 @@ def decorated(limit: int) -> BeforeAfter:
     return decorate(val.select(chosen), own, chosen, table, table.partner(chosen, uniform, own))
 
 
-def compositions(crystals: CrystalBatch) -> list[tuple[tuple[int, int], ...]]:
-    """The reduced composition of each crystal."""
-    found = []
-    for index in range(len(crystals)):
-        elements, counts = crystals.numbers[crystals.batch == index].unique(return_counts=True)
-        reduced = counts // int(np.gcd.reduce(counts.numpy()))
-        found.append(tuple(zip(elements.tolist(), reduced.tolist(), strict=True)))
-    return found
-
-
 def unseen(crystals: CrystalBatch, training: Sequence[Path]) -> np.ndarray:
     """Positions of the crystals whose composition is in none of the training sets."""
-    known: set[tuple[tuple[int, int], ...]] = set()
-    for folder in training:
-        known |= set(compositions(load_split(folder, "train").crystals))
-    return np.array([index for index, formula in enumerate(compositions(crystals)) if formula not in known])
+    known = [load_split(folder, "train").crystals for folder in training]
+    groups = composition_groups(CrystalBatch.cat([crystals, *known]))
+    return np.flatnonzero(~np.isin(groups[: len(crystals)], groups[len(crystals) :]))
 
 
 def scaled_by_dls(before: CrystalBatch) -> CrystalBatch:

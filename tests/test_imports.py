@@ -10,7 +10,7 @@ import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors", "version", "geometry", "ragged"),
+    ("errors", "version", "geometry", "ragged", "symmetry_search"),
     ("files", "processes", "ase_atoms"),
     ("crystals",),
     ("symmetry", "space_groups", "fields", "graph"),

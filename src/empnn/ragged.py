@@ -8,3 +8,14 @@ def within(sizes: np.ndarray) -> np.ndarray:
     ends = sizes.cumsum()
     places: np.ndarray = np.arange(ends[-1] if len(ends) else 0, dtype=sizes.dtype) - np.repeat(ends - sizes, sizes)
     return places
+
+
+def runs(starts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places of all elements of the chosen rows, one row after the other, and how many each has.
+
+    Args:
+        starts: First element of each row, and the number of elements at the end.
+        chosen: Rows, in any order and however often.
+    """
+    sizes = starts[chosen + 1] - starts[chosen]
+    return np.repeat(starts[chosen], sizes) + within(sizes), sizes

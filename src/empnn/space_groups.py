@@ -6,11 +6,8 @@ R = cell^T W cell^-T. All operations of the given cell are meant, centring trans
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import spglib
@@ -20,9 +17,8 @@ from torch import Tensor
 
 from empnn.crystals import CrystalBatch, wrap
 from empnn.geometry import polar_factor
-
-SYMPREC = 0.01
-"""Distance in angstrom within which operations are looked for, spglib's `symprec`."""
+from empnn.ragged import within
+from empnn.symmetry_search import SYMPREC, ask_spglib, images_of, one_to_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,61 +49,27 @@ class SpaceGroups:
 
 
 def find_space_groups(crystals: CrystalBatch, symprec: float = SYMPREC) -> SpaceGroups:
-    """The operations that spglib finds; the identity alone where it finds none.
+    """The operations that spglib finds and that map the atoms onto each other; the identity alone where it finds none.
 
     Invariant under Euc(3) and S_n up to their order; W and t change with the basis.
     """
     cells, fracs, numbers = crystals.cell.numpy(), crystals.frac.numpy(), crystals.numbers.numpy()
-    found = [
-        operations_of(cell, fracs[start:stop], numbers[start:stop], symprec)
-        for cell, (start, stop) in zip(cells, pairwise(crystals.starts.tolist()), strict=True)
-    ]
-    return join_operations(crystals, found)
-
-
-def operations_of(
-    cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray, symprec: float = SYMPREC
-) -> tuple[np.ndarray, np.ndarray]:
-    """W (operations, 3, 3) and t (operations, 3) of one crystal, those that map its atoms one to one."""
-    found = ask_spglib(spglib.get_symmetry, cell, frac, numbers, symprec)
-    if found is None:
-        return np.eye(3, dtype=np.int64)[None], np.zeros((1, 3))
-    rotations, translations = found["rotations"].astype(np.int64), found["translations"]
-    images = _images(cell, frac, numbers, rotations, translations)
-    one_to_one = (np.sort(images, axis=1) == np.arange(len(frac))).all(axis=1)
-    return rotations[one_to_one], translations[one_to_one]
-
-
-def ask_spglib(
-    function: Callable[..., Any], cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray, symprec: float
-) -> Any:
-    """What a function of spglib finds, None where it finds nothing: some versions raise then and others warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            return function((cell, frac, numbers), symprec=symprec)
-        except spglib.SpglibError:
-            return None
-
-
-def join_operations(crystals: CrystalBatch, found: Sequence[tuple[np.ndarray, np.ndarray]]) -> SpaceGroups:
-    """Operations (W, t) of each structure as one `SpaceGroups`, with the atoms that they map onto each other."""
-    fracs, numbers, cells = crystals.frac.numpy(), crystals.numbers.numpy(), crystals.cell.numpy()
     starts = crystals.starts.tolist()
-    targets = [
-        _images(cell, fracs[start:stop], numbers[start:stop], *operations) + start
-        for cell, (start, stop), operations in zip(cells, pairwise(starts), found, strict=True)
+    found = [
+        _operations(cell, fracs[start:stop], numbers[start:stop], symprec)
+        for cell, (start, stop) in zip(cells, pairwise(starts), strict=True)
     ]
-    counts = np.array([len(rotations) for rotations, _ in found], dtype=np.int64)
+    counts = np.array([len(rotations) for rotations, _, _ in found], dtype=np.int64)
     sizes = np.repeat(np.diff(starts), counts)
-    sources = [np.tile(np.arange(*ends), count) for ends, count in zip(pairwise(starts), counts, strict=True)]
+    first = np.repeat(np.repeat(starts[:-1], counts), sizes)
+    targets = np.concatenate([np.empty(0, np.int64), *(images.ravel() for _, _, images in found)])
     return SpaceGroups(
-        rotations=torch.from_numpy(np.concatenate([np.empty((0, 3, 3), np.int64), *(r for r, _ in found)])),
-        translations=torch.from_numpy(np.concatenate([np.empty((0, 3)), *(t for _, t in found)])),
+        rotations=torch.from_numpy(np.concatenate([np.empty((0, 3, 3), np.int64), *(r for r, _, _ in found)])),
+        translations=torch.from_numpy(np.concatenate([np.empty((0, 3)), *(t for _, t, _ in found)])),
         batch=torch.from_numpy(np.repeat(np.arange(len(found)), counts)),
         operation=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
-        source=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *sources])),
-        target=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *(t.ravel() for t in targets)])),
+        source=torch.from_numpy(first + within(sizes)),
+        target=torch.from_numpy(first + targets),
     )
 
 
@@ -151,14 +113,14 @@ def _mean(values: Tensor, index: Tensor, n: int) -> Tensor:
     return total / count.view(-1, *[1] * (values.dim() - 1))
 
 
-def _images(
-    cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray, rotations: np.ndarray, translations: np.ndarray
-) -> np.ndarray:
-    """The nearest atom of its element to where each operation takes each atom, (operations, atoms)."""
-    moved = np.einsum("gij,nj->gni", rotations, frac) + translations[:, None]
-    difference = moved[:, :, None] - frac
-    difference -= difference.round()
-    squared = np.square(difference @ cell).sum(-1)
-    squared[:, numbers[:, None] != numbers] = np.inf
-    nearest: np.ndarray = squared.argmin(-1)
-    return nearest
+def _operations(
+    cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray, symprec: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """W (operations, 3, 3), t (operations, 3) and the atoms that they take each atom to (operations, atoms)."""
+    found = ask_spglib(spglib.get_symmetry, (cell, frac, numbers), symprec=symprec)
+    if found is None:
+        return np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.arange(len(frac))[None]
+    rotations, translations = found["rotations"].astype(np.int64), found["translations"]
+    images, _ = images_of(cell @ cell.T, frac, numbers, rotations, translations)
+    kept = one_to_one(images)
+    return rotations[kept], translations[kept], images[kept]

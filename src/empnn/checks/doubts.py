@@ -14,6 +14,7 @@ from empnn.crystals import CrystalBatch
 from empnn.geometry import volume
 from empnn.graph import dimensions
 from empnn.graph.reduction import reduce_cells
+from empnn.ragged import runs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -100,10 +101,8 @@ def _has_gap(cells: np.ndarray, frac: np.ndarray, crystals: CrystalBatch) -> np.
     """Whether neighbouring atomic layers on some plane are more than `_GAP` apart (structures,), in reduced cells."""
     spacing = 1 / np.linalg.norm(_PLANES @ np.linalg.inv(cells).transpose(0, 2, 1), axis=-1)
     structure, plane = np.nonzero(spacing > _GAP)
-    sizes = crystals.sizes.numpy()[structure]
-    ends = sizes.cumsum()
-    family = np.repeat(np.arange(len(sizes)), sizes)
-    atom = np.arange(len(family)) + np.repeat(crystals.starts.numpy()[structure] - (ends - sizes), sizes)
+    atom, sizes = runs(crystals.starts.numpy(), structure)
+    family, ends = np.repeat(np.arange(len(sizes)), sizes), sizes.cumsum()
     # Heights in units of the spacing; all families of planes are sorted at once, one above the other.
     heights = np.sort(np.mod(np.einsum("ai,ai->a", frac[atom], _PLANES[plane[family]]), 1) + family)
     gaps = np.diff(heights, append=0)

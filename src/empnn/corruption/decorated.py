@@ -10,6 +10,7 @@ import torch
 
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch, Crystals, without_mean, wrap
+from empnn.ragged import runs
 
 
 @runtime_checkable
@@ -67,15 +68,15 @@ def decorate(
         `after.cell = before.cell @ S` with S symmetric and positive.
         After: A itself; its fractional coordinates are not wrapped: each atom is next to where it is before.
     """
-    rows, row_atoms, _ = _rows(own, first)
-    others, other_atoms, other_batch = _rows(partners, second)
+    rows, others = own.index[first], partners.index[second]
+    row_atoms, _ = runs(own.arrays["starts"], rows)
+    other_atoms, sizes = runs(partners.arrays["starts"], others)
     if not np.array_equal(own.arrays["group"][rows], partners.arrays["group"][others]):
         raise ValueError("the partners are not of the same groups")
     basis = torch.from_numpy(own.arrays["basis"][rows].astype(np.float64))
-    sizes = np.bincount(other_batch, minlength=len(others))
     offsets = np.cumsum(sizes) - sizes
     place = np.zeros(len(other_atoms), dtype=np.int64)
-    place[offsets[other_batch] + partners.arrays["slot"][other_atoms]] = other_atoms
+    place[np.repeat(offsets, sizes) + partners.arrays["slot"][other_atoms]] = other_atoms
     at = place[offsets[crystals.batch.numpy()] + own.arrays["slot"][row_atoms]]
     moved = torch.from_numpy(partners.arrays["frac"][at] - own.arrays["frac"][row_atoms])
     back = torch.linalg.inv(basis)
@@ -85,12 +86,3 @@ def decorate(
     left, _, right = torch.linalg.svd(torch.linalg.solve(cell, crystals.cell))
     before = replace(crystals, frac=frac, cell=cell @ left @ right)
     return before, replace(crystals, frac=frac - shift)
-
-
-def _rows(table: LaidCrystals, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the crystals and of their atoms, and the crystal of each atom."""
-    rows = table.index[index]
-    starts = table.arrays["starts"]
-    sizes = starts[rows + 1] - starts[rows]
-    batch = np.repeat(np.arange(len(rows)), sizes)
-    return rows, starts[rows][batch] + np.arange(len(batch)) - (np.cumsum(sizes) - sizes)[batch], batch

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from empnn import crystals
 from empnn.checks.refusals import refusals
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, Crystals
 from empnn.data import reading
 from empnn.data.array_files import Layout, Spool, load_arrays
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.data.records import Entry
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import cache_folder
-from empnn.ragged import within
+from empnn.ragged import runs
 
 CACHE_VERSION = "6"
 """To be raised when readers read anything otherwise, too."""
@@ -83,15 +83,12 @@ class StoredCrystals:
     def select(self, index: Sequence[int] | np.ndarray) -> CrystalBatch:
         """The structures at the given positions, in that order; a position may occur more than once."""
         chosen = self._positions(np.asarray(index, dtype=np.int64))
-        starts = self.arrays["starts"]
-        sizes = starts[chosen + 1] - starts[chosen]
-        batch = np.repeat(np.arange(len(chosen)), sizes)
-        atoms = starts[chosen][batch] + within(sizes)
+        atoms, sizes = runs(self.arrays["starts"], chosen)
         return CrystalBatch(
             cell=torch.from_numpy(self.arrays["cell"][chosen]),
             frac=torch.from_numpy(self.arrays["frac"][atoms]),
             numbers=torch.from_numpy(self.arrays["numbers"][atoms].astype(np.int64)),
-            batch=torch.from_numpy(batch),
+            batch=torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)),
         )
 
     def _positions(self, index: Any) -> Any:
@@ -123,6 +120,16 @@ class CrystalSet:
     def crystals(self) -> CrystalBatch:
         """The structures in memory."""
         return self.stored.select(np.arange(len(self.stored)))
+
+
+def content_digest(crystals: Crystals, names: Sequence[str] = ("sizes", "cell", "frac", "numbers")) -> str:
+    """What tells crystals from others: a digest of these attributes of theirs, bit for bit and in order."""
+    digest = hashlib.sha256()
+    for start in range(0, len(crystals), _CHUNK):
+        part = crystals.select(np.arange(start, min(start + _CHUNK, len(crystals))))
+        for name in names:
+            digest.update(np.ascontiguousarray(getattr(part, name).numpy()).data)
+    return digest.hexdigest()[:32]
 
 
 def load_file(path: str | Path) -> CrystalSet:

@@ -198,24 +198,20 @@ def _kth_lengths(edges: Edges, k: int) -> tuple[np.ndarray, np.ndarray]:
     return edges.source.take(first), kth
 
 
-def reduced_search(crystals: CrystalBatch) -> tuple[Search, np.ndarray, np.ndarray]:
-    """The crystals in reduced bases, the changes to those bases, and whole cells that atoms are moved by into them.
+def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
+    """Search the crystals in their reduced bases and write the edges in the caller's.
 
     Raises:
         ValueError: If a cell is so degenerate that it has no reduced basis.
     """
+    batch = crystals.batch.numpy()
     reduced, change = reduce_cells(crystals.cell.numpy())
     inverse = np.rint(np.linalg.inv(change)).astype(np.int64)
-    frac = np.einsum("ni,nij->nj", crystals.frac.numpy(), inverse[crystals.batch.numpy()])
+    frac = np.einsum("ni,nij->nj", crystals.frac.numpy(), inverse[batch])
+    # Whole cells that atoms are moved by into the reduced one.
     shift = np.floor(frac).astype(np.int64)
-    return Search(reduced, frac - shift, crystals.starts.numpy()), change, shift
-
-
-def _build(crystals: CrystalBatch, select: Callable[[Search], Edges]) -> Graph:
-    """Search the crystals in their reduced bases and write the edges in the caller's."""
-    search, change, shift = reduced_search(crystals)
-    batch, reduced, inside = crystals.batch.numpy(), search.cell, search.frac
-    edges = select(search)
+    inside = frac - shift
+    edges = select(Search(reduced, inside, crystals.starts.numpy()))
     if (np.diff(edges.source) < 0).any():
         edges = edges.keep(np.argsort(edges.source, kind="stable"))
     edge_batch = batch.take(edges.source)

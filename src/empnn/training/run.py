@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import signal
 import threading
@@ -23,9 +22,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
-from empnn.data.curation.composition import carve_development, chunks
+from empnn.data.curation.composition import carve_development
 from empnn.data.sets import is_data_folder, load_split, locate_all
-from empnn.data.store import StoredCrystals
+from empnn.data.store import StoredCrystals, content_digest
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
@@ -53,16 +52,21 @@ class RunData:
     """Crystals of a run.
 
     Attributes:
-        train: What the weights are fitted to.
+        corruptions: What the weights are fitted to, and what is done to it.
         select: What the best weights are chosen by.
         name: The data set in words, for the card.
         refused: Messages about structures that could not be used.
     """
 
-    train: StoredCrystals
+    corruptions: Corruptions
     select: StoredCrystals
     name: str
     refused: tuple[str, ...]
+
+    @property
+    def train(self) -> StoredCrystals:
+        """What the weights are fitted to."""
+        return self.corruptions.crystals
 
 
 def train(config: Config, reporter: Reporter) -> Path:
@@ -80,13 +84,13 @@ def train(config: Config, reporter: Reporter) -> Path:
         network = build(config.model)
     if config.model.start_from is not None:
         copy_weights(network, config.model.start_from)
-    scale = ParameterScale.of(data.train.cell)
+    task = _task(config, data)
     if isinstance(network, FeedForward):
-        network.set_scale(scale.mean, scale.deviation)
+        network.set_scale(task.scale.mean, task.scale.deviation)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
     state = RunState(seed=config.train.seed, data=_digest(data.train))
-    module = Denoising(network, config, _task(config, data), state)
+    module = Denoising(network, config, task, state)
     return _fit(folder, module, data, reporter)
 
 
@@ -130,22 +134,18 @@ def prepare(config: Config) -> RunData:
         select, refused = train_set.stored.subset(held_out), train_set.refused
         kept = train_set.stored.subset(rest)
     limit = min(len(select), config.train.validate_structures)
-    return RunData(kept, select.subset(np.arange(limit)), name, refused)
+    return RunData(Corruptions(config, kept), select.subset(np.arange(limit)), name, refused)
 
 
 def _task(config: Config, data: RunData) -> Relaxing:
-    sets = Corruptions(config, data.train).validation(data.select)
-    return Relaxing(config, ParameterScale.of(data.train.cell), sets)
+    return Relaxing(config, ParameterScale.of(data.train.cell), data.corruptions.validation(data.select))
 
 
 def _digest(crystals: StoredCrystals, whole: bool = True) -> str:
     """What tells these crystals from others; of their cells only where a run of an older version is resumed."""
-    digest = hashlib.sha256()
-    for chosen in chunks(len(crystals)):
-        part = crystals.select(chosen)
-        for array in (part.cell, part.frac, part.numbers, part.batch) if whole else (part.cell,):
-            digest.update(array.numpy().tobytes())
-    return _WHOLE * whole + digest.hexdigest()[:16]
+    if whole:
+        return _WHOLE + content_digest(crystals)[:16]
+    return content_digest(crystals, ["cell"])[:16]
 
 
 def _default_folder(config: Config) -> str:
@@ -178,7 +178,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
     settings = module.config.train
-    steps = DenoisingSteps(Corruptions(module.config, data.train).source(), module.network.rule)
+    steps = DenoisingSteps(data.corruptions.source(), module.network.rule)
     return DataLoader(
         steps,
         batch_size=None,

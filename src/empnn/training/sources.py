@@ -121,7 +121,13 @@ class Corruptions:
         return SymmetricStrain(exact, noise.volume, noise.shape, noise.positions, self._sizes)
 
     def _exact(self, crystals: StoredCrystals) -> SymmetricSet:
-        return symmetric_set(crystals.whole, self.on_progress).subset(crystals.positions)
+        apart = crystals.arrays is not self.crystals.arrays
+        exact = symmetric_set(crystals.whole, self.on_progress) if apart else self._symmetric_whole
+        return exact.subset(crystals.positions)
+
+    @cached_property
+    def _symmetric_whole(self) -> SymmetricSet:
+        return symmetric_set(self.crystals.whole, self.on_progress)
 
     @cached_property
     def _table(self) -> Isostructural:

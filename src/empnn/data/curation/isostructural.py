@@ -21,6 +21,7 @@ from empnn.crystals import Crystals
 from empnn.data.array_files import Spool, load_arrays
 from empnn.data.curation import laying
 from empnn.data.curation.standard_form import StandardForm
+from empnn.data.store import content_digest
 from empnn.files import cache_folder
 
 VERSION = "3"
@@ -157,7 +158,7 @@ def isostructural(crystals: Crystals, workers: int = 1, on_progress: crew.Report
         ConfigError: If a process is killed.
     """
     report = on_progress or _ignore
-    cached = cache_folder() / f"{_digest(crystals)}-isostructural-v{VERSION}.safetensors"
+    cached = cache_folder() / f"{content_digest(crystals)}-isostructural-v{VERSION}.safetensors"
     arrays = load_arrays(cached, laying.LAYOUT)
     if arrays is None:
         with tempfile.TemporaryDirectory() as name:
@@ -188,7 +189,7 @@ def attach(
         ConfigError: If a process is killed.
     """
     report = on_progress or _ignore
-    content = hashlib.sha256(_digest(others).encode())
+    content = hashlib.sha256(content_digest(others).encode())
     for name in ("key", "group", "cell", "frac"):
         content.update(np.ascontiguousarray(onto.arrays[name]).data)
     cached = cache_folder() / f"{content.hexdigest()[:32]}-attached-v{VERSION}.safetensors"
@@ -274,16 +275,6 @@ def _kept(rows: Rows, path: Path) -> Rows:
             for start in range(0, len(array), 65_536):
                 spool.append(name, array[start : start + 65_536])
         return spool.stored(path)
-
-
-def _digest(crystals: Crystals) -> str:
-    """Of all that matters."""
-    digest = hashlib.sha256()
-    for start in range(0, len(crystals), 4096):
-        batch = crystals.select(np.arange(start, min(start + 4096, len(crystals))))
-        for array in (batch.sizes, batch.cell, batch.frac, batch.numbers):
-            digest.update(np.ascontiguousarray(array.numpy()).data)
-    return digest.hexdigest()[:32]
 
 
 def _ignore(count: int) -> None:

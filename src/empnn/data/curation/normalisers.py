@@ -10,14 +10,14 @@ This file imports no torch, for it runs in processes of its own.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
-from typing import Any
 
 import numpy as np
 import spglib
+
+from empnn.symmetry_search import ask_spglib
 
 _GRID = 24
 """All translations of normalisers are multiples of its inverse in a primitive basis."""
@@ -58,9 +58,7 @@ class SpaceGroup:
 @cache
 def space_group(hall: int) -> SpaceGroup:
     """The space group of a number of Hall symbol, as spglib counts them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        operations: Any = spglib.get_symmetry_from_database(hall)
+    operations = ask_spglib(spglib.get_symmetry_from_database, hall)
     rotations, translations = operations["rotations"], operations["translations"]
     pure = (rotations == np.eye(3, dtype=int)).all((1, 2))
     twelfths = np.rint(12 * translations[pure]).astype(int) % 12

@@ -5,7 +5,6 @@ This file imports no torch, for it runs in processes of its own.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy as np
 import spglib
 
 from empnn.data.curation.normalisers import SpaceGroup, space_group
+from empnn.symmetry_search import SYMPREC, ask_spglib, images_of, one_to_one
 
-SYMPREC = 0.01
-"""How far atoms may be off their symmetric places, in angstrom."""
 MOST_SITES = 256
 """Crystals with more sites in the primitive cell are not brought to standard form."""
 _MIRRORED = {78, 95, 96, 145, 153, 154, 170, 172, 179, 181, 213}
@@ -112,10 +110,7 @@ def symmetric_form(hall: int, metric: np.ndarray, frac: np.ndarray, kinds: np.nd
 
 
 def _dataset(cell: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> Any:
-    crystal: Any = cell, frac, numbers
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return spglib.get_symmetry_dataset(crystal, symprec=SYMPREC)
+    return ask_spglib(spglib.get_symmetry_dataset, (cell, frac, numbers), symprec=SYMPREC)
 
 
 def make_symmetric(
@@ -135,17 +130,12 @@ def make_symmetric(
         operation takes a site to none of the same species.
     """
     metric = (rotations.transpose(0, 2, 1) @ metric @ rotations).mean(0)
-    moved = frac @ rotations.transpose(0, 2, 1) + translations[:, None]
-    apart = frac - moved[:, :, None]
-    apart -= np.rint(apart)
-    squared = np.einsum("gstx,xy,gsty->gst", apart, metric, apart, optimize=True)
-    squared[:, kinds[:, None] != kinds] = np.inf
-    images = squared.argmin(2)
-    near = np.take_along_axis(squared, images[..., None], 2).max() < _WITHIN**2
-    if not near or (np.sort(images, axis=1) != np.arange(len(frac))).any():
+    images, ways = images_of(metric, frac, kinds, rotations, translations)
+    near = np.einsum("gsx,xy,gsy->gs", ways, metric, ways).max() < _WITHIN**2
+    if not near or not one_to_one(images).all():
         return None
     offsets = np.zeros_like(frac)
-    np.add.at(offsets, images, np.take_along_axis(apart, images[..., None, None], 2)[:, :, 0])
+    np.add.at(offsets, images, ways)
     return metric, frac - offsets / len(rotations), images
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from empnn.crystals import CrystalBatch, Crystals, from_ragged
+from empnn.data.array_files import Layout, Spool, load_arrays
 from empnn.data.curation.composition import chunks
-from empnn.files import cache_folder, replacing
-from empnn.space_groups import SpaceGroups, join_operations, operations_of, symmetrise
+from empnn.data.store import content_digest
+from empnn.files import cache_folder
+from empnn.ragged import runs, within
+from empnn.space_groups import SpaceGroups, find_space_groups, symmetrise
 
 _VERSION = "1"
+_LAYOUT: Layout = {
+    "cell": ("F64", np.float64, (3, 3)),
+    "frac": ("F64", np.float64, (3,)),
+    "numbers": ("U8", np.uint8, ()),
+    "atoms": ("I64", np.int64, ()),
+    "rotations": ("I8", np.int8, (3, 3)),
+    "translations": ("F64", np.float64, (3,)),
+    "operations": ("I64", np.int64, ()),
+    "targets": ("U32", np.uint32, ()),
+    "images": ("I64", np.int64, ()),
+}
+_STARTS = ("atoms", "operations", "images")
+"""Where the atoms, operations and images of each structure start."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +56,20 @@ class SymmetricSet:
     def select(self, index: Sequence[int] | np.ndarray) -> tuple[CrystalBatch, SpaceGroups]:
         """The structures at the given positions, in that order, and their operations."""
         chosen = self._positions(index)
-        atoms, sizes = _runs(self.arrays["atoms"], chosen)
-        operations, counts = _runs(self.arrays["operations"], chosen)
-        images, _ = _runs(self.arrays["images"], chosen)
+        atoms, sizes = runs(self.arrays["atoms"], chosen)
+        operations, counts = runs(self.arrays["operations"], chosen)
+        images, _ = runs(self.arrays["images"], chosen)
         crystals = from_ragged(
             self.arrays["cell"][chosen], self.arrays["frac"][atoms], self.arrays["numbers"][atoms], sizes
         )
         per_operation = np.repeat(sizes, counts)
         first = np.repeat(np.repeat(np.cumsum(sizes) - sizes, counts), per_operation)
-        operation = np.repeat(np.arange(len(per_operation)), per_operation)
-        within = np.arange(len(operation)) - (np.cumsum(per_operation) - per_operation)[operation]
         return crystals, SpaceGroups(
             rotations=torch.from_numpy(self.arrays["rotations"][operations].astype(np.int64)),
             translations=torch.from_numpy(self.arrays["translations"][operations]),
             batch=torch.from_numpy(np.repeat(np.arange(len(chosen)), counts)),
-            operation=torch.from_numpy(operation),
-            source=torch.from_numpy(first + within),
+            operation=torch.from_numpy(np.repeat(np.arange(len(per_operation)), per_operation)),
+            source=torch.from_numpy(first + within(per_operation)),
             target=torch.from_numpy(first + self.arrays["targets"][images]),
         )
 
@@ -76,67 +85,37 @@ def symmetric_set(crystals: Crystals, on_progress: Callable[[int], None] = lambd
         crystals: Sound crystals.
         on_progress: Called with the number of crystals that have been looked at since the last call.
     """
-    path = cache_folder() / f"{_digest(crystals)}-symmetric-v{_VERSION}.safetensors"
-    try:
-        return SymmetricSet(load_file(path))
-    except (OSError, SafetensorError):
-        pass
-    parts = []
-    for chosen in chunks(len(crystals)):
-        parts.append(_part(crystals.select(chosen)))
-        on_progress(len(chosen))
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in ("atoms", "operations", "images"):
-        found[name] = np.concatenate([[0], np.cumsum(found[name])])
-    _store(found, path)
-    return SymmetricSet(found)
+    path = cache_folder() / f"{content_digest(crystals)}-symmetric-v{_VERSION}.safetensors"
+    arrays = load_arrays(path, _LAYOUT)
+    if arrays is None:
+        with Spool(_LAYOUT) as spool:
+            ends = dict.fromkeys(_STARTS, 0)
+            for name in _STARTS:
+                spool.append(name, np.zeros(1))
+            for chosen in chunks(len(crystals)):
+                for name, items in _part(crystals.select(chosen)).items():
+                    if name in ends:
+                        items = ends[name] + np.cumsum(items)
+                        ends[name] = int(items[-1])
+                    spool.append(name, items)
+                on_progress(len(chosen))
+            arrays = spool.stored(path)
+    return SymmetricSet(arrays)
 
 
 def _part(crystals: CrystalBatch) -> dict[str, np.ndarray]:
-    cells, fracs, numbers = crystals.cell.numpy(), crystals.frac.numpy(), crystals.numbers.numpy()
-    found = [
-        operations_of(cell, fracs[start:stop], numbers[start:stop])
-        for cell, (start, stop) in zip(cells, pairwise(crystals.starts.tolist()), strict=True)
-    ]
-    groups = join_operations(crystals, found)
+    """What is kept of some crystals; of what starts somewhere, how many of it each has."""
+    groups = find_space_groups(crystals)
     exact = symmetrise(crystals, groups)
-    sizes = crystals.sizes.numpy()
-    counts = np.array([len(rotations) for rotations, _ in found], dtype=np.int64)
-    first = crystals.starts[crystals.batch[groups.target]]
+    counts = torch.bincount(groups.batch, minlength=len(crystals))
     return {
         "cell": exact.cell.numpy(),
         "frac": exact.frac.numpy(),
-        "numbers": numbers.astype(np.uint8),
-        "atoms": sizes,
-        "rotations": groups.rotations.numpy().astype(np.int8),
+        "numbers": crystals.numbers.numpy(),
+        "atoms": crystals.sizes.numpy(),
+        "rotations": groups.rotations.numpy(),
         "translations": groups.translations.numpy(),
-        "operations": counts,
-        "targets": (groups.target - first).numpy().astype(np.uint16),
-        "images": sizes * counts,
+        "operations": counts.numpy(),
+        "targets": (groups.target - crystals.starts[crystals.batch[groups.target]]).numpy(),
+        "images": (crystals.sizes * counts).numpy(),
     }
-
-
-def _runs(starts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The places of all items of the chosen structures, and how many each has."""
-    counts = starts[chosen + 1] - starts[chosen]
-    owner = np.repeat(np.arange(len(chosen)), counts)
-    return starts[chosen][owner] + np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner], counts
-
-
-def _digest(crystals: Crystals) -> str:
-    digest = hashlib.sha256()
-    for chosen in chunks(len(crystals)):
-        part = crystals.select(chosen)
-        for array in (part.cell, part.frac, part.numbers, part.batch):
-            digest.update(array.numpy().tobytes())
-    return digest.hexdigest()[:32]
-
-
-def _store(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Write to the cache; what cannot be written costs time, not the run."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(save(arrays))
-    except OSError:
-        return
