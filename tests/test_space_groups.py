@@ -112,3 +112,13 @@ def test_where_spglib_finds_nothing_the_identity_is_left(monkeypatch: pytest.Mon
     groups = find_space_groups(rutile())
     assert np.array_equal(groups.rotations.numpy(), np.eye(3, dtype=int)[None])
     assert groups.target.tolist() == list(range(6))
+
+
+def test_supercells_have_all_their_translations_and_nothing_has_no_operations() -> None:
+    diamond = bulk("C", "diamond", a=3.57, cubic=True).repeat(2)
+    groups = find_space_groups(from_atoms(diamond), symprec=1e-5)
+    assert len(groups.batch) == 8 * ORDERS["conventional_diamond"]
+    assert farthest_image(from_atoms(diamond), groups) < 1e-12
+    nothing = find_space_groups(triclinic().select([]))
+    assert len(nothing.batch) == len(nothing.source) == 0
+    assert len(symmetrise(triclinic().select([]), nothing)) == 0

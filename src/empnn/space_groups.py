@@ -20,6 +20,9 @@ from empnn.geometry import polar_factor
 from empnn.ragged import within
 from empnn.symmetry_search import SYMPREC, ask_spglib, images_of, one_to_one
 
+_PAIRS = 1 << 17
+"""Pairs of atoms that are looked at together; what is made of them stays in the caches."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceGroups:
@@ -54,10 +57,10 @@ def find_space_groups(crystals: CrystalBatch, symprec: float = SYMPREC) -> Space
     Invariant under Euc(3) and S_n up to their order; W and t change with the basis.
     """
     cells, fracs, numbers = crystals.cell.numpy(), crystals.frac.numpy(), crystals.numbers.numpy()
-    starts = crystals.starts.tolist()
+    starts = crystals.starts.numpy()
     found = [
         _operations(cell, fracs[start:stop], numbers[start:stop], symprec)
-        for cell, (start, stop) in zip(cells, pairwise(starts), strict=True)
+        for cell, (start, stop) in zip(cells, pairwise(starts.tolist()), strict=True)
     ]
     counts = np.array([len(rotations) for rotations, _, _ in found], dtype=np.int64)
     sizes = np.repeat(np.diff(starts), counts)
@@ -121,6 +124,14 @@ def _operations(
     if found is None:
         return np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.arange(len(frac))[None]
     rotations, translations = found["rotations"].astype(np.int64), found["translations"]
-    images, _ = images_of(cell @ cell.T, frac, numbers, rotations, translations)
+    some = max(1, _PAIRS // len(frac) ** 2)
+    images = np.concatenate(
+        [
+            images_of(
+                cell @ cell.T, frac, numbers, rotations[start : start + some], translations[start : start + some]
+            )[0]
+            for start in range(0, len(rotations), some)
+        ]
+    )
     kept = one_to_one(images)
     return rotations[kept], translations[kept], images[kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Annotated
 
@@ -44,6 +45,8 @@ def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
     for number in _ENDINGS:
         signal.signal(number, _end)
+    # It writes to stderr, past Python, what it could not do on the way.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     app()
 
 

@@ -12,6 +12,7 @@ from empnn.checks.refusals import is_collapsed
 from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.geometry import polar_factor
 from empnn.nn import Network
+from empnn.relax.symmetrize import keep_symmetry
 from empnn.relaxers import RelaxedBatch
 
 DEFAULT_BATCH_ATOMS = 2048
@@ -37,6 +38,8 @@ class Passes:
 def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passes:
     """Apply a network to crystals, with a new graph in each pass.
 
+    Where atoms move, what they end in has the symmetry of what was given; see `keep_symmetry`.
+
     Args:
         network: Stays on its device and in its mode.
         crystals: Usable crystals, small enough to be one batch.
@@ -46,11 +49,11 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
     identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
     total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
     shift = torch.zeros_like(crystals.frac)
-    steps = []
+    steps, graph = [], network.rule(crystals)
     with torch.inference_mode():
-        for _ in range(passes):
+        for index in range(passes):
             moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
-            deformation = network(moved.to(device), network.rule(moved).to(device))
+            deformation = network(moved.to(device), (network.rule(moved) if index else graph).to(device))
             steps.append(deformation.steps.cpu() @ total)
             if deformation.displacement is not None:
                 shift = shift + moved.fractional(deformation.displacement.cpu())
@@ -62,6 +65,9 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
             shift = torch.where(failed[crystals.batch, None], 0.0, shift)
             total = steps[-1][-1]
         stretches = polar_factor(torch.cat(steps))
+        if network.moves_atoms:
+            last, shift = keep_symmetry(crystals, graph, stretches[-1], shift)
+            stretches = torch.cat([stretches[:-1], last.unsqueeze(0)])
     return Passes(
         stretches=torch.where(failed[:, None, None], torch.nan, stretches),
         shift=torch.where(failed[crystals.batch, None], torch.nan, shift),

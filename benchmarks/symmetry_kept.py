@@ -1,0 +1,159 @@
+"""Whether answers keep the symmetry of what was given: candidates of `decorated.py`, in one pass, file to file.
+
+Each candidate is written by ASE (extxyz, eight decimals) or pymatgen (CIF, eight digits; POSCAR, sixteen), relaxed as
+`empnn relax` does it, and its file read by ASE. For every operation (W, t) that spglib finds in the file given, at
+1e-5 angstrom: how far W is from an isometry of a cell, the largest |W a - Q a| over lattice vectors a with the
+orthogonal Q next to it; and how far (W, t) takes an atom from the nearest one of its kind. The figure of a crystal is
+the largest of all, in angstrom: of the file given, of the network's answer in float32 and in float64 before it is
+projected, of the answer in memory, and of the file written. `time` is that of relaxing, graph included and files
+excluded, over that of the same without keeping symmetry, for candidates and for crystals strained at random.
+Usage: python benchmarks/symmetry_kept.py [--model pbe] [--limit 1200]   (EMPNN_DATA names the data)
+"""
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from bench import alternate, fast_process, row, strained, write
+from candidates import decorated
+from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.io.cif import CifWriter
+from pymatgen.io.vasp import Poscar
+from support.operations import SYMPREC, broken, operations
+
+import empnn
+from empnn.bulk.pipeline import process
+from empnn.crystals import CrystalBatch, to_atoms
+from empnn.relax.files import Relaxing
+
+BATCH = 256
+
+
+def _extxyz(path: Path, atoms: Atoms) -> None:
+    ase.io.write(path, atoms)
+
+
+def _cif(path: Path, atoms: Atoms) -> None:
+    CifWriter(AseAtomsAdaptor.get_structure(atoms)).write_file(path)
+
+
+def _poscar(path: Path, atoms: Atoms) -> None:
+    Poscar(AseAtomsAdaptor.get_structure(atoms)).write_file(path)
+
+
+FORMATS: dict[str, Callable[[Path, Atoms], None]] = {"extxyz": _extxyz, "cif": _cif, "vasp": _poscar}
+
+
+def in_file(path: Path) -> list[Atoms]:
+    """What ASE reads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ase.io.read(path, index=":")
+
+
+def relaxed_files(model: empnn.relax.Relaxer, candidates: list[Atoms], ending: str) -> tuple[list[Atoms], list[Atoms]]:
+    """The candidates as files of a format hold them, and the answers as files of it hold them."""
+    given, answers = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / f"in.{ending}", Path(folder) / f"out.{ending}"
+        for atoms in candidates:
+            FORMATS[ending](source, atoms)
+            process([source], target, Relaxing(model, None, 2048, False), lambda outcome: None)
+            given += in_file(source)
+            answers += in_file(target)
+    return given, answers
+
+
+def unprojected() -> AbstractContextManager[Any]:
+    """Answers as the network has them."""
+    return mock.patch("empnn.relax.passes.keep_symmetry", lambda crystals, graph, *answer: answer)
+
+
+def spread(figures: np.ndarray) -> dict[str, float]:
+    """What is told of the figures of all crystals, (crystals, 2) for cells and atoms."""
+    worst = figures.max(1)
+    return {
+        "median": float(np.median(worst)),
+        "percentile_99": float(np.quantile(worst, 0.99)),
+        "largest": float(worst.max()),
+        "largest_of_cells": float(figures[:, 0].max()),
+        "largest_of_atoms": float(figures[:, 1].max()),
+        "above": int((worst > SYMPREC).sum()),
+    }
+
+
+def measured(single: empnn.relax.Relaxer, double: empnn.relax.Relaxer, candidates: list[Atoms], ending: str) -> Any:
+    """The figures of one format, and the share of crystals that are projected."""
+    given, written = relaxed_files(single, candidates, ending)
+    groups = list(map(operations, given))
+    stages = {"given": given, "answer": single.relax(given).structures, "written": written}
+    with unprojected():
+        stages |= {name: one.relax(given).structures for name, one in (("float32", single), ("float64", double))}
+    pairs = zip(stages["float32"], stages["answer"], strict=True)
+    projected = np.mean([not np.array_equal(a.positions, b.positions) for a, b in pairs])
+    figures = {
+        name: spread(np.array([broken(atoms, found) for atoms, found in zip(stage, groups, strict=True)]))
+        for name, stage in stages.items()
+    }
+    return {"operations": int(sum(len(found) for found, _ in groups)), "projected": float(projected), **figures}
+
+
+def time_taken(model: empnn.relax.Relaxer, crystals: CrystalBatch) -> float:
+    """The time that relaxing takes over that without keeping symmetry."""
+
+    def plain() -> None:
+        with unprojected():
+            model.relax_batch(crystals)
+
+    seconds = alternate({"kept": lambda: model.relax_batch(crystals), "not kept": plain}, 9)
+    return seconds["kept"] / seconds["not kept"]
+
+
+def main() -> None:
+    """Measure."""
+    fast_process()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="pbe")
+    parser.add_argument("--limit", type=int, default=1200)
+    options = parser.parse_args()
+    single, double = empnn.load(options.model), empnn.load(options.model)
+    double.network.double()
+    batch = decorated(options.limit)[0]
+    candidates = to_atoms(batch)
+    formats = {ending: measured(single, double, candidates, ending) for ending in FORMATS}
+    rows = [
+        row(
+            f"operations broken by, {ending}: {name}",
+            f"{formats[ending][name]['largest']:.1e}",
+            f"median {formats[ending][name]['median']:.0e}",
+        )
+        for ending in FORMATS
+        for name in ("given", "float32", "float64", "answer", "written")
+    ]
+    times = {
+        "decorated": time_taken(single, batch.select(range(min(BATCH, len(batch))))),
+        "strained": time_taken(single, strained(BATCH)),
+    }
+    rows += [row(f"time with symmetry kept, {kind}", f"{ratio:.2f}", "not kept 1") for kind, ratio in times.items()]
+    result = {
+        "model": options.model,
+        "crystals": len(candidates),
+        "tolerance": SYMPREC,
+        "formats": formats,
+        "time": times,
+    }
+    write("symmetry_kept", __doc__ or "", {**result, "rows": rows})
+    if any(found["written"]["above"] for found in formats.values()):
+        raise SystemExit("some answers lose operations")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Answers that have the symmetry of what was given, also where rounding would break it.
+
+The network is equivariant: every operation of a crystal is one of its answer, up to rounding. Float32 rounds, and so
+do files: a third that reads 0.333333 leaves equal edges unequal, and an answer may magnify that. To look for operations
+takes a third of the time of relaxing, of cubic crystals far more. They are looked for only where equal edges are not
+quite equal, and there the answer is projected.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from empnn.crystals import MAX_NUMBER, CrystalBatch, without_mean
+from empnn.geometry import polar_factor
+from empnn.graph import Graph
+from empnn.space_groups import find_space_groups, symmetrise
+
+KEPT = 1e-5
+"""Distance in angstrom within which operations are found in what was given, and hold in the answer."""
+MOST_ATOMS = 200
+"""Larger crystals are left as the network has them: every operation is looked at for every pair of atoms."""
+_UNEQUAL = 1e-6
+"""Difference of equal edges as given, in angstrom, that no answer magnifies to `KEPT`; long digits leave less."""
+_TORN, _APART = 3e-6, 1e-4
+"""Differences in answers, in angstrom, of edges that were equal: beyond usual rounding, and no longer rounding."""
+
+
+def keep_symmetry(
+    crystals: CrystalBatch,
+    graph: Graph,
+    stretches: Float64[Tensor, "structures 3 3"],
+    shift: Float64[Tensor, "atoms 3"],
+) -> tuple[Float64[Tensor, "structures 3 3"], Float64[Tensor, "atoms 3"]]:
+    """What is done to crystals, corrected where an operation found within `KEPT` might not hold within that.
+
+    Args:
+        crystals: As given.
+        graph: Their edges.
+        stretches: P of `cell @ P`, symmetric.
+        shift: What is added to the fractional coordinates.
+    """
+    chosen = rounded(crystals, graph, stretches, shift)
+    if not len(chosen):
+        return stretches, shift
+    atoms = torch.isin(crystals.batch, chosen).nonzero().squeeze(-1)
+    before = crystals.select(chosen)
+    after = before.with_cell(before.cell @ stretches[chosen]).shifted(shift[atoms])
+    exact = symmetrized(after, before, KEPT)
+    stretch = polar_factor(torch.linalg.solve(before.cell, exact.cell).mT)
+    moved = exact.frac - after.frac
+    moved = moved - moved.round()
+    # Where places are rounded, so is the origin that operations are found about, by other readers of the same digits
+    # another one: half the way there is near enough to all of them.
+    moved = (moved + without_mean(before, moved)) / 2
+    return stretches.index_copy(0, chosen, stretch), shift.index_add(0, atoms, moved)
+
+
+def symmetrized(answers: CrystalBatch, given: CrystalBatch, tolerance: float) -> CrystalBatch:
+    """Answers that all operations map onto themselves which spglib finds in what was given, within a tolerance in Å."""
+    return symmetrise(answers, find_space_groups(given, tolerance))
+
+
+def rounded(
+    crystals: CrystalBatch,
+    graph: Graph,
+    stretches: Float64[Tensor, "structures 3 3"],
+    shift: Float64[Tensor, "atoms 3"],
+) -> Int64[Tensor, " chosen"]:
+    """Positions of the crystals with edges that are nearly, but not quite, equally long, as given or in the answer.
+
+    Most crystals without symmetry have none, nor have those whose coordinates are given with all digits.
+    """
+    if not len(graph):
+        return torch.empty(0, dtype=torch.int64)
+    moved = (shift.unsqueeze(1) @ crystals.cell[crystals.batch]).squeeze(1)
+    vectors = graph.vectors + moved[graph.target] - moved[graph.source]
+    given, relaxed = (
+        torch.linalg.vector_norm(some, dim=1)
+        for some in (graph.vectors, (vectors.unsqueeze(1) @ stretches[graph.batch]).squeeze(1))
+    )
+    kinds = 2 * MAX_NUMBER * graph.batch + crystals.numbers[graph.source] + crystals.numbers[graph.target]
+    order = (given + kinds * (1 + given.max())).argsort()
+    unequal, torn = given[order].diff(), relaxed[order].diff().abs()
+    equal = (kinds[order].diff() == 0) & (unequal < 2 * KEPT)
+    found = equal & ((unequal > _UNEQUAL) | ((torn > _TORN) & (torn < _APART)))
+    count = torch.bincount(graph.batch[order][1:][found], minlength=len(crystals))
+    return torch.nonzero((count > 0) & (crystals.sizes <= MOST_ATOMS)).squeeze(-1)
