@@ -44,7 +44,7 @@ class OracleRelaxer:
     def _job_that_keeps_fixed(self, crystals: CrystalBatch) -> Job:
         name, relaxation = self.job.choice.name, self.job.relaxation
         if crystals.fixed_cell is not None:
-            raise ConfigError(f"`fix` {CELL}: {name} relaxes the cell, and cannot keep it; leave it out")
+            raise ConfigError(f"`fix` {CELL}: {name} relaxes the cell and cannot keep it; leave it out")
         if crystals.fixed_frac is None or relaxation.mode != "all":
             return self.job
         if not crystals.fixed_frac.all():

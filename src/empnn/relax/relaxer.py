@@ -116,7 +116,7 @@ class Relaxer:
         """
         check_fixable(fix)
         if fix == CELL and not self.moves_atoms:
-            others = ", ".join(models.moving_atoms())
+            others = ", ".join(models.moving_atoms()) or "none is packaged"
             raise ConfigError(f"`fix` {CELL}: this model moves cells only; use one that moves atoms ({others})")
 
     def relax_batch(
