@@ -76,7 +76,7 @@ def test_what_is_fixed_is_kept_or_refused():
     assert torch.equal(kept.frac, given.frac)
     assert torch.equal(kept.cell, OracleRelaxer(job(relaxation=CELL)).relax_batch(given).crystals.cell)
     for relaxation in (CELL, ALL):
-        with pytest.raises(ConfigError, match="`fix` cell: .*:EMT relaxes the cell and cannot keep it"):
+        with pytest.raises(ConfigError, match=r"`fix` cell: .*:EMT relaxes the cell and cannot keep it"):
             OracleRelaxer(job(relaxation=relaxation)).relax_batch(given.fixing("cell"))
     some = replace(given, fixed_frac=torch.tensor([[True] * 3, *[[False] * 3] * 3]))
     with pytest.raises(ConfigError, match="cannot keep some atoms and relax others"):
