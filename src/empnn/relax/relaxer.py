@@ -169,7 +169,7 @@ class Relaxer:
         if fix == POSITIONS or not self.moves_atoms:
             return batch.fixing(fix), []
         fixed, said = fixed_in(crystal)
-        if fixed.any():
+        if fixed is not None:
             batch = replace(batch, fixed_frac=torch.from_numpy(fixed))
         return batch.fixing(fix), said
 
