@@ -96,4 +96,4 @@ def _least_displacement(before: CrystalBatch, after: CrystalBatch) -> float:
 
 
 def _numbers(crystals: CrystalBatch) -> list[np.ndarray]:
-    return list(np.split(crystals.numbers.numpy(), crystals.starts.numpy()[1:-1]))
+    return np.split(crystals.numbers.numpy(), crystals.starts.numpy()[1:])[:-1]

@@ -116,7 +116,8 @@ def _may_hold_pairs(place: Path) -> bool:
 
 
 def _words(place: Path) -> list[str]:
-    return re.split(r"[_\-.]", place.name.lower())
+    name = place.name if place.is_dir() else _stem(Path(place.name))
+    return re.split(r"[_\-.]", name.lower())
 
 
 def _stem(path: Path) -> str:

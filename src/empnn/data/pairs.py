@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from empnn.checks.pairs import far_apart, other_atoms
-from empnn.corruption.pairs import in_nearest_basis, joined
-from empnn.crystals import CrystalBatch, wrap
+from empnn.corruption.pairs import in_nearest_basis
+from empnn.crystals import CrystalBatch
 from empnn.data import reading
 from empnn.data.array_files import Layout, Spool, load_arrays
 from empnn.data.pair_files import SIDES, PairFiles
@@ -26,9 +26,8 @@ _CHUNK = 1024
 """Pairs that are parsed and checked together."""
 _LAYOUT: Layout = {
     "cell_before": ("F64", np.float64, (3, 3)),
-    "cell_after": ("F64", np.float64, (3, 3)),
+    "cell_relaxed": ("F64", np.float64, (3, 3)),
     "frac_before": ("F64", np.float64, (3,)),
-    "frac_after": ("F64", np.float64, (3,)),
     "frac_relaxed": ("F64", np.float64, (3,)),
     "starts": ("I64", np.int64, ()),
     "index": ("I64", np.int64, ()),
@@ -43,13 +42,11 @@ class PairSet:
 
     Attributes:
         before: The unrelaxed crystals.
-        after: The relaxed ones as `empnn.corruption.pairs.joined` gives them, coordinates not wrapped.
-        relaxed: The same, coordinates wrapped: crystals like any others.
+        relaxed: What they relax to: the same atoms in the same order, in the basis nearest to theirs.
         refused: `file[index] (id): what; what to do` for each pair that cannot be used.
     """
 
     before: StoredCrystals
-    after: StoredCrystals
     relaxed: StoredCrystals
     refused: tuple[str, ...] = ()
 
@@ -58,8 +55,7 @@ class PairSet:
 
     def subset(self, index: Sequence[int] | np.ndarray) -> PairSet:
         """Some of the pairs, without copying them."""
-        before, after, relaxed = (crystals.subset(index) for crystals in (self.before, self.after, self.relaxed))
-        return PairSet(before, after, relaxed, self.refused)
+        return PairSet(self.before.subset(index), self.relaxed.subset(index), self.refused)
 
 
 def load_pairs(files: PairFiles) -> PairSet:
@@ -76,12 +72,13 @@ def load_pairs(files: PairFiles) -> PairSet:
         with Spool(_LAYOUT) as spool:
             _parse(files, names, spool)
             arrays = spool.stored(cached)
-    shared = {name: arrays[name] for name in ("starts", "numbers")}
-    before, after, relaxed = (
-        StoredCrystals({"cell": arrays[cell], "frac": arrays[frac], **shared}, arrays["index"])
-        for cell, frac in (("cell_before", "frac_before"), ("cell_after", "frac_after"), ("cell_after", "frac_relaxed"))
-    )
-    return PairSet(before, after, relaxed, tuple(with_file(text, names) for text in lines_in(arrays["refused"])))
+    refused = tuple(with_file(text, names) for text in lines_in(arrays["refused"]))
+    return PairSet(_side_of(arrays, "before"), _side_of(arrays, "relaxed"), refused)
+
+
+def _side_of(arrays: dict[str, np.ndarray], side: str) -> StoredCrystals:
+    own = {name: arrays[f"{name}_{side}"] for name in ("cell", "frac")}
+    return StoredCrystals({**own, "starts": arrays["starts"], "numbers": arrays["numbers"]}, arrays["index"])
 
 
 def _parse(files: PairFiles, names: list[Path], spool: Spool) -> None:
@@ -99,10 +96,9 @@ def _parse(files: PairFiles, names: list[Path], spool: Spool) -> None:
         kept += [(found.origins[place], found.ids[0][place], found.ids[1][place]) for place in found.places]
         refused += [text for _, text in sorted(found.lines.items())]
         spool.append("cell_before", found.before.cell.numpy())
-        spool.append("cell_after", found.after.cell.numpy())
+        spool.append("cell_relaxed", found.relaxed.cell.numpy())
         spool.append("frac_before", found.before.frac.numpy())
-        spool.append("frac_after", found.after.frac.numpy())
-        spool.append("frac_relaxed", wrap(found.after.frac).numpy())
+        spool.append("frac_relaxed", found.relaxed.frac.numpy())
         spool.append("numbers", found.before.numbers.numpy())
         spool.append("starts", found.before.starts.numpy()[1:] + atoms)
         atoms += found.before.n_atoms
@@ -159,7 +155,7 @@ class _Checked:
 
     Attributes:
         before: The unrelaxed crystals of the pairs that fit so far.
-        after: The relaxed ones.
+        relaxed: What they relax to.
         places: Their places among all.
         origins: Where the unrelaxed crystal of each of all pairs comes from.
         ids: The identifiers of all, by side.
@@ -167,7 +163,7 @@ class _Checked:
     """
 
     before: CrystalBatch
-    after: CrystalBatch
+    relaxed: CrystalBatch
     places: np.ndarray
     origins: list[Origin]
     ids: tuple[list[str], list[str]]
@@ -184,20 +180,19 @@ class _Checked:
                 self.note(place, self.origins[place], reason)
         rows = np.array([row for row, reason in enumerate(misfits) if reason is None], dtype=np.int64)
         self.places = self.places[rows]
-        self.before, self.after = self.before.select(rows), self.after.select(rows)
+        self.before, self.relaxed = self.before.select(rows), self.relaxed.select(rows)
 
 
 def _checked(chunk: list[tuple[_Side, _Side]], names: list[Path]) -> _Checked:
     first, second = (parsed([pair[side] for pair in chunk], names) for side in range(2))
     places = np.intersect1d(first.kept, second.kept).astype(np.int64)
-    before, after = (part.crystals.select(np.searchsorted(part.kept, places)) for part in (first, second))
-    pairs = _Checked(before, after, places, first.origins, (first.ids, second.ids), {})
+    before, relaxed = (part.crystals.select(np.searchsorted(part.kept, places)) for part in (first, second))
+    pairs = _Checked(before, relaxed, places, first.origins, (first.ids, second.ids), {})
     for side, part in zip(SIDES, (first, second), strict=True):
         for place, reason in part.reasons.items():
             shared = names[first.origins[place][0]] == names[second.origins[place][0]]
             pairs.note(place, part.origins[place], f"{side}: {reason}" if shared else reason)
-    pairs.leave_out(other_atoms(pairs.before, pairs.after))
-    pairs.after = in_nearest_basis(pairs.before, pairs.after)
-    pairs.leave_out(far_apart(pairs.before, pairs.after))
-    pairs.before, pairs.after = joined(pairs.before, pairs.after)
+    pairs.leave_out(other_atoms(pairs.before, pairs.relaxed))
+    pairs.relaxed = in_nearest_basis(pairs.before, pairs.relaxed)
+    pairs.leave_out(far_apart(pairs.before, pairs.relaxed))
     return pairs

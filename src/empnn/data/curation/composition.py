@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from empnn.crystals import Crystals
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 
 CHUNK = 4096
@@ -105,7 +106,7 @@ def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[n
 
 
 def carve_alike(
-    others: Crystals, crystals: Crystals, rest: np.ndarray, held_out: np.ndarray, fraction: float, seed: int
+    others: StoredCrystals, crystals: Crystals, rest: np.ndarray, held_out: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Carve a development set from other crystals, so that no composition is held out here and trained on there.
 
@@ -133,10 +134,12 @@ def carve_alike(
     missing = max(1, round(fraction * len(others))) - apart.sum()
     left = np.flatnonzero(~apart)
     if missing > 0 and len(left):
-        kept, more = carve_development(_Part(others, left), missing / len(left), seed)
+        kept, more = carve_development(others.subset(left), missing / len(left), seed)
         held = {there[index] for index in left[more]} - {there[index] for index in left[kept]}
         apart[left[more]] = True
         rest = rest[[here[index] not in held for index in rest]]
     if apart.all() or not len(rest):
-        raise ConfigError("nothing is left to train on: crystals and pairs have the compositions of the development set")
+        raise ConfigError(
+            "nothing is left to train on: crystals and pairs have the compositions of the development set"
+        )
     return np.flatnonzero(~apart), np.flatnonzero(apart), rest
