@@ -71,7 +71,7 @@ def test_lists_files_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("nowhere.csv", "data.pairs=nowhere.csv does not exist"),
         (["a.cif", "nowhere"], "data.pairs: nowhere does not exist"),
-        ("a.cif", r"such a file holds one side of the pairs only; give a table with the columns cif_unrelaxed"),
+        ("a.cif", r"such a file cannot hold both sides of pairs; give a table with the columns cif_unrelaxed"),
         (["a.cif", "b.cif", "c.cif"], "data.pairs names 3 files"),
         ("empty", "no pairs to train on in this folder"),
         ("only_val", "no pairs to train on in this folder"),

@@ -22,7 +22,7 @@ def pairs(count: int = 12) -> tuple[list[Atoms], list[Atoms]]:
     for number in range(count):
         lengths = np.diag([5.0, 5.3, 5.6]) + 0.1 * number / count
         frac = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-        places = np.concatenate([frac, frac + [0.5, 0, 0]]) + generator.normal(0, 0.01, (8, 3))
+        places = np.concatenate([frac, frac + np.array([0.5, 0, 0])]) + generator.normal(0, 0.01, (8, 3))
         formula = SALTS[number % len(SALTS)]
         symbols = [Atoms(formula).symbols[kind] for kind in (0, 1) for _ in range(4)]
         relaxed = Atoms(symbols, scaled_positions=places, cell=lengths, pbc=True, info={"material_id": f"mp-{number}"})

@@ -25,8 +25,8 @@ _TRIED = 96
 _NEARER = 0.5
 """Part of itself that strain and displacements must become in another basis; symmetric ones hardly change them."""
 _ENTRIES = np.array(list(product((-1.0, 0.0, 1.0), repeat=9))).reshape(-1, 3, 3)
-_STEPS = _ENTRIES[np.abs(np.rint(np.linalg.det(_ENTRIES))) == 1]
-"""What leads from one basis of shortest vectors to another, of the same lattice or one that is not far from it."""
+_STEPS = {sign: _ENTRIES[np.rint(np.linalg.det(_ENTRIES)) == sign] for sign in (1, -1)}
+"""By determinant, what leads from one basis of shortest vectors to another, of the same lattice or a similar one."""
 _DIRECTIONS = np.array([n for n in product((-1, 0, 1), repeat=3) if n > (0, 0, 0)])
 _TRIPLES = np.array(list(combinations(range(len(_DIRECTIONS)), 3)))
 
@@ -77,28 +77,31 @@ def in_nearest_basis(before: CrystalBatch, relaxed: CrystalBatch) -> CrystalBatc
 
 
 def _nearest(before: CrystalBatch, relaxed: CrystalBatch) -> CrystalBatch:
+    length = float(volume(relaxed.cell)[0] / relaxed.n_atoms) ** (1 / 3)
+    given = hencky_distance(before.cell, relaxed.cell) + mean_displacements(before, relaxed) / length
     bases = _bases(before.cell[0].numpy(), relaxed.cell[0].numpy())
     copies = [0] * len(bases)
-    start, written = before.select(copies), change_basis(relaxed.select(copies), bases)
-    length = float(volume(relaxed.cell)[0] / relaxed.n_atoms) ** (1 / 3)
-    change = hencky_distance(start.cell, written.cell) + mean_displacements(start, written) / length
-    best = int(change.argmin())
-    return written.select([best]) if change[best] < _NEARER * change[0] else relaxed
+    written = change_basis(relaxed.select(copies), bases)
+    strain = hencky_distance(before.select(copies).cell, written.cell)
+    near = (strain < _NEARER * given).nonzero().flatten()
+    change = strain[near] + mean_displacements(before.select(copies[: len(near)]), written.select(near)) / length
+    if not len(near) or change.min() >= _NEARER * given:
+        return relaxed
+    return written.select(near[change.argmin()])
 
 
 def _bases(before: np.ndarray, relaxed: np.ndarray) -> Int64[Tensor, "bases 3 3"]:
-    """Elements of SL3(Z): the identity, then those that bring the relaxed cell nearest to the unrelaxed one."""
+    """Elements of SL3(Z) that bring the relaxed cell nearest to the unrelaxed one."""
     changes = [_shortest(cell) for cell in (before, relaxed)]
     first, second = changes[0] @ before, changes[1] @ relaxed
-    steps = _STEPS[np.rint(np.linalg.det(_STEPS)) == np.rint(np.linalg.det(changes).prod())]
+    steps = _STEPS[np.rint(np.linalg.det(changes).prod())]
     there = np.linalg.inv(first) @ steps @ second
-    back = np.linalg.inv(second) @ np.linalg.inv(steps) @ first
+    back = np.linalg.inv(there)
     # Both sums of squares are least, at a given determinant, for a rotation.
     distance = np.square(there).sum((1, 2)) + np.square(back).sum((1, 2))
     nearest = steps[np.argsort(distance, kind="stable")[:_TRIED]]
     written = np.linalg.inv(changes[0]) @ nearest @ changes[1]
-    found = np.rint(np.linalg.inv(written)).astype(np.int64).transpose(0, 2, 1)
-    return torch.from_numpy(np.concatenate([np.eye(3, dtype=np.int64)[None], found]))
+    return torch.from_numpy(np.rint(np.linalg.inv(written)).astype(np.int64).transpose(0, 2, 1).copy())
 
 
 def _shortest(cell: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def pair_files(given: str | Sequence[str], split: str = "train") -> PairFiles:
         raise ConfigError(f"data.pairs={path} does not exist")
     for file in files:
         if not holds_pairs(file):
-            raise ConfigError(f"data.pairs={file}: such a file holds one side of the pairs only; give {_WAYS}")
+            raise ConfigError(f"data.pairs={file}: such a file cannot hold both sides of pairs; give {_WAYS}")
     return [(file, file) for file in files]
 
 

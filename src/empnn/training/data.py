@@ -21,6 +21,9 @@ from empnn.training.sources import Corruptions, Watch, unwatched
 _WHOLE = "whole:"
 """What the digest of the crystals of a run begins with if it is not one of their cells only."""
 
+Part = tuple[StoredCrystals, PairSet | None]
+Some = TypeVar("Some", StoredCrystals, PairSet)
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -110,9 +113,6 @@ def is_whole(found: str) -> bool:
     return found.startswith(_WHOLE)
 
 
-Part = tuple[StoredCrystals, PairSet | None]
-
-
 def _load(config: Config, split: str) -> tuple[StoredCrystals, PairSet | None, tuple[str, ...]]:
     """The crystals and pairs of a split, and what is said of those that cannot be used."""
     data = config.data
@@ -143,9 +143,6 @@ def _pairs_only(config: Config) -> bool:
     return config.data.path is None and config.data.name is None
 
 
-Some = TypeVar("Some", StoredCrystals, PairSet)
-
-
 def _first(items: Some, limit: int) -> Some:
     return items.subset(np.arange(min(len(items), limit)))
 
@@ -153,9 +150,11 @@ def _first(items: Some, limit: int) -> Some:
 def _name(config: Config) -> str:
     data = config.data
     names = [data.name] if data.name is not None else []
-    if not names and not (_pairs_only(config) and data.pairs is not None):
+    if data.path is not None and not names:
         names = [place.name for place in locate_all(data.path, None)]
     if data.pairs is not None:
-        given = data.pairs.split(",") if isinstance(data.pairs, str) else data.pairs
-        names.append("pairs of " + " and ".join(Path(item.strip()).name for item in given))
+        files = pair_files(data.pairs)
+        given = data.pairs if isinstance(data.pairs, list) else data.pairs.split(",")
+        sides = dict.fromkeys(files[0] if len(files) == 1 else map(Path, given))
+        names.append(f"pairs of {' and '.join(side.name.strip() for side in sides)}")
     return " + ".join(names)

@@ -148,9 +148,7 @@ class Corruptions:
     def _table(self) -> Isostructural:
         """How the whole set lies onto itself."""
         crystals = self.crystals.whole
-        with self.watch(
-            f"laying {len(crystals):,} isostructural crystals onto each other", 2 * len(crystals)
-        ) as report:
+        with self.watch(f"laying {len(crystals):,} crystals onto each other", 2 * len(crystals)) as report:
             return isostructural(crystals, max(1, self.config.train.workers), report)
 
     @cached_property
