@@ -22,6 +22,7 @@ from empnn.errors import ConfigError
 from empnn.files import cache_folder
 
 _VERSION = "1"
+"""To be raised when pairs are checked otherwise."""
 _CHUNK = 1024
 """Pairs that are parsed and checked together."""
 _LAYOUT: Layout = {
