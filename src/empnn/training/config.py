@@ -53,6 +53,8 @@ class MixConfig:
     """A crystal in the cell and at the places of an isostructural one of another composition."""
     pairs: float = 0.0
     """The pairs of `data.pairs`; 1 by default where there are any."""
+    relaxed: float = 0.0
+    """Crystals as they are, with nothing to do: what is relaxed then stays where it is."""
 
 
 @dataclass
@@ -80,6 +82,8 @@ class NoiseConfig:
     positions: float | None = None
     """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; null: 0.1 if `model.deform`
     holds positions, else 0."""
+    displaced: float = 1.0
+    """Share of the strained crystals, symmetric or not, whose atoms are displaced too; those of the others stay."""
     mix: MixConfig = field(default_factory=MixConfig)
     symmetric: SymmetricConfig = field(default_factory=SymmetricConfig)
 
@@ -112,6 +116,8 @@ class TrainConfig:
     """Steps of linear rise."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
+    weight_decay: float = 0.0
+    """Decoupled decay of the weights: times the learning rate, the part of each that is lost in a step."""
     seed: int = 0
     """Seed of the weights, the order of the crystals, the noise and the development set."""
     out: str | None = None
@@ -178,12 +184,14 @@ _NOT_NEGATIVE = (
     "noise.mix.symmetric",
     "noise.mix.decorated",
     "noise.mix.pairs",
+    "noise.mix.relaxed",
     "noise.symmetric.volume",
     "noise.symmetric.shape",
     "noise.symmetric.positions",
     "loss.positions",
     "loss.layers",
     "train.warmup_steps",
+    "train.weight_decay",
     "train.workers",
     "train.threads",
     "train.seed",
@@ -360,6 +368,8 @@ def _check(config: Config) -> None:
         raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
     if config.data.pairs is not None and config.noise.mix.pairs == 0:
         raise ConfigError("data.pairs are given, but noise.mix.pairs is 0; give it a weight, or leave the pairs out")
+    if not 0 <= config.noise.displaced <= 1:
+        raise ConfigError(f"noise.displaced={config.noise.displaced}: must lie between 0 and 1")
     _ = config.model.moves_atoms
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:

@@ -68,9 +68,10 @@ class Corruptions:
             (self.symmetric, mix.symmetric),
             (self.decorated, mix.decorated),
             (self.given, mix.pairs),
+            (self.relaxed, mix.relaxed),
         )
         made = [(kind(), weight) for kind, weight in kinds if weight > 0]
-        if not made:
+        if all(weight == 0 for kind, weight in kinds if kind != self.relaxed):
             raise ConfigError("noise.mix: all weights are 0; give one kind of corruption a weight")
         return Source(len(self.crystals), made, train.batch_size, train.seed)
 
@@ -99,6 +100,10 @@ class Corruptions:
         default = DEFAULT_DISPLACEMENT if self.config.model.moves_atoms else 0.0
         positions = default if noise.positions is None else noise.positions
         return GeneralStrain(self.crystals, noise.sigma, positions, self._sizes)
+
+    def relaxed(self) -> Corruption:
+        """Nothing is wrong."""
+        return GeneralStrain(self.crystals, 0.0, 0.0, self._sizes)
 
     def symmetric(self) -> Corruption:
         """What keeps the space group."""
@@ -169,4 +174,5 @@ class Corruptions:
 
     @property
     def _sizes(self) -> Sizes:
-        return Sizes(self.config.noise.distribution, self.config.noise.exponent)
+        noise = self.config.noise
+        return Sizes(noise.distribution, noise.exponent, noise.displaced)
