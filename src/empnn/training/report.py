@@ -77,7 +77,7 @@ class Reporter:
             progress.start()
             progress.advance(task, more)
             seconds = time.perf_counter() - began
-            if not said and seconds > _PATIENCE:
+            if not said and done and seconds > _PATIENCE:
                 said = True
                 self.note(f"{what}, once: about {_clock(seconds / done * (size - done))} left")
 
