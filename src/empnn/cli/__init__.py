@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Annotated
 
@@ -42,6 +43,8 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
+    # What spglib prints of tolerances that it tries in vain means nothing to whoever types a command.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     for number in _ENDINGS:
         signal.signal(number, _end)
     app()
