@@ -1,9 +1,10 @@
 """Crystals of 40 to 200 atoms, though training ends at 20: supercells of MP-20 val, relaxed in one pass.
 
-Each crystal is repeated along its shortest vectors until it has as many atoms as are drawn for it from 40 to 160. `repeated`: the supercells of strained
-crystals (sigma 0.1, atoms 0.1 angstrom), which have the answers of the crystals themselves. `displaced`: the supercell
-strained, every atom displaced on its own, so that nothing repeats. `decorated`: supercells of decorated candidates
-(benchmarks/decorated.py). Each beside the same crystals as they are, of at most 20 atoms.
+Each crystal is repeated along its shortest vectors until it has as many atoms as are drawn for it from 40 to 160.
+`repeated`: the supercells of strained crystals (sigma 0.1, atoms 0.1 angstrom), which have the answers of the crystals
+themselves. `displaced`: the supercell strained, every atom displaced on its own, so that nothing repeats. `decorated`:
+supercells of decorated candidates (benchmarks/decorated.py). Each beside the same crystals as they are, of at most 20
+atoms.
 Usage: python benchmarks/large_crystals.py [--model pbe] [--limit 300]   (EMPNN_DATA names the data)
 """
 
