@@ -3,11 +3,13 @@
 A: crystals of MP-20's val split in file order that have a partner. B: drawn by `default_rng([seed, index])` among all
 partners of another composition in MP-20's partial train split. Doing nothing and pymatgen's DLSVolumePredictor (B's
 cell scaled to the volume it predicts) stand beside. Compositions that occur in none of the training sets are reported
-apart.
-Usage: python benchmarks/decorated.py [MODEL...] [--limit 1200] [--training FOLDER...]   (EMPNN_DATA names the data)
+apart. With `--fix` also where something is to stay: positions, or cells, which then are those of A.
+Usage: python benchmarks/decorated.py [MODEL...] [--fix cell positions] [--limit 1200] [--training FOLDER...]
+(EMPNN_DATA names the data)
 """
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from bench import RESULTS
 from candidates import SEED, decorated, figures, scaled_by_dls, shown, unseen, write
 
 import empnn
+from empnn.crystals import CELL, FIXABLE
 from empnn.data.sets import locate
 
 
@@ -22,6 +25,7 @@ def main() -> None:
     """Measure, write the result file and print a line per relaxer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["mp-20", "pbe"])
+    parser.add_argument("--fix", nargs="*", default=[], choices=FIXABLE)
     parser.add_argument("--limit", type=int, default=1200)
     parser.add_argument("--training", nargs="*", type=Path, default=[locate(None, "mp_20")])
     parser.add_argument("--out", type=Path, default=RESULTS / "decorated.json")
@@ -29,8 +33,10 @@ def main() -> None:
     before, truth = decorated(options.limit)
     apart = unseen(truth, options.training)
     answers = {"nothing": lambda: before, "dls": lambda: scaled_by_dls(before)}
-    for name in options.models:
-        answers[name] = lambda name=name: empnn.load(name).relax_batch(before).crystals
+    for name, fix in itertools.product(options.models, (None, *options.fix)):
+        given = before.with_cell(truth.cell) if fix == CELL else before
+        row = f"{name} fix={fix}" if fix else name
+        answers[row] = lambda *, name=name, given=given, fix=fix: empnn.load(name).relax_batch(given, fix=fix).crystals
     rows: dict[str, Any] = {}
     for name, answer in answers.items():
         after = answer()

@@ -1,8 +1,8 @@
 """Real unrelaxed structures against the cells and places that DFT gave them, relaxed in one pass.
 
 `zintl_dev`: prototypes decorated with Zintl compositions, never trained on. `nbsrh_val`: Nb-Sr-H structures of a
-genetic algorithm, by models as packaged and by those trained on the pairs of `nbsrh_train`. Beside: doing nothing, and what
-the training pairs tell without any network, one scale for all and a volume linear in the composition.
+genetic algorithm, by models as packaged and by those trained on the pairs of `nbsrh_train`. Beside: doing nothing, and
+what the training pairs tell without any network, one scale for all and a volume linear in the composition.
 Usage: python benchmarks/pairs.py [MODEL...] [--trained RUN...]   (EMPNN_DATA names the folder that holds `pairs`)
 """
 

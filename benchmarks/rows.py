@@ -23,8 +23,8 @@ from empnn.losses import LOSSES, ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, load_config
+from empnn.training.data import prepare
 from empnn.training.module import Denoising
-from empnn.training.run import prepare
 from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
 from empnn.training.task import Relaxing

@@ -21,7 +21,7 @@ from empnn.crystals import (
     to_structures,
     wrap,
 )
-from empnn.errors import CrystalError
+from empnn.errors import ConfigError, CrystalError
 
 CELL = TRICLINIC.cell[0].numpy()
 OTHER_CELL = np.array([[4.0, 0.1, 0.2], [0.3, 5.0, -0.1], [-0.2, 0.4, 6.0]])
@@ -100,9 +100,24 @@ def test_cat_undoes_select() -> None:
     assert CrystalBatch.cat([]).n_atoms == 0
 
 
+def test_marks_of_what_is_fixed_go_with_their_crystals() -> None:
+    cells, atoms = zoo("fcc", "perovskite").fixing("cell"), zoo("hcp", "fcc").fixing("positions")
+    together = CrystalBatch.cat([cells, zoo("triclinic"), atoms])
+    assert together.fixed_cell.tolist() == [True, True, False, False, False]
+    assert together.fixed_frac.all(1).tolist() == [False] * 11 + [True] * 3
+    chosen = together.select([3, 1, 4])
+    assert chosen.fixed_cell.tolist() == [False, True, False]
+    assert chosen.fixed_frac.tolist() == [[True] * 3] * 2 + [[False] * 3] * 5 + [[True] * 3]
+    assert torch.equal(chosen.with_cell(2 * chosen.cell).shifted(chosen.frac).fixed_frac, chosen.fixed_frac)
+    for plain in (ALL, CrystalBatch.cat([ALL, ALL]), ALL.select([1]), ALL.fixing(None), ALL.to("meta")):
+        assert plain.fixed_cell is plain.fixed_frac is None
+    with pytest.raises(ConfigError, match="`fix` atoms: choose cell or positions"):
+        ALL.fixing("atoms")
+
+
 def test_to_moves_every_tensor_and_keeps_dtypes() -> None:
-    moved = PEROVSKITE.to("meta")
-    assert {t.device.type for t in (moved.cell, moved.frac, moved.numbers, moved.batch)} == {"meta"}
+    moved = PEROVSKITE.fixing("cell").fixing("positions").to("meta")
+    assert {t.device.type for t in vars(moved).values()} == {"meta"}
     assert moved.cell.dtype == torch.float64
     assert moved.numbers.dtype == torch.int64
 

@@ -1,6 +1,7 @@
 """Propositions 1 to 3: what the groups do to a crystal, and that they commute."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,18 @@ def test_the_comparison_of_clouds_sees_a_moved_atom_and_a_swapped_species() -> N
     ):
         with pytest.raises(AssertionError):
             assert_same_cloud(PEROVSKITE, wrong, np.eye(3), np.zeros(3), rng)
+
+
+def test_marks_of_fixed_atoms_are_carried_along(generator: torch.Generator) -> None:
+    fixed = torch.rand(ALL.n_atoms, generator=generator) < 0.5
+    held = replace(ALL, fixed_frac=fixed[:, None].expand(-1, 3)).fixing("cell")
+    order, g = symmetry.random_permutation(ALL, generator), symmetry.random_unimodular(N, generator)
+    assert torch.equal(symmetry.permute(held, order).fixed_frac, held.fixed_frac[order])
+    assert torch.equal(symmetry.change_basis(held, g).fixed_frac, held.fixed_frac)
+    assert symmetry.change_basis(held, g).fixed_cell.all()
+    partly = replace(ALL, fixed_frac=fixed[:, None] & torch.tensor([True, True, False]))
+    with pytest.raises(ValueError, match="keep the basis"):
+        symmetry.change_basis(partly, g)
 
 
 @pytest.mark.parametrize(

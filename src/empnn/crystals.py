@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from empnn.errors import CrystalError
+from empnn.errors import ConfigError, CrystalError
 from empnn.ragged import within
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_NUMBER = 118
 MAX_FRAC = 1e6
 """Fractional coordinates beyond it are a mistake, and too coarse in float64 for what is left of them within a cell."""
+CELL, POSITIONS = FIXABLE = ("cell", "positions")
+"""What a relaxation can be told to keep: cells, or all fractional coordinates."""
 _FULL_OCCUPANCY = 1 - 1e-3
 _OCCUPANCIES = ("occupancy", "occupancies")
 """Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
@@ -50,12 +52,16 @@ class CrystalBatch:
         frac: Fractional coordinates in [0, 1). Per atom.
         numbers: Atomic numbers, 1 to 118. Per atom.
         batch: Index of the structure an atom belongs to, ascending. Per atom.
+        fixed_cell: Cells that a relaxation keeps; None if none. Per structure.
+        fixed_frac: Fractional coordinates that a relaxation keeps; None if none. Per atom.
     """
 
     cell: Float64[Tensor, "structures 3 3"]
     frac: Float64[Tensor, "atoms 3"]
     numbers: Int64[Tensor, " atoms"]
     batch: Int64[Tensor, " atoms"]
+    fixed_cell: Bool[Tensor, " structures"] | None = None
+    fixed_frac: Bool[Tensor, "atoms 3"] | None = None
 
     def __len__(self) -> int:
         return self.cell.shape[0]
@@ -77,8 +83,23 @@ class CrystalBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> CrystalBatch:
         """The same crystals on another device; dtypes stay as they are."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, tensor in moved.items():
+            moved[name] = None if tensor is None else tensor.to(device, non_blocking=non_blocking)
         return CrystalBatch(**moved)
+
+    def fixing(self, fix: str | None) -> CrystalBatch:
+        """The same crystals, of which a relaxation keeps the `cell` or the `positions`, fractional coordinates.
+
+        Raises:
+            ConfigError: If `fix` is anything else; None adds nothing.
+        """
+        check_fixable(fix)
+        if fix == CELL:
+            return replace(self, fixed_cell=torch.ones_like(self.cell[:, 0, 0], dtype=torch.bool))
+        if fix == POSITIONS:
+            return replace(self, fixed_frac=torch.ones_like(self.frac, dtype=torch.bool))
+        return self
 
     def with_cell(self, cell: Float64[Tensor, "structures 3 3"]) -> CrystalBatch:
         """The same fractional coordinates and species in other cells."""
@@ -100,7 +121,14 @@ class CrystalBatch:
         sizes, starts = self.sizes[chosen], self.starts[chosen]
         batch = torch.repeat_interleave(torch.arange(len(chosen)), sizes)
         atoms = starts[batch] + torch.from_numpy(within(sizes.numpy()))
-        return CrystalBatch(cell=self.cell[chosen], frac=self.frac[atoms], numbers=self.numbers[atoms], batch=batch)
+        return CrystalBatch(
+            cell=self.cell[chosen],
+            frac=self.frac[atoms],
+            numbers=self.numbers[atoms],
+            batch=batch,
+            fixed_cell=None if self.fixed_cell is None else self.fixed_cell[chosen],
+            fixed_frac=None if self.fixed_frac is None else self.fixed_frac[atoms],
+        )
 
     @staticmethod
     def cat(batches: Sequence[CrystalBatch]) -> CrystalBatch:
@@ -118,7 +146,26 @@ class CrystalBatch:
             frac=torch.cat([b.frac for b in batches]),
             numbers=torch.cat([b.numbers for b in batches]),
             batch=torch.cat([b.batch + int(o) for b, o in zip(batches, offsets, strict=True)]),
+            fixed_cell=_marks([(b.fixed_cell, b.cell[:, 0, 0]) for b in batches]),
+            fixed_frac=_marks([(b.fixed_frac, b.frac) for b in batches]),
         )
+
+
+def _marks(given: Sequence[tuple[Tensor | None, Tensor]]) -> Tensor | None:
+    """Marks of several batches, each beside something of their shape; false where a batch has none."""
+    if all(marks is None for marks, _ in given):
+        return None
+    return torch.cat([torch.zeros_like(like, dtype=torch.bool) if marks is None else marks for marks, like in given])
+
+
+def check_fixable(fix: str | None) -> None:
+    """Refuse to keep what is none of `FIXABLE`.
+
+    Raises:
+        ConfigError: If it is none of them; None is fine.
+    """
+    if fix not in (None, *FIXABLE):
+        raise ConfigError(f"`fix` {fix}: choose {' or '.join(FIXABLE)}")
 
 
 def wrap(frac: Float64[Tensor, "atoms 3"]) -> Float64[Tensor, "atoms 3"]:
@@ -318,8 +365,9 @@ def to_batch(crystal: Atoms | IStructure) -> CrystalBatch:
 def replace_cell(crystal: Atoms | IStructure, cell: np.ndarray, shift: np.ndarray | float = 0.0) -> Atoms | IStructure:
     """A copy of the crystal in another cell: fractional coordinates (as the caller wrote them) and species stay.
 
-    `shift` (atoms, 3) is added to the fractional coordinates. On ASE `Atoms` info, arrays and constraints survive, but
-    do not hold atoms back (fixed atoms move with the cell too); results of a calculator do not.
+    `shift` (atoms, 3) is added to the fractional coordinates; in the same cell, atoms without any stay to the last bit.
+    On ASE `Atoms` info, arrays and constraints survive, but do not hold atoms back (fixed atoms move with the cell
+    too); results of a calculator do not.
     """
     from pymatgen.core import IStructure, Lattice, Structure
 
@@ -340,9 +388,13 @@ def replace_cell(crystal: Atoms | IStructure, cell: np.ndarray, shift: np.ndarra
             site.frac_coords = frac
         return structure
     atoms: Atoms = crystal.copy()
-    frac = _solve_frac(np.asarray(atoms.cell.array), atoms.positions) + shift
+    before = np.asarray(atoms.cell.array)
+    positions = (_solve_frac(before, atoms.positions) + shift) @ cell
+    if np.array_equal(cell, before):
+        still = ~np.broadcast_to(shift, positions.shape).any(axis=1)
+        positions[still] = atoms.positions[still]
     atoms.set_cell(cell, scale_atoms=False, apply_constraint=False)
-    atoms.set_positions(frac @ cell, apply_constraint=False)
+    atoms.set_positions(positions, apply_constraint=False)
     return atoms
 
 

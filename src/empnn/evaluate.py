@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from empnn.corruption.strain import with_fixed_noise
-from empnn.crystals import CrystalBatch
+from empnn.crystals import POSITIONS, CrystalBatch
 from empnn.data.sets import load_split, resolve
 from empnn.errors import ConfigError
 from empnn.metrics import DenoisingMetrics, denoising_metrics
@@ -31,6 +31,7 @@ class Evaluation:
         sigma: Deviation of the noise, or None if the structures were compared with a reference.
         seed: Seed of the noise, or None.
         positions_sigma: Deviation of the noise on positions in angstrom, or None if there was none.
+        fix: What was kept: `cell`, `positions` or None.
         seconds: Time to relax all structures, graph included, files excluded; of oracles whenever that was done.
         report: Further figures of the relaxer; of oracles how many relaxations `converged`, how many `failed` and count
             as they were given, and the mean number of `steps` of the others.
@@ -41,19 +42,26 @@ class Evaluation:
     sigma: float | None = None
     seed: int | None = None
     positions_sigma: float | None = None
+    fix: str | None = None
     report: Mapping[str, int | float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON interface of `empnn evaluate`."""
         figures = self.metrics.as_dict()
         n = figures.pop("n")
-        noise = {} if self.positions_sigma is None else {"positions_sigma": self.positions_sigma}
+        told = {"positions_sigma": self.positions_sigma, "fix": self.fix}
+        noise = {name: value for name, value in told.items() if value is not None}
         seconds = {"seconds": self.seconds, "seconds_per_crystal": self.seconds / self.metrics.n}
         return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, **seconds, **self.report}
 
 
 def denoise(
-    relaxer: BatchRelaxer, crystals: CrystalBatch, sigma: float, seed: int = 0, positions: float | None = None
+    relaxer: BatchRelaxer,
+    crystals: CrystalBatch,
+    sigma: float,
+    seed: int = 0,
+    positions: float | None = None,
+    fix: str | None = None,
 ) -> Evaluation:
     """Strain every crystal with fixed noise, relax it and compare with where it came from.
 
@@ -63,36 +71,38 @@ def denoise(
         sigma: Deviation of the strain.
         seed: Seed of the noise.
         positions: Deviation of the displacements of the atoms in angstrom; if None 0.1 for a relaxer that moves atoms,
-            0 for others.
+            0 for others and where they are to stay.
+        fix: What is to stay: the `cell`, or the `positions`.
 
     Raises:
-        ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this relaxer, or the
-            relaxer cannot be scored.
+        ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this relaxer, `fix` is
+            nothing that it can keep, or the relaxer cannot be scored.
     """
     moves = relaxer.moves_atoms
-    positions = (DEFAULT_POSITIONS if moves else 0.0) if positions is None else positions
+    positions = (DEFAULT_POSITIONS if moves and fix != POSITIONS else 0.0) if positions is None else positions
     for name, value in (("`sigma`", sigma), ("`positions`", positions)):
         if not 0 <= value <= MAX_SIGMA:
             raise ConfigError(f"{name} {value:g}: must lie between 0 and {MAX_SIGMA:g}")
     if positions > 0 and not moves:
         raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)
-    found = _score(relaxer, noisy, crystals)
+    found = _score(relaxer, noisy, crystals, fix)
     return replace(found, sigma=sigma, seed=seed, positions_sigma=positions if moves else None)
 
 
-def compare(relaxer: BatchRelaxer, candidates: CrystalBatch, truth: CrystalBatch) -> Evaluation:
+def compare(relaxer: BatchRelaxer, candidates: CrystalBatch, truth: CrystalBatch, fix: str | None = None) -> Evaluation:
     """Relax candidates and compare with their true cells, given in the same order and basis.
 
     Raises:
-        ConfigError: If the two sets do not correspond, structure by structure, or the relaxer cannot be scored.
+        ConfigError: If the two sets do not correspond, structure by structure, `fix` (the `cell` or the `positions`)
+            is nothing that the relaxer can keep, or it cannot be scored.
     """
     if len(candidates) != len(truth):
         raise ConfigError(f"{len(candidates)} structures, but {len(truth)} references; give one for each, in order")
     same = (candidates.sizes == truth.sizes).all() and torch.equal(candidates.numbers, truth.numbers)
     if not same:
         raise ConfigError("structures and references differ in their atoms; give the same ones, in the same order")
-    return _score(relaxer, candidates, truth)
+    return _score(relaxer, candidates, truth, fix)
 
 
 def load_crystals(data: str | Path, split: str) -> CrystalBatch:
@@ -108,11 +118,11 @@ def load_crystals(data: str | Path, split: str) -> CrystalBatch:
     return loaded.crystals
 
 
-def _score(relaxer: BatchRelaxer, before: CrystalBatch, truth: CrystalBatch) -> Evaluation:
-    relaxed = relaxer.relax_batch(before)
+def _score(relaxer: BatchRelaxer, before: CrystalBatch, truth: CrystalBatch, fix: str | None) -> Evaluation:
+    relaxed = relaxer.relax_batch(before.fixing(fix))
     n, failed = len(before), int(relaxed.failed.sum())
     if failed == n or (failed and "failed" not in relaxed.report):
         some = f"only {n - failed}" if failed < n else "none"
         raise ConfigError(f"this relaxer relaxed {some} of {n} structures; it cannot be scored")
     metrics = denoising_metrics(before, relaxed.crystals, truth, positions=relaxer.moves_atoms)
-    return Evaluation(metrics=metrics, seconds=relaxed.seconds, report=relaxed.report)
+    return Evaluation(metrics=metrics, seconds=relaxed.seconds, fix=fix, report=relaxed.report)

@@ -154,8 +154,7 @@ def relaxation_metrics(before: CrystalBatch, after: CrystalBatch, truth: Crystal
 
 def _figures(crystals: CrystalBatch, strain: Tensor, truth: CrystalBatch) -> dict[str, float]:
     errors = (lattice_parameters(crystals.cell) - lattice_parameters(truth.cell)).abs().mean(0)
-    distances = torch.linalg.vector_norm(displacements(crystals, truth), dim=-1)
-    moved = distances.new_zeros(len(truth)).index_add(0, truth.batch, distances) / truth.sizes
+    moved = mean_displacements(crystals, truth)
     found = {
         "strain_mean": strain.mean(),
         "strain_median": strain.quantile(0.5),
@@ -202,6 +201,13 @@ def displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[Tensor
         centred = without_mean(truth, torch.from_numpy(images))
         shift = truth.fractional(centred)
     return centred
+
+
+def mean_displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[Tensor, " structures"]:
+    """Mean length of `displacements` over the atoms of each structure, in angstrom."""
+    distances = torch.linalg.vector_norm(displacements(crystals, truth), dim=-1)
+    mean: Tensor = distances.new_zeros(len(truth)).index_add(0, truth.batch, distances) / truth.sizes
+    return mean
 
 
 def _position_metrics(before: CrystalBatch, after: CrystalBatch, truth: CrystalBatch) -> PositionMetrics:

@@ -39,4 +39,8 @@ class BatchRelaxer(Protocol):
         """Whether it moves atoms within the cell too."""
 
     def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
-        """Relax usable crystals, however many."""
+        """Relax usable crystals, however many; what they fix stays.
+
+        Raises:
+            ConfigError: If it cannot stay, or nothing else is relaxed.
+        """

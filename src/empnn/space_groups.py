@@ -6,6 +6,7 @@ R = cell^T W cell^-T. All operations of the given cell are meant, centring trans
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -51,17 +52,24 @@ class SpaceGroups:
         return turned
 
 
-def find_space_groups(crystals: CrystalBatch, symprec: float = SYMPREC) -> SpaceGroups:
+def find_space_groups(
+    crystals: CrystalBatch, symprec: float = SYMPREC, on_progress: Callable[[int], None] = lambda done: None
+) -> SpaceGroups:
     """The operations that spglib finds and that map the atoms onto each other; the identity alone where it finds none.
 
     Invariant under Euc(3) and S_n up to their order; W and t change with the basis.
+
+    Args:
+        crystals: Sound crystals.
+        symprec: Distance in angstrom within which operations are looked for.
+        on_progress: Called with the number of crystals that have been looked at since the last call.
     """
     cells, fracs, numbers = crystals.cell.numpy(), crystals.frac.numpy(), crystals.numbers.numpy()
     starts = crystals.starts.numpy()
-    found = [
-        _operations(cell, fracs[start:stop], numbers[start:stop], symprec)
-        for cell, (start, stop) in zip(cells, pairwise(starts.tolist()), strict=True)
-    ]
+    found = []
+    for cell, (start, stop) in zip(cells, pairwise(starts.tolist()), strict=True):
+        found.append(_operations(cell, fracs[start:stop], numbers[start:stop], symprec))
+        on_progress(1)
     counts = np.array([len(rotations) for rotations, _, _ in found], dtype=np.int64)
     sizes = np.repeat(np.diff(starts), counts)
     first = np.repeat(np.repeat(starts[:-1], counts), sizes)

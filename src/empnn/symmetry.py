@@ -34,15 +34,20 @@ def permute(crystals: CrystalBatch, order: Int64[Tensor, " atoms"]) -> CrystalBa
         raise ValueError("order is not a permutation of the atoms")
     if not torch.equal(crystals.batch[order], crystals.batch):
         raise ValueError("order moves atoms between structures")
-    return replace(crystals, frac=crystals.frac[order], numbers=crystals.numbers[order])
+    fixed = None if crystals.fixed_frac is None else crystals.fixed_frac[order]
+    return replace(crystals, frac=crystals.frac[order], numbers=crystals.numbers[order], fixed_frac=fixed)
 
 
 def change_basis(crystals: CrystalBatch, unimodular: Int64[Tensor, "structures 3 3"]) -> CrystalBatch:
     """An element g of SL3(Z): (rho g^-1, [g x]), that is `inv(g).T @ cell`, `frac @ g.T mod 1`; the point cloud stays.
 
     Raises:
-        ValueError: If a determinant is not 1.
+        ValueError: If a determinant is not 1, or an atom is fixed along some lattice vectors only, which belong to the
+            basis.
     """
+    fixed = crystals.fixed_frac
+    if fixed is not None and not torch.equal(fixed.any(1), fixed.all(1)):
+        raise ValueError("what is fixed along some lattice vectors only is not so along others; keep the basis")
     inverse = _integer_inverse(unimodular)
     moved = torch.einsum("nj,nij->ni", crystals.frac, unimodular.to(torch.float64)[crystals.batch])
     return replace(crystals, cell=inverse.to(torch.float64).mT @ crystals.cell, frac=wrap(moved))

@@ -1,5 +1,7 @@
 """Oracles as relaxers: answers in the order and basis of what was given, and a report on the work."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,22 @@ def test_both_benchmarks_take_an_oracle():
         assert (found.report["converged"], found.report["failed"]) == (1, 0)
     with pytest.raises(ConfigError, match="moves no atoms"):
         denoise(relaxer, truth, 0.05, positions=0.1)
+
+
+def test_what_is_fixed_is_kept_or_refused():
+    displaced = bulk("Cu", "fcc", 3.8, cubic=True)
+    displaced.positions[1] += 0.2
+    given = batch(displaced)
+    kept = OracleRelaxer(job(relaxation=ALL)).relax_batch(given.fixing("positions")).crystals
+    assert torch.equal(kept.frac, given.frac)
+    assert torch.equal(kept.cell, OracleRelaxer(job(relaxation=CELL)).relax_batch(given).crystals.cell)
+    for relaxation in (CELL, ALL):
+        with pytest.raises(ConfigError, match=r"`fix` cell: .*:EMT relaxes the cell and cannot keep it"):
+            OracleRelaxer(job(relaxation=relaxation)).relax_batch(given.fixing("cell"))
+    some = replace(given, fixed_frac=torch.tensor([[True] * 3, *[[False] * 3] * 3]))
+    with pytest.raises(ConfigError, match="cannot keep some atoms and relax others"):
+        OracleRelaxer(job(relaxation=ALL)).relax_batch(some)
+    assert torch.equal(OracleRelaxer(job(relaxation=CELL)).relax_batch(some).crystals.frac, given.frac)
 
 
 def test_nothing_is_relaxed_of_nothing():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from ase.constraints import FixAtoms
 from ase.spacegroup import crystal as ase_crystal
 from support.candidates import cadmium_iodide, centred, nickel_arsenide, orthorhombic
 from support.operations import SYMPREC, broken, operations
@@ -115,6 +116,23 @@ def test_all_ways_to_relax_agree_and_what_is_exact_or_without_symmetry_stays_bit
     raw = relaxer.relax(given)
     same = [np.array_equal(a.positions, b.positions) for a, b in zip(kept.structures, raw.structures, strict=True)]
     assert same == [True, False, True]
+
+
+def test_what_is_fixed_stays(monkeypatch):
+    given = nickel_arsenide()
+    kept = {fix: moving().relax(given, fix=fix) for fix in ("cell", "positions")}
+    held = given.copy()
+    held.set_constraint(FixAtoms([0]))
+    partly = moving().relax(held).structures
+    as_the_network_has_it(monkeypatch)
+    raw = {fix: moving().relax(given, fix=fix) for fix in kept}
+    assert np.array_equal(kept["cell"].structures.cell.array, given.cell.array)
+    assert not np.array_equal(kept["cell"].displacements, raw["cell"].displacements)
+    assert max(broken(kept["cell"].structures, operations(given))) < SYMPREC
+    assert np.array_equal(kept["positions"].displacements, raw["positions"].displacements)
+    of_cell, _ = broken(kept["positions"].structures, operations(given))
+    assert of_cell < 1e-12 < broken(raw["positions"].structures, operations(given))[0]
+    assert np.array_equal(partly.positions, moving().relax(held).structures.positions)
 
 
 def test_models_that_move_cells_only_are_left_alone(monkeypatch):

@@ -36,6 +36,7 @@ _COUNTS = ("0", "-1", "1", "2", "3.5", "1e3", "nan", "", "x", "1_0", "\u0663", "
 _LARGE = (*_COUNTS, "9" * 30)
 _SIZES = ("0", "-0.1", "0.05", "1", "1.01", "1e308", "1e-320", "nan", "inf", "-inf", "", "x", "0,1", "1e", "-0.0")
 _MODELS = ("model", "mp-20", "MP-20", "in.cif", "model/model.yaml", "../model", "mp-20/", "broken", ".", *_NAMES)
+_FIXED = ("positions", "cell", "Positions", "cell,positions", "1", *_NAMES)
 _DEVICES = ("cpu", "cuda", "cuda:99", "meta", "mps", "xla", "cpu:1", "", "CPU", "tpu", "0", "cpu:-1", "privateuseone")
 _ORACLES = (
     *("ase.calculators.emt:EMT", "ase.calculators.lj:LennardJones", "emt", "", ":", "os:system", "os:", ":EMT"),
@@ -59,6 +60,7 @@ _HOSTILE: dict[str, dict[str, Sequence[str]]] = {
         "--output": _OUTPUTS,
         "--model": _MODELS,
         "--passes": _COUNTS,
+        "--fix": _FIXED,
         "--device": _DEVICES,
         "--batch-atoms": _LARGE,
         "--resume": (),
@@ -73,6 +75,7 @@ _HOSTILE: dict[str, dict[str, Sequence[str]]] = {
         "--split": _SPLITS,
         "--noise": _SIZES,
         "--noise-positions": _SIZES,
+        "--fix": _FIXED,
         "--seed": _LARGE,
         "--reference": _DATA,
         "--limit": _LARGE,

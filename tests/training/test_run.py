@@ -33,6 +33,7 @@ from empnn.nn import build
 from empnn.relax import load
 from empnn.training import run
 from empnn.training.config import Config, load_config, save_config
+from empnn.training.data import digest
 from empnn.training.module import Denoising, rate_factor
 from empnn.training.report import Reporter
 from empnn.training.sources import Corruptions
@@ -356,7 +357,7 @@ def test_other_crystals_are_noticed_when_resuming(
 def test_whose_atoms_are_whose_is_noticed_too() -> None:
     arrays = {"cell": np.stack([4 * np.eye(3)] * 2), "frac": np.arange(12).reshape(4, 3) / 12, "numbers": np.full(4, 6)}
     first, second = (StoredCrystals({**arrays, "starts": np.array(starts)}) for starts in ([0, 2, 4], [0, 1, 4]))
-    assert run._digest(first) == run._digest(first.subset([0, 1])) != run._digest(second)
+    assert digest(first) == digest(first.subset([0, 1])) != digest(second)
 
 
 def test_a_run_that_noted_its_cells_only_goes_on_with_the_same_cells(data: Path, tmp_path: Path) -> None:

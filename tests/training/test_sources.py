@@ -85,6 +85,23 @@ def test_decorated_crystals_are_validated_in_cells_of_the_training_part(mixed: M
     assert relaxation_metrics(before, before, after).after["strain_mean"] > 0.02
 
 
+def test_some_crystals_may_have_nothing_wrong(mixed: Mixed) -> None:
+    config, data = mixed("noise.mix.relaxed=1", "model.deform=[cell,positions]")
+    before, after = Corruptions(config, data.train).source()(0)
+    untouched = (before.cell == after.cell).all((1, 2))
+    assert 0.3 < untouched.to(torch.float64).mean() < 0.7
+    assert torch.equal(before.frac[untouched[before.batch]], after.frac[untouched[before.batch]])
+
+
+def test_the_atoms_of_some_strained_crystals_may_stay(mixed: Mixed) -> None:
+    config, data = mixed("noise.displaced=0.5", "model.deform=[cell,positions]")
+    before, after = Corruptions(config, data.train).source()(0)
+    moved = torch.zeros(len(after), dtype=torch.bool)
+    moved[after.batch[(before.frac != after.frac).any(1)]] = True
+    assert 0.3 < moved.to(torch.float64).mean() < 0.7
+    assert (before.cell != after.cell).any((1, 2)).all()
+
+
 def test_shares_follow_the_weights_and_weight_0_draws_nothing() -> None:
     drawn: dict[str, int] = {"a": 0, "b": 0}
 
@@ -107,6 +124,7 @@ def test_shares_follow_the_weights_and_weight_0_draws_nothing() -> None:
     ("overrides", "words"),
     [
         (["noise.mix.strain=0"], "all weights are 0"),
+        (["noise.mix.strain=0", "noise.mix.relaxed=1"], "all weights are 0"),
         (["noise.mix.pairs=1"], "no pairs; give data.pairs"),
         (["noise.mix.strain=-1"], "noise.mix.strain=-1.0: must not be negative"),
     ],

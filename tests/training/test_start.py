@@ -48,6 +48,22 @@ def test_a_network_that_gets_moving_atoms_begins_as_the_model_it_starts_from(giv
     assert all(layer.action.edges.weight.weight.grad is not None for layer in network.layers)
 
 
+def test_a_network_with_more_layers_begins_as_the_model_it_starts_from(given: Path) -> None:
+    from support.zoo import PEROVSKITE
+
+    config = load_config(None, [f"model.start_from={given}", "model.action_layers=4"])
+    network = build(config.model)
+    copy_weights(network, str(given))
+    old, _ = models.load_network(given)
+    steps = network(PEROVSKITE).steps
+    assert torch.equal(steps[1], old(PEROVSKITE).action)
+    assert torch.equal(steps[3], steps[1])
+    steps[3].sum().backward()
+    assert network.layers[3].action.edges.weight.weight.grad.any()
+    with pytest.raises(ConfigError, match="other architecture"):
+        copy_weights(build(load_config(None, [f"model.start_from={given}", "model.action_layers=1"]).model), str(given))
+
+
 def test_another_architecture_is_refused(given: Path) -> None:
     config = load_config(None, [f"model.start_from={given}", "model.features=16"])
     with pytest.raises(ConfigError, match="other architecture"):

@@ -43,6 +43,8 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
+    # What spglib prints of tolerances that it tries in vain means nothing to whoever types a command.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     for number in _ENDINGS:
         signal.signal(number, _end)
     # It writes to stderr, past Python, what it could not do on the way.

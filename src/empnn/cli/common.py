@@ -33,6 +33,7 @@ Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`),
 Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
+Fix = Annotated[str | None, typer.Option(help="What to keep: cell, or positions (all fractional coordinates).")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 
 DataInputs = Annotated[
@@ -52,6 +53,7 @@ INTERRUPTED = 130
 OPTIONS = {
     "by": "--by",
     "ending": "--format",
+    "fix": "--fix",
     "fmax": "--fmax",
     "folder": "--out",
     "fractions": "--fractions",

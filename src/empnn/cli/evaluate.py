@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, followed, in_options, json_document, print_json, reports_errors
+from empnn.cli.common import Fix, Json, Quiet, followed, in_options, json_document, print_json, reports_errors
 from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
@@ -34,11 +34,14 @@ def evaluate(
         typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory; mp-20."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a data folder.")] = "val",
-    noise: Annotated[float | None, typer.Option(help="Deviation of the strain noise; 0.1 by default.")] = None,
+    noise: Annotated[
+        float | None, typer.Option(help="Deviation of the strain noise; 0.1 by default, 0 if the cell is kept.")
+    ] = None,
     noise_positions: Annotated[
         float | None,
         typer.Option(help="Deviation of the noise on positions in angstrom; 0.1 by default if the model moves atoms."),
     ] = None,
+    fix: Fix = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     reference: Annotated[
         Path | None,
@@ -62,6 +65,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
+    from empnn.crystals import CELL, check_fixable
     from empnn.data.curation.usable import files_in
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
@@ -70,6 +74,7 @@ def evaluate(
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
+    check_fixable(fix)
     if relaxer == EMPNN:
         _only_for_oracles(option, fmax, steps, workers, store)
     else:
@@ -83,11 +88,13 @@ def evaluate(
         choice, relaxation = Choice(relaxer, parsed_options(option)), relaxation_of("cell", fmax, steps)
         job = Job(choice=choice, relaxation=relaxation, workers=workers, store=store)
         relaxing = _oracle(job, len(crystals), quiet)
+    if noise is None:
+        noise = 0.0 if fix == CELL else DEFAULT_SIGMA
     with relaxing as relaxes:
         if truth is not None:
-            result = compare(relaxes, crystals, truth)
+            result = compare(relaxes, crystals, truth, fix)
         else:
-            result = denoise(relaxes, crystals, DEFAULT_SIGMA if noise is None else noise, seed, noise_positions)
+            result = denoise(relaxes, crystals, noise, seed, noise_positions, fix)
     figures = {**result.as_dict(), "relaxer": relaxer}
     if out is not None:
         with replacing(out) as temporary:
@@ -150,7 +157,8 @@ def _oracle(job: Job, count: int, quiet: bool) -> Iterator[BatchRelaxer]:
 
 def _evaluation_table(figures: dict[str, Any]) -> Table:
     noise = "" if figures["sigma"] is None else f", sigma {figures['sigma']:g}, seed {figures['seed']}"
-    title = f"{figures['n']:,} structures{noise}, {figures['seconds']:.1f} s"
+    kept = f", {figures['fix']} kept" if "fix" in figures else ""
+    title = f"{figures['n']:,} structures{noise}{kept}, {figures['seconds']:.1f} s"
     counts = f"{figures['converged']:,} converged, {figures['failed']:,} failed" if "converged" in figures else None
     table = Table(title=title, title_justify="left", caption=counts, caption_justify="left")
     table.add_column("mean absolute error")

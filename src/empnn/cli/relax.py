@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from empnn.cli.common import Device, Json, Model, Passes, Quiet, followed, reports_errors
+from empnn.cli.common import Device, Fix, Json, Model, Passes, Quiet, followed, reports_errors
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def relax(
     output: Output,
     model: Model = "mp-20",
     passes: Passes = None,
+    fix: Fix = None,
     device: Device = "cpu",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
     resume: Resume = False,
@@ -58,12 +59,15 @@ def relax(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to."""
+    """Relax crystals: order and species are kept, the cell changes; atoms move in it if the model was trained to.
+
+    Atoms and directions that the input fixes (selective dynamics, constraints) keep their fractional coordinates.
+    """
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
     from empnn.relax.files import Relaxing
 
-    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed)
+    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed, fix)
     with tuned(device):
         run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
         _process(inputs, output, work, run)

@@ -35,7 +35,7 @@ class GeneralStrain:
         strain = sizes * generator.normal(size=(len(after), 3, 3))
         before = after.with_cell(strain_cells(after.cell, torch.from_numpy(strain)))
         if self.positions:
-            size = self.sizes(generator, len(after), self.positions)[after.batch.numpy(), None]
+            size = self.sizes.of_displacements(generator, len(after), self.positions)[after.batch.numpy(), None]
             moved = without_mean(after, torch.from_numpy(size * generator.normal(size=(after.n_atoms, 3))))
             shift = after.fractional(moved)
             before = before.shifted(shift)

@@ -36,10 +36,12 @@ class Sizes:
     Attributes:
         distribution: `fixed`, or `uniform`: the largest size times u**exponent with u uniform in [0, 1].
         exponent: Above 1 it favours small sizes.
+        displaced: Share of the structures whose atoms are displaced at all.
     """
 
     distribution: str = "uniform"
     exponent: float = 2.0
+    displaced: float = 1.0
 
     def __call__(self, generator: np.random.Generator, n: int, largest: float) -> np.ndarray:
         """A size for each of n structures, (n,)."""
@@ -47,6 +49,11 @@ class Sizes:
             return np.full(n, largest)
         drawn: np.ndarray = largest * generator.uniform(size=n) ** self.exponent
         return drawn
+
+    def of_displacements(self, generator: np.random.Generator, n: int, largest: float) -> np.ndarray:
+        """The same of displacements, 0 where atoms are to stay."""
+        sizes = self(generator, n, largest)
+        return sizes if self.displaced == 1 else sizes * (generator.uniform(size=n) < self.displaced)
 
 
 class Source:

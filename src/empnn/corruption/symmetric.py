@@ -56,7 +56,7 @@ class SymmetricStrain:
         strain = invariant_strain(torch.from_numpy(entries + entries.transpose(0, 2, 1)) / 2, after, groups)
         dilation = torch.from_numpy(isotropic) - strain.diagonal(dim1=1, dim2=2).mean(1)
         strain = strain + dilation[:, None, None] * torch.eye(3, dtype=torch.float64)
-        size = self.sizes(generator, n, self.positions)[after.batch.numpy(), None]
+        size = self.sizes.of_displacements(generator, n, self.positions)[after.batch.numpy(), None]
         moved = torch.from_numpy(size * generator.normal(size=(after.n_atoms, 3)))
         shift = after.fractional(without_mean(after, invariant_displacements(moved, after, groups)))
         before = after.with_cell(strain_cells(after.cell, strain)).shifted(shift)

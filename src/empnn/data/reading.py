@@ -6,12 +6,13 @@ import glob
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from empnn.data.formats import ase as ase_files
-from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
+from empnn.data.formats import cif, extxyz, pair_json, poscar, pymatgen_json, tables
 from empnn.data.records import PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
 from empnn.files import COMPRESSED
@@ -31,6 +32,19 @@ _READERS: dict[str, Reader] = {
     ".db": ase_files.database_entries,
     ".vasp": poscar.entries,
     ".poscar": poscar.entries,
+}
+
+
+class _PairReader(Protocol):
+    def __call__(self, path: Path, side: str) -> Entries: ...
+
+
+_PAIR_READERS: dict[str, _PairReader] = {
+    ".csv": tables.csv_entries,
+    ".parquet": tables.parquet_entries,
+    ".feather": tables.feather_entries,
+    ".arrow": tables.feather_entries,
+    ".json": pair_json.entries,
 }
 _OTHERS_IN_FOLDERS = (".traj", ".xsf", ".res", ".gen", ".cell")
 
@@ -78,15 +92,20 @@ def _inside(folder: Path) -> list[Path]:
     found: list[Path] = []
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [file for file in map(Path(root).joinpath, files) if _holds_crystals(file) and file.is_file()]
+        found += [file for file in map(Path(root).joinpath, files) if holds_crystals(file) and file.is_file()]
     return sorted(found + closed)
 
 
-def entries(path: Path) -> Entries:
-    """The structures of one file, not parsed yet; where the file itself cannot be read, an entry that says so."""
+def entries(path: Path, side: str = "") -> Entries:
+    """The structures of one file, not parsed yet; where the file itself cannot be read, an entry that says so.
+
+    Args:
+        path: The file.
+        side: Of a file of pairs, which of each: `unrelaxed` or `relaxed`.
+    """
     empty = True
     try:
-        for entry in _stream() if str(path) == STREAM else _reader(path)(path):
+        for entry in _stream() if str(path) == STREAM else _reader(path, side)(path):
             empty = False
             yield entry
         if empty:
@@ -103,8 +122,8 @@ def _stream() -> Entries:
     return extxyz.entries_of_stream(cast(BufferedIOBase, sys.stdin.buffer))
 
 
-def _reader(path: Path) -> Reader:
-    """What reads a file of this name; a pipe holds extxyz, as standard input does.
+def _reader(path: Path, side: str) -> Reader:
+    """What reads a file of this name, or one side of its pairs; a pipe holds extxyz, as standard input does.
 
     Raises:
         CrystalError: If there is nothing to read.
@@ -119,7 +138,14 @@ def _reader(path: Path) -> Reader:
         return extxyz.entries
     if path.stat().st_size == 0:
         raise CrystalError("the file is empty; nothing to read")
+    if side:
+        return partial(_PAIR_READERS[_ending(path)], side=side)
     return _READERS.get(_ending(path), poscar.entries if poscar.is_poscar(path) else ase_files.entries)
+
+
+def holds_pairs(path: Path) -> bool:
+    """Whether a file of this name can hold both crystals of each pair."""
+    return _ending(path) in _PAIR_READERS
 
 
 def _ending(path: Path) -> str:
@@ -127,7 +153,8 @@ def _ending(path: Path) -> str:
     return plain.suffix.lower()
 
 
-def _holds_crystals(path: Path) -> bool:
+def holds_crystals(path: Path) -> bool:
+    """Whether a file in a folder is taken for one of crystals, by its name."""
     known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or poscar.is_poscar(path)
     return known and not path.name.startswith(".")
 

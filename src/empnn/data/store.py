@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -14,22 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empnn import crystals
-from empnn.checks.refusals import refusals
 from empnn.crystals import CrystalBatch, Crystals
 from empnn.data import reading
 from empnn.data.array_files import Layout, Spool, load_arrays
-from empnn.data.formats.cif.plain import PlainCrystals
-from empnn.data.records import Entry
-from empnn.errors import ConfigError, CrystalError
+from empnn.data.parsing import CHUNK, parsed, with_file
+from empnn.errors import ConfigError
 from empnn.files import cache_folder
 from empnn.ragged import runs
 
 CACHE_VERSION = "6"
 """To be raised when readers read anything otherwise, too."""
-
-_CHUNK = 4096
-"""Structures that are parsed and checked together."""
 _LAYOUT: Layout = {
     "cell": ("F64", np.float64, (3, 3)),
     "frac": ("F64", np.float64, (3,)),
@@ -63,7 +57,7 @@ class StoredCrystals:
     @cached_property
     def elements(self) -> list[int]:
         """Atomic numbers that occur, ascending; looked for once."""
-        parts = np.array_split(np.arange(len(self)), len(self) // _CHUNK + 1)
+        parts = np.array_split(np.arange(len(self)), len(self) // CHUNK + 1)
         return sorted({number for part in parts for number in np.unique(self.select(part).numbers).tolist()})
 
     @property
@@ -114,7 +108,7 @@ class CrystalSet:
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The identifier of each structure, empty where it has none."""
-        return _lines(self.id_lines)
+        return lines_in(self.id_lines)
 
     @cached_property
     def crystals(self) -> CrystalBatch:
@@ -125,8 +119,8 @@ class CrystalSet:
 def content_digest(crystals: Crystals, names: Sequence[str] = ("sizes", "cell", "frac", "numbers")) -> str:
     """What tells crystals from others: a digest of these attributes of theirs, bit for bit and in order."""
     digest = hashlib.sha256()
-    for start in range(0, len(crystals), _CHUNK):
-        part = crystals.select(np.arange(start, min(start + _CHUNK, len(crystals))))
+    for start in range(0, len(crystals), CHUNK):
+        part = crystals.select(np.arange(start, min(start + CHUNK, len(crystals))))
         for name in names:
             digest.update(np.ascontiguousarray(getattr(part, name).numpy()).data)
     return digest.hexdigest()[:32]
@@ -148,23 +142,36 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
         ConfigError: If one does not exist or holds no usable crystal.
     """
     files = [file for path in paths for file in reading.files_of(path)]
-    for file in files:
-        if (file.exists() and not file.is_dir() and not file.is_file()) or str(file) == reading.STREAM:
-            raise ConfigError(f"{file}: a stream can be read once only; save it to a file and name that")
-        if not file.is_file():
-            raise ConfigError(f"{file}: no such file; check the path")
-    cached = cache_folder() / f"{_content_key(files)}-v{CACHE_VERSION}.safetensors"
+    check_files(files)
+    cached = cache_folder() / f"{content_key(files)}-v{CACHE_VERSION}.safetensors"
     arrays = load_arrays(cached, _LAYOUT)
     if arrays is None:
         with Spool(_LAYOUT) as spool:
             _parse(files, spool)
             arrays = spool.stored(cached)
-    refused = tuple(_line_with_file(line, files) for line in _lines(arrays["refused"]))
+    refused = tuple(with_file(line, files) for line in lines_in(arrays["refused"]))
     return CrystalSet(StoredCrystals(arrays), refused, bytes(arrays["ids"]))
 
 
-def _content_key(files: Sequence[Path]) -> str:
-    """Digest of the contents and of the suffixes, which decide how they are parsed."""
+def check_files(files: Sequence[Path]) -> None:
+    """Make sure that there are such files, which can be read more than once.
+
+    Raises:
+        ConfigError: If one does not exist or is a stream.
+    """
+    for file in files:
+        if (file.exists() and not file.is_dir() and not file.is_file()) or str(file) == reading.STREAM:
+            raise ConfigError(f"{file}: a stream can be read once only; save it to a file and name that")
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such file; check the path")
+
+
+def content_key(files: Sequence[Path]) -> str:
+    """Digest of the contents and of the suffixes, which decide how they are parsed.
+
+    Raises:
+        ConfigError: If one cannot be read.
+    """
     digest = hashlib.sha256()
     for file in files:
         try:
@@ -177,78 +184,34 @@ def _content_key(files: Sequence[Path]) -> str:
 
 
 def _parse(files: Sequence[Path], spool: Spool) -> None:
-    """Read files; a line about a refused structure names its file by number, for the same content may lie elsewhere."""
+    """Read files, parse and check what is in them, and put it into arrays."""
     entries = (
-        (number, index, entry) for number, file in enumerate(files) for index, entry in enumerate(reading.entries(file))
+        ((number, index), entry)
+        for number, file in enumerate(files)
+        for index, entry in enumerate(reading.entries(file))
     )
     kept, atoms = 0, 0
     first_refusals: list[str] = []
     spool.append("starts", np.zeros(1))
     for first in entries:
-        batch, ids, lines = _parsed(chain([first], islice(entries, _CHUNK - 1)), files)
+        found = parsed(chain([first], islice(entries, CHUNK - 1)), files)
+        batch = found.crystals
         kept += len(batch)
         spool.append("cell", batch.cell.numpy())
         spool.append("frac", batch.frac.numpy())
         spool.append("numbers", batch.numbers.numpy())
         spool.append("starts", batch.starts.numpy()[1:] + atoms)
         atoms += batch.n_atoms
-        spool.append_lines("ids", ids)
+        lines = found.lines()
+        spool.append_lines("ids", [found.ids[place] for place in found.kept])
         spool.append_lines("refused", lines)
         first_refusals += lines[: 1 - len(first_refusals)]
     if not kept:
         refused = bytes(spool.arrays()["refused"]).count(b"\n")
         more = f" (and {refused - 1} more)" if refused > 1 else ""
-        raise ConfigError(_line_with_file(first_refusals[0], files) + more)
+        raise ConfigError(with_file(first_refusals[0], files) + more)
 
 
-def _parsed(
-    chunk: Iterable[tuple[int, int, Entry]], files: Sequence[Path]
-) -> tuple[CrystalBatch, list[str], list[str]]:
-    """The usable crystals of some entries, their identifiers, and the lines about the others."""
-    plain, others = PlainCrystals(), []
-    origins: list[tuple[int, int]] = []
-    ids: list[str] = []
-    readable: list[int] = []
-    place: list[int] = []
-    reasons: dict[int, str] = {}
-    for position, (number, index, entry) in enumerate(chunk):
-        if entry.cif is not None and plain.add(entry.cif):
-            identifier = entry.id
-            place.append(-len(plain.sizes))
-        else:
-            record = entry.record(str(files[number]), index)
-            identifier = record.id
-            try:
-                if record.atoms is None:
-                    raise CrystalError(str(record.error))
-                others.append(crystals.from_atoms(record.atoms))
-                place.append(len(others) - 1)
-            except CrystalError as error:
-                reasons[position] = str(error)
-        origins.append((number, index))
-        ids.append(identifier or "")
-        if position not in reasons:
-            readable.append(position)
-    n_plain = len(plain.sizes)
-    order = [-p - 1 if p < 0 else n_plain + p for p in place]
-    batch = CrystalBatch.cat([crystals.from_ragged(*plain.arrays()), *others]).select(order)
-    for position, reason in zip(readable, refusals(batch), strict=True):
-        if reason is not None:
-            reasons[position] = reason
-    kept = [row for row, position in enumerate(readable) if position not in reasons]
-    names = [ids[readable[row]] for row in kept]
-    lines = []
-    for position in sorted(reasons):
-        number, index = origins[position]
-        label = f"[{index}] ({ids[position]})" if ids[position] else f"[{index}]"
-        lines.append(f"{number}\t{label}: {reasons[position]}")
-    return batch.select(kept), names, lines
-
-
-def _lines(text: np.ndarray | bytes) -> tuple[str, ...]:
+def lines_in(text: np.ndarray | bytes) -> tuple[str, ...]:
+    """The lines of a text in bytes."""
     return tuple(bytes(text).decode().split("\n")[:-1])
-
-
-def _line_with_file(line: str, files: Sequence[Path]) -> str:
-    number, _, rest = line.partition("\t")
-    return f"{files[int(number)]}{rest}"

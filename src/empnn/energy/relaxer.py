@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from empnn.crystals import CrystalBatch, to_atoms
+from empnn.crystals import CELL, CrystalBatch, to_atoms
 from empnn.data.records import Record
 from empnn.energy.run import Job, Judged, judge
+from empnn.errors import ConfigError
 from empnn.relaxers import RelaxedBatch
 
 
@@ -31,9 +33,23 @@ class OracleRelaxer:
         return self.job.relaxation.mode == "all"
 
     def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
-        """Relax crystals; see `judge` for what it raises."""
+        """Relax crystals; see `judge` for what else it raises.
+
+        Raises:
+            ConfigError: If they fix anything but all fractional coordinates.
+        """
         records = [Record(index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(crystals))]
-        return relaxed_batch(crystals, judge(records, self.job, self.on_judged))
+        return relaxed_batch(crystals, judge(records, self._job_that_keeps_fixed(crystals), self.on_judged))
+
+    def _job_that_keeps_fixed(self, crystals: CrystalBatch) -> Job:
+        name, relaxation = self.job.choice.name, self.job.relaxation
+        if crystals.fixed_cell is not None:
+            raise ConfigError(f"`fix` {CELL}: {name} relaxes the cell and cannot keep it; leave it out")
+        if crystals.fixed_frac is None or relaxation.mode != "all":
+            return self.job
+        if not crystals.fixed_frac.all():
+            raise ConfigError(f"{name} cannot keep some atoms and relax others; fix all positions or none")
+        return replace(self.job, relaxation=replace(relaxation, mode="cell"))
 
 
 def relaxed_batch(before: CrystalBatch, judged: list[Judged]) -> RelaxedBatch:

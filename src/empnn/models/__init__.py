@@ -33,6 +33,11 @@ def packaged() -> list[str]:
     return sorted(folder.parent.name for folder in _PACKAGED.glob(f"*/{_WEIGHTS}"))
 
 
+def moving_atoms() -> list[str]:
+    """Names of the packaged models that move atoms within the cell too."""
+    return [name for name in packaged() if config_of(name).moves_atoms]
+
+
 def find(name: str | Path) -> Path:
     """The folder of a packaged model, a model folder or a run directory (its best weights).
 

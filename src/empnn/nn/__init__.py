@@ -28,7 +28,10 @@ class Network(Protocol):
     moves_atoms: bool
 
     def __call__(self, crystals: CrystalBatch, graph: Graph | None = None) -> Deformation:
-        """Deformations of all structures; the graph is built from the crystals unless it is given."""
+        """Deformations of all structures; the graph is built from the crystals unless it is given.
+
+        What the crystals fix stays; one that moves no atoms is never asked to keep cells.
+        """
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """The weights."""

@@ -110,7 +110,8 @@ class LayerAction:
     Attributes:
         lattice: h, acting as `cell @ h.T`. Per structure.
         strain: Sum of the exponents so far, as they were before `limit_exponent`. Per structure.
-        displacement: Cartesian, angstrom, zero on average over each structure; None if atoms stay. Per atom.
+        displacement: Cartesian, angstrom, zero on average over each structure unless atoms of it are fixed; None if
+            atoms stay. Per atom.
     """
 
     lattice: Float[Tensor, "structures 3 3"]

@@ -12,6 +12,7 @@ from empnn.errors import ConfigError
 from empnn.fields import field_set
 from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, element_cutoff, knn
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
+from empnn.nn.fixed import keep_fixed
 from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.nn.runtime.split_batch import side_by_side
@@ -183,7 +184,7 @@ class EMPNN(nn.Module):
     Equivariant under Euc(3) x SL3(Z) x S_n: h(Q M) = Q h(M) Q^T for Q in O(3), and h does not change under
     translations, permutations and changes of basis (Proposition 4). With `reduction=mean` it does not change with
     the choice of a supercell either. Displacements rotate with Q and do not change under the rest, but for the order
-    of the atoms.
+    of the atoms. What the crystals fix (`fixed_cell`, `fixed_frac`) stays in every layer (`keep_fixed`).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -219,6 +220,7 @@ class EMPNN(nn.Module):
             if action is not None:
                 geometry = self._deformed(geometry, action)
             atoms, action = layer(atoms, geometry, strain)
+            action = keep_fixed(action, crystals, total)
             strain = action.strain
             lattice = action.lattice.to(torch.float64)
             total = lattice @ total

@@ -21,20 +21,29 @@ class Relaxing(Work):
         passes: Applications of the network; the model's own number if None.
         batch_atoms: Atoms per batch.
         keep_failed: Write refused structures that could be read, unchanged.
+        fix: What stays: `cell` or `positions`.
+
+    Raises:
+        ConfigError: If that cannot stay, or nothing else is relaxed.
     """
 
-    def __init__(self, relaxer: Relaxer, passes: int | None, batch_atoms: int, keep_failed: bool) -> None:
+    def __init__(
+        self, relaxer: Relaxer, passes: int | None, batch_atoms: int, keep_failed: bool, fix: str | None = None
+    ) -> None:
+        relaxer.check_fix(fix)
         self.relaxer = relaxer
         self.passes = passes
         self.batch_atoms = batch_atoms
         self.keep_failed = keep_failed
-        self.settings: dict[str, Any] = {"weights": relaxer.digest(), "passes": passes, "keep_failed": keep_failed}
+        self.fix = fix
+        options = {"passes": passes, "keep_failed": keep_failed, "fix": fix}
+        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **options}
         self._ids: set[int] = set()
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
-        result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms)
+        result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
         results = zip(result.structures, result.status, result.warnings, strict=True)
         for record in records:
             repeated = self._repeats(record.id)

@@ -30,9 +30,16 @@ class Passes:
     stretches: Float64[Tensor, "steps structures 3 3"]
     shift: Float64[Tensor, "atoms 3"]
 
+    def cells(self, crystals: CrystalBatch) -> Float64[Tensor, "steps structures 3 3"]:
+        """The cells of the crystals they were made for after each layer and pass; fixed ones to the last bit."""
+        cells = crystals.cell @ self.stretches
+        if crystals.fixed_cell is None:
+            return cells
+        return torch.where(crystals.fixed_cell[:, None, None] & ~cells.isnan(), crystals.cell, cells)
+
     def relaxed(self, crystals: CrystalBatch) -> CrystalBatch:
         """The crystals they were made for, relaxed."""
-        return crystals.with_cell(crystals.cell @ self.stretches[-1]).shifted(self.shift)
+        return crystals.with_cell(self.cells(crystals)[-1]).shifted(self.shift)
 
 
 def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passes:
@@ -57,6 +64,9 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
             steps.append(deformation.steps.cpu() @ total)
             if deformation.displacement is not None:
                 shift = shift + moved.fractional(deformation.displacement.cpu())
+                if crystals.fixed_frac is not None:
+                    # Rounding is all there is of it.
+                    shift = shift.masked_fill(crystals.fixed_frac, 0.0)
             finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
             failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
             failed = failed.index_fill(0, crystals.batch[~(shift.abs() < MAX_FRAC).all(-1)], True)

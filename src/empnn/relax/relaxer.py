@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -16,10 +16,11 @@ from empnn.checks.doubts import doubtful_periodicity, doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import CrystalBatch, replace_cell, to_batch
+from empnn.crystals import CELL, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError, in_words, printable
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
+from empnn.relax.fixed import fixed_in
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
 from empnn.relax.results import C, Relaxation, Relaxations
 from empnn.relaxers import RelaxedBatch
@@ -52,19 +53,26 @@ class Relaxer:
         return self.network.moves_atoms
 
     @overload
-    def relax(self, structures: C, passes: int | None = None, batch_atoms: int = ...) -> Relaxation[C]: ...
+    def relax(
+        self, structures: C, passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
+    ) -> Relaxation[C]: ...
 
     @overload
     def relax(
-        self, structures: Iterable[C | None], passes: int | None = None, batch_atoms: int = ...
+        self, structures: Iterable[C | None], passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
     ) -> Relaxations[C]: ...
 
     def relax(
-        self, structures: C | Iterable[C | None], passes: int | None = None, batch_atoms: int = DEFAULT_BATCH_ATOMS
+        self,
+        structures: C | Iterable[C | None],
+        passes: int | None = None,
+        batch_atoms: int = DEFAULT_BATCH_ATOMS,
+        fix: str | None = None,
     ) -> Relaxation[C] | Relaxations[C]:
-        """Relax the cells of one or many crystals.
+        """Relax one or many crystals: their cells and, if the model moves atoms, these within the cells.
 
-        Fractional coordinates stay, unless the model was trained with `model.deform=[cell, positions]`.
+        Fractional coordinates that a crystal fixes (ASE's `FixAtoms`, `FixScaled` and what says the same, pymatgen's
+        `selective_dynamics`) stay in every layer.
 
         Equivariant: the result does not depend on orientation, origin, order of the atoms or choice of basis.
 
@@ -73,8 +81,10 @@ class Relaxer:
                 generator or another iterable.
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
+            fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
 
         Raises:
+            ConfigError: If `fix` is anything else, or the cell is to stay and the model moves no atoms.
             CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
             TypeError: If what is given is neither a crystal nor several: a mapping, a path, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
@@ -82,8 +92,9 @@ class Relaxer:
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
+        self.check_fix(fix)
         given, is_one = _listed(structures)
-        many: Relaxations[C] = self._relax_many(given, passes, batch_atoms)
+        many: Relaxations[C] = self._relax_many(given, passes, batch_atoms, fix)
         if not is_one:
             return many
         if many.structures[0] is None:
@@ -97,18 +108,40 @@ class Relaxer:
             digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def relax_batch(
-        self, crystals: CrystalBatch, passes: int | None = None, batch_atoms: int = DEFAULT_BATCH_ATOMS
-    ) -> RelaxedBatch:
-        """Relax usable crystals, however many, without checks: what `relax` does between conversions."""
-        return relax_batch(self.network, crystals, self.passes if passes is None else passes, batch_atoms)
+    def check_fix(self, fix: str | None) -> None:
+        """Refuse to keep what cannot be kept.
 
-    def _relax_many(self, given: list[C], passes: int, batch_atoms: int) -> Relaxations[C]:
+        Raises:
+            ConfigError: If it is neither `cell` nor `positions`, or the cell is all that the model changes.
+        """
+        check_fixable(fix)
+        if fix == CELL and not self.moves_atoms:
+            others = ", ".join(models.moving_atoms()) or "none is packaged"
+            raise ConfigError(f"`fix` {CELL}: this model moves cells only; use one that moves atoms ({others})")
+
+    def relax_batch(
+        self,
+        crystals: CrystalBatch,
+        passes: int | None = None,
+        batch_atoms: int = DEFAULT_BATCH_ATOMS,
+        fix: str | None = None,
+    ) -> RelaxedBatch:
+        """Relax usable crystals, however many, without checks: what `relax` does between conversions.
+
+        Raises:
+            ConfigError: As `relax` does, for `fix` and for cells that the crystals fix.
+        """
+        self.check_fix(fix if crystals.fixed_cell is None else CELL)
+        passes = self.passes if passes is None else passes
+        return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
+
+    def _relax_many(self, given: list[C], passes: int, batch_atoms: int, fix: str | None) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
         batches: dict[int, CrystalBatch] = {}
+        said: dict[int, list[str]] = {}
         for position, crystal in enumerate(given):
             try:
-                batches[position] = _converted(crystal)
+                batches[position], said[position] = self._converted(crystal, fix)
             except (CrystalError, TypeError) as error:
                 found[position] = str(error)
         for position, reason in zip(list(batches), refusals(CrystalBatch.cat(list(batches.values()))), strict=True):
@@ -121,7 +154,24 @@ class Relaxer:
             crystals = CrystalBatch.cat([batches[position] for position in positions])
             answers = self._relax_part([given[position] for position in positions], crystals, passes)
             found |= zip(positions, answers, strict=True)
+        for position, one in found.items():
+            if isinstance(one, Relaxation):
+                one.warnings.extend(said[position])
         return _together([found[position] for position in range(len(given))])
+
+    def _converted(self, crystal: Any, fix: str | None) -> tuple[CrystalBatch, list[str]]:
+        """A crystal as the network takes it, and notes on what it fixes where that makes a difference."""
+        if crystal is None:
+            raise CrystalError("there is no structure (None); leave it out or see why it is missing")
+        batch = to_batch(crystal)
+        if too_large := memory_refusal(batch.n_atoms):
+            raise CrystalError(too_large)
+        if fix == POSITIONS or not self.moves_atoms:
+            return batch.fixing(fix), []
+        fixed, said = fixed_in(crystal)
+        if fixed is not None:
+            batch = replace(batch, fixed_frac=torch.from_numpy(fixed))
+        return batch.fixing(fix), said
 
     def _relax_part(self, given: list[C], crystals: CrystalBatch, passes: int) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
@@ -131,7 +181,7 @@ class Relaxer:
         before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
         warnings = iter(doubts(before, after, self.elements, self.strain_limit))
         strains = iter(hencky_strain(moved.stretches[-1, sound]).numpy())
-        cells = (crystals.cell @ moved.stretches).transpose(0, 1).numpy()
+        cells = moved.cells(crystals).transpose(0, 1).numpy()
         shifts = np.split(moved.shift.numpy(), crystals.starts[1:-1].numpy())
         for row, crystal in enumerate(given):
             if finite[row]:
@@ -193,15 +243,6 @@ def _listed(given: object) -> tuple[list[Any], bool]:
             return several, False
         got += f" of {type(several[0]).__name__}"
     raise TypeError(f"expected ASE Atoms or pymatgen Structures, one or several (as a list or a generator), got {got}")
-
-
-def _converted(crystal: Any) -> CrystalBatch:
-    if crystal is None:
-        raise CrystalError("there is no structure (None); leave it out or see why it is missing")
-    batch = to_batch(crystal)
-    if too_large := memory_refusal(batch.n_atoms):
-        raise CrystalError(too_large)
-    return batch
 
 
 def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:

@@ -36,7 +36,8 @@ class Relaxation(Generic[T]):
         status: `relaxed`, `unchanged` (no strain over 1e-4, no displacement over 0.001 angstrom),
             `suspect` (there are doubts, see `warnings`) or `refused: why`.
         warnings: Reasons to look twice (doubts), then what is special about the crystal as given (notes: a left-handed
-            cell, charges and moments that the network does not see, deuterium), in words.
+            cell, charges and moments that the network does not see, deuterium, atoms that stay where they are), in
+            words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN if refused.
     """
 

@@ -35,6 +35,8 @@ def keep_symmetry(
 ) -> tuple[Float64[Tensor, "structures 3 3"], Float64[Tensor, "atoms 3"]]:
     """What is done to crystals, corrected where an operation found within `KEPT` might not hold within that.
 
+    What they fix stays, and so does all of crystals that fix some of their coordinates and not others.
+
     Args:
         crystals: As given.
         graph: Their edges.
@@ -42,6 +44,9 @@ def keep_symmetry(
         shift: What is added to the fractional coordinates.
     """
     chosen = rounded(crystals, graph, stretches, shift)
+    if crystals.fixed_frac is not None:
+        fixed = torch.bincount(crystals.batch[crystals.fixed_frac.nonzero()[:, 0]], minlength=len(crystals))[chosen]
+        chosen = chosen[(fixed == 0) | (fixed == 3 * crystals.sizes[chosen])]
     if not len(chosen):
         return stretches, shift
     atoms = torch.isin(crystals.batch, chosen).nonzero().squeeze(-1)
@@ -54,6 +59,10 @@ def keep_symmetry(
     # Where places are rounded, so is the origin that operations are found about, by other readers of the same digits
     # another one: half the way there is near enough to all of them.
     moved = (moved + without_mean(before, moved)) / 2
+    if before.fixed_cell is not None:
+        stretch = torch.where(before.fixed_cell[:, None, None], stretches[chosen], stretch)
+    if before.fixed_frac is not None:
+        moved = moved.masked_fill(before.fixed_frac, 0.0)
     return stretches.index_copy(0, chosen, stretch), shift.index_add(0, atoms, moved)
 
 

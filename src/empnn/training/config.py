@@ -31,6 +31,10 @@ class DataConfig:
     name: str | None = None
     """carbon_24, perov_5 or mp_20: under `path`, the variable EMPNN_DATA, or where `empnn data fetch` puts it; or
     sample, 600 crystals that come with the package."""
+    pairs: Any = None
+    """Unrelaxed crystals and what they relax to: a table with the columns `cif_unrelaxed` and `cif_relaxed`, a list of
+    two files `[unrelaxed.extxyz,relaxed.extxyz]`, or a folder that holds either. Alone, they are all there is to train
+    on; with `path` or `name` they come beside these crystals."""
     select_on: str = "dev"
     """What selects the best weights: `dev`, carved from train, or the split `val`."""
     dev_fraction: float = 0.05
@@ -42,13 +46,15 @@ class MixConfig:
     """How often each kind of corruption is drawn: weights, of which only the proportions count."""
 
     strain: float = 1.0
-    """`sigma` and `positions`: nine independent entries of A."""
+    """`sigma` and `positions`: nine independent entries of A. 0 by default where `data.pairs` are all there is."""
     symmetric: float = 0.0
     """Strain and displacements that keep the space group."""
     decorated: float = 0.0
     """A crystal in the cell and at the places of an isostructural one of another composition."""
     pairs: float = 0.0
-    """The pairs of `data.pairs`."""
+    """The pairs of `data.pairs`; 1 by default where there are any."""
+    relaxed: float = 0.0
+    """Crystals as they are, with nothing to do: what is relaxed then stays where it is."""
 
 
 @dataclass
@@ -76,6 +82,8 @@ class NoiseConfig:
     positions: float | None = None
     """Deviation of the displacements of the atoms in angstrom, drawn as the strain is; null: 0.1 if `model.deform`
     holds positions, else 0."""
+    displaced: float = 1.0
+    """Share of the strained crystals, symmetric or not, whose atoms are displaced too; those of the others stay."""
     mix: MixConfig = field(default_factory=MixConfig)
     symmetric: SymmetricConfig = field(default_factory=SymmetricConfig)
 
@@ -108,6 +116,8 @@ class TrainConfig:
     """Steps of linear rise."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
+    weight_decay: float = 0.0
+    """Decoupled decay of the weights: times the learning rate, the part of each that is lost in a step."""
     seed: int = 0
     """Seed of the weights, the order of the crystals, the noise and the development set."""
     out: str | None = None
@@ -174,12 +184,14 @@ _NOT_NEGATIVE = (
     "noise.mix.symmetric",
     "noise.mix.decorated",
     "noise.mix.pairs",
+    "noise.mix.relaxed",
     "noise.symmetric.volume",
     "noise.symmetric.shape",
     "noise.symmetric.positions",
     "loss.positions",
     "loss.layers",
     "train.warmup_steps",
+    "train.weight_decay",
     "train.workers",
     "train.threads",
     "train.seed",
@@ -210,7 +222,8 @@ _POSITIVE = (
 def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), whole: bool = False) -> Config:
     """Defaults, then the architecture of `model.start_from`, then a preset or YAML file, then `key=value` overrides.
 
-    A file that is the `whole` configuration of a run needs the model that it started from no more.
+    Where there are pairs, they are trained on by default, and nothing else if there is nothing else. A file that is the
+    `whole` configuration of a run needs the model that it started from no more.
 
     `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for `loss.name=X`,
     on the command line and in files.
@@ -221,9 +234,8 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), w
     layers = [_base(base), _from_overrides(overrides)]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), *layers)
-        if merged.model.start_from is not None and not whole:
-            started = {"model": OmegaConf.structured(models.config_of(merged.model.start_from))}
-            merged = OmegaConf.merge(OmegaConf.structured(Config), started, *layers)
+        if not whole:
+            merged = OmegaConf.merge(OmegaConf.structured(Config), _implied(merged), *layers)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
@@ -231,6 +243,17 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), w
         raise ConfigError("the configuration is not a mapping of sections")
     _check(config)
     return config
+
+
+def _implied(merged: Any) -> dict[str, Any]:
+    """What follows from the model to start from and from the kinds of data, unless something else is given."""
+    implied: dict[str, Any] = {}
+    if merged.model.start_from is not None:
+        implied["model"] = OmegaConf.structured(models.config_of(merged.model.start_from))
+    if merged.data.pairs is not None:
+        alone = merged.data.path is None and merged.data.name is None
+        implied["noise"] = {"mix": {"pairs": 1.0, **({"strain": 0.0} if alone else {})}}
+    return implied
 
 
 def save_config(config: Config, path: Path) -> None:
@@ -336,11 +359,17 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
     if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
         raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")
-    path = config.data.path
-    if not (
-        path is None or isinstance(path, str) or (isinstance(path, list) and all(isinstance(p, str) for p in path))
-    ):
-        raise ConfigError(f"data.path={path}: must be a file, a folder, or a list of them")
+    for name in ("path", "pairs"):
+        value = getattr(config.data, name)
+        listed = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        if not (value is None or isinstance(value, str) or listed):
+            raise ConfigError(f"data.{name}={value}: must be a file, a folder, or a list of them")
+    if config.data.pairs is None and config.noise.mix.pairs > 0:
+        raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
+    if config.data.pairs is not None and config.noise.mix.pairs == 0:
+        raise ConfigError("data.pairs are given, but noise.mix.pairs is 0; give it a weight, or leave the pairs out")
+    if not 0 <= config.noise.displaced <= 1:
+        raise ConfigError(f"noise.displaced={config.noise.displaced}: must lie between 0 and 1")
     _ = config.model.moves_atoms
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:

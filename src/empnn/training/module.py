@@ -38,9 +38,10 @@ class Denoising(lightning.LightningModule):
         return self.task.loss(self.network(batch.crystals, batch.graph), batch)
 
     def configure_optimizers(self) -> Any:
-        """Adam with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""
+        """AdamW with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""
         settings = self.config.train
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate, fused=True)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
         if self.moments:
             content = optimizer.state_dict()
             optimizer.load_state_dict({**content, "state": self.moments})

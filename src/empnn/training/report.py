@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from empnn.training.checkpoint import RunState
 
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
 
 _SMOOTHING = 0.98
 _SHOWN_REFUSALS = 5
+_PATIENCE = 5.0
+"""Seconds of work after which somebody who sees no bar is told of it, and how long it goes on can be told."""
 
 
 class Reporter:
@@ -39,8 +51,8 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("left"),
         )
-        shown = not quiet and self.console.is_terminal
-        self._progress = Progress(*columns, console=self.console, disable=not shown, transient=True)
+        self._shown = not quiet and self.console.is_terminal
+        self._progress = Progress(*columns, console=self.console, disable=not self._shown, transient=True)
         self._task = self._progress.add_task("train", total=None, loss=math.nan, score=math.nan)
         self._loss: float | None = None
 
@@ -48,19 +60,41 @@ class Reporter:
         """One line."""
         self.console.print(self._wording(text), markup=False)
 
+    @contextmanager
+    def watch(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
+        """A bar for work that is done once, if there is any; where there is no terminal, a line that says how long.
+
+        What is yielded takes the number of items that were done since it was called last.
+        """
+        columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        progress = Progress(*columns, console=self.console, disable=not self._shown, transient=True)
+        task = progress.add_task(what, total=size)
+        began, done, said = time.perf_counter(), 0, self._shown
+
+        def count(more: int) -> None:
+            nonlocal done, said
+            done += more
+            progress.start()
+            progress.advance(task, more)
+            seconds = time.perf_counter() - began
+            if not said and done and seconds > _PATIENCE:
+                said = True
+                self.note(f"{what}, once: about {_clock(seconds / done * (size - done))} left")
+
+        try:
+            yield count
+        finally:
+            progress.stop()
+
     def close(self) -> None:
         """Take the progress bar away."""
         self._progress.stop()
 
-    def started(
-        self, folder: Path, module: Denoising, data: str, sizes: tuple[int, int], refused: Sequence[str]
-    ) -> None:
+    def started(self, folder: Path, module: Denoising, data: str, refused: Sequence[str]) -> None:
         """What is about to be trained, on what, and where it goes."""
-        train, select = sizes
         parameters = sum(p.numel() for p in module.network.parameters())
         self.note(
-            f"{folder}: {data}, {train:,} crystals to train on, {select:,} to select by; "
-            f"{parameters:,} parameters; steps {module.state.step:,} to {module.config.train.steps:,}"
+            f"{folder}: {data}; {parameters:,} parameters; steps {module.state.step:,} to {module.config.train.steps:,}"
         )
         for message in refused[:_SHOWN_REFUSALS]:
             self.note(f"left out: {message}")
@@ -77,8 +111,11 @@ class Reporter:
 
     def validated(self, state: RunState, steps: int, outcome: Outcome, better: bool) -> None:
         """One line per validation: loss, what was found, time left."""
-        left = state.seconds / state.step * (steps - state.step)
         self._progress.update(self._task, score=outcome.score)
+        if state.step == 0:
+            self.note(f"before training: {outcome.words}")
+            return
+        left = state.seconds / state.step * (steps - state.step)
         self.note(
             f"step {state.step:>6,}/{steps:,}  loss {self._loss or 0.0:.4f}  {outcome.words}"
             f"{' *' if better else '  '}  {_clock(state.seconds)} done, {_clock(left)} left"

@@ -9,12 +9,10 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
@@ -22,18 +20,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
-from empnn.data.curation.composition import carve_development
-from empnn.data.sets import is_data_folder, load_split, locate_all
-from empnn.data.store import StoredCrystals, content_digest
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.nn.runtime.cpu import tuned
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
+from empnn.training.data import RunData, digest, is_whole, prepare
 from empnn.training.module import Denoising
 from empnn.training.report import Reporter
-from empnn.training.sources import Corruptions
 from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Outcome, Relaxing
@@ -41,32 +36,8 @@ from empnn.training.task import Outcome, Relaxing
 LOG_EVERY = 50
 ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """What is sent to end a run: by Ctrl-C, and by queues and services."""
-_WHOLE = "whole:"
-"""What the digest of the crystals of a run begins with if it is not one of their cells only."""
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
-
-
-@dataclass(frozen=True)
-class RunData:
-    """Crystals of a run.
-
-    Attributes:
-        corruptions: What the weights are fitted to, and what is done to it.
-        select: What the best weights are chosen by.
-        name: The data set in words, for the card.
-        refused: Messages about structures that could not be used.
-    """
-
-    corruptions: Corruptions
-    select: StoredCrystals
-    name: str
-    refused: tuple[str, ...]
-
-    @property
-    def train(self) -> StoredCrystals:
-        """What the weights are fitted to."""
-        return self.corruptions.crystals
 
 
 def train(config: Config, reporter: Reporter) -> Path:
@@ -78,7 +49,7 @@ def train(config: Config, reporter: Reporter) -> Path:
     folder = Path(config.train.out or _default_folder(config))
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run; go on with `resume` {folder} or choose another train.out")
-    data = prepare(config)
+    data = prepare(config, reporter.watch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         network = build(config.model)
@@ -89,7 +60,7 @@ def train(config: Config, reporter: Reporter) -> Path:
         network.set_scale(task.scale.mean, task.scale.deviation)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / "config.yaml")
-    state = RunState(seed=config.train.seed, data=_digest(data.train))
+    state = RunState(seed=config.train.seed, data=digest(data.train, data.train_pairs))
     module = Denoising(network, config, task, state)
     return _fit(folder, module, data, reporter)
 
@@ -105,51 +76,22 @@ def resume(folder: str | Path, reporter: Reporter) -> Path:
         raise ConfigError(f"{folder}: no run here (config.yaml is missing)")
     config = load_config(folder / "config.yaml", whole=True)
     network, moments, state = load_run(folder / "last")
-    data = prepare(config)
-    if state.data != _digest(data.train, whole=state.data.startswith(_WHOLE)):
-        raise ConfigError(f"{folder}: the training crystals are not those the run began with; restore them")
+    data = prepare(config, reporter.watch)
+    if state.data != digest(data.train, data.train_pairs, whole=is_whole(state.data)):
+        what = "crystals" if data.train_pairs is None else "crystals or pairs"
+        raise ConfigError(f"{folder}: the training {what} are not those the run began with; restore them")
     module = Denoising(network, config, _task(config, data), state)
     module.moments = moments
     return _fit(folder, module, data, reporter)
 
 
-def prepare(config: Config) -> RunData:
-    """The training and selection crystals that a configuration names.
-
-    Raises:
-        ConfigError: If they cannot be found or used.
-    """
-    places = locate_all(config.data.path, config.data.name)
-    train_set = load_split(places, "train")
-    name = config.data.name or " + ".join(place.name for place in places)
-    if config.data.select_on == "val":
-        for place in places:
-            if not is_data_folder(place):
-                raise ConfigError(f"data.select_on=val needs a data folder with a val split; {place} is none")
-        chosen = load_split(places, "val")
-        select, refused = chosen.stored, train_set.refused + chosen.refused
-        kept = train_set.stored
-    else:
-        rest, held_out = carve_development(train_set.stored, config.data.dev_fraction, config.train.seed)
-        select, refused = train_set.stored.subset(held_out), train_set.refused
-        kept = train_set.stored.subset(rest)
-    limit = min(len(select), config.train.validate_structures)
-    return RunData(Corruptions(config, kept), select.subset(np.arange(limit)), name, refused)
-
-
 def _task(config: Config, data: RunData) -> Relaxing:
-    return Relaxing(config, ParameterScale.of(data.train.cell), data.corruptions.validation(data.select))
-
-
-def _digest(crystals: StoredCrystals, whole: bool = True) -> str:
-    """What tells these crystals from others; of their cells only where a run of an older version is resumed."""
-    if whole:
-        return _WHOLE + content_digest(crystals)[:16]
-    return content_digest(crystals, ["cell"])[:16]
+    return Relaxing(config, ParameterScale.of(data.train.cell), data.validation())
 
 
 def _default_folder(config: Config) -> str:
-    first = config.data.path[0] if isinstance(config.data.path, list) else config.data.path
+    given = config.data.path or config.data.pairs
+    first = given[0] if isinstance(given, list) else given
     data = config.data.name or Path(first or "data").name.partition(".")[0]
     return f"runs/{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
@@ -161,7 +103,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
         return folder
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    reporter.started(folder, module, data.name, (len(data.train), len(data.select)), data.refused)
+    reporter.started(folder, module, f"{data.name}, {data.sizes}", data.refused)
     checkpoints = Checkpoints(folder, data, reporter, state.step)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
@@ -258,7 +200,7 @@ class Checkpoints(Callback):
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Take a signal for the wish to stop after the current step, from here on."""
+        """From here on, take a signal for the wish to stop after the current step; score what training starts from."""
         at_once = signal.getsignal(signal.SIGINT)
 
         def ask_to_stop(number: int, frame: Any) -> None:
@@ -270,6 +212,8 @@ class Checkpoints(Callback):
         if _in_main_thread():
             for number in ENDINGS:
                 signal.signal(number, ask_to_stop)
+        if pl_module.state.step == 0 and pl_module.config.model.start_from is not None:
+            self._validate(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -319,14 +263,20 @@ class Checkpoints(Callback):
         card = {
             "data": self.data.name,
             "structures": len(self.data.train),
-            "elements": self.data.train.elements,
+            **({"pairs": len(self.data.train_pairs)} if self.data.train_pairs is not None else {}),
+            "elements": self.data.elements,
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
+            **({} if config.model.start_from is None else {"start_from": config.model.start_from}),
             "selected_on": config.data.select_on,
         }
         if outcome is not None:
-            noise = {"positions_sigma": config.train.validate_positions} if module.network.moves_atoms else {}
-            card["selection"] = {"sigma": config.train.validate_sigma, **noise, **outcome.figures}
+            noise = {}
+            if config.noise.mix.strain:
+                noise["sigma"] = config.train.validate_sigma
+                if module.network.moves_atoms:
+                    noise["positions_sigma"] = config.train.validate_positions
+            card["selection"] = {**noise, **outcome.figures}
         return card
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,23 +11,30 @@ import numpy as np
 
 from empnn.corruption.decorated import Decorated, decorate
 from empnn.corruption.general import GeneralStrain
-from empnn.corruption.pairs import GivenPairs
+from empnn.corruption.pairs import GivenPairs, joined
 from empnn.corruption.source import BeforeAfter, Corruption, Sizes, Source
 from empnn.corruption.strain import with_fixed_noise
 from empnn.corruption.symmetric import SymmetricStrain
-from empnn.crystals import Crystals
 from empnn.data.curation.isostructural import Isostructural, attach, isostructural
 from empnn.data.curation.symmetric import SymmetricSet, symmetric_set
+from empnn.data.pairs import PairSet
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
+from empnn.processes import Report
 from empnn.training.config import Config
 
 DEFAULT_DISPLACEMENT = 0.1
 """Deviation in angstrom of the noise on positions that are trained."""
 VALIDATION_SEED = 0
 
-Pairs = tuple[Crystals, Crystals]
-Progress = Callable[[int], None]
+Watch = Callable[[str, int], AbstractContextManager[Report]]
+"""Told of long work, in words, and of its size; within, what it gives is told how much was done since the last time."""
+
+
+@contextmanager
+def unwatched(what: str, size: int) -> Iterator[Report]:
+    """Nobody is told."""
+    yield lambda done: None
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,14 @@ class Corruptions:
     Attributes:
         config: The configuration of the run.
         crystals: The true crystals to train on.
-        pairs: The pairs of `data.pairs`, if there are any.
-        on_progress: Called with the number of crystals that have been looked at since the last call.
+        pairs: The pairs to train on, if there are any.
+        watch: Who is told of long work on crystals.
     """
 
     config: Config
     crystals: StoredCrystals
-    pairs: Pairs | None = None
-    on_progress: Progress = lambda done: None
+    pairs: PairSet | None = None
+    watch: Watch = unwatched
 
     def source(self) -> Source:
         """The crystals of every training step.
@@ -60,14 +68,15 @@ class Corruptions:
             (self.symmetric, mix.symmetric),
             (self.decorated, mix.decorated),
             (self.given, mix.pairs),
+            (self.relaxed, mix.relaxed),
         )
         made = [(kind(), weight) for kind, weight in kinds if weight > 0]
-        if not made:
+        if all(weight == 0 for kind, weight in kinds if kind != self.relaxed):
             raise ConfigError("noise.mix: all weights are 0; give one kind of corruption a weight")
         return Source(len(self.crystals), made, train.batch_size, train.seed)
 
-    def validation(self, select: StoredCrystals) -> dict[str, BeforeAfter]:
-        """Fixed crystals before and after, of a set apart, for each kind of corruption of the run."""
+    def validation(self, select: StoredCrystals, pairs: PairSet | None = None) -> dict[str, BeforeAfter]:
+        """Fixed crystals before and after, for each kind of corruption of the run, of a set and of pairs apart."""
         settings, mix = self.config.train, self.config.noise.mix
         everything = np.arange(len(select))
         sets: dict[str, BeforeAfter] = {}
@@ -80,6 +89,9 @@ class Corruptions:
             sets["symmetric"] = noise(everything, np.random.default_rng(VALIDATION_SEED))
         if mix.decorated:
             sets["decorated"] = self._decorated(select)
+        if pairs is not None:
+            chosen = np.arange(len(pairs))
+            sets["pairs"] = joined(pairs.before.select(chosen), pairs.relaxed.select(chosen))
         return sets
 
     def strain(self) -> Corruption:
@@ -88,6 +100,10 @@ class Corruptions:
         default = DEFAULT_DISPLACEMENT if self.config.model.moves_atoms else 0.0
         positions = default if noise.positions is None else noise.positions
         return GeneralStrain(self.crystals, noise.sigma, positions, self._sizes)
+
+    def relaxed(self) -> Corruption:
+        """Nothing is wrong."""
+        return GeneralStrain(self.crystals, 0.0, 0.0, self._sizes)
 
     def symmetric(self) -> Corruption:
         """What keeps the space group."""
@@ -114,7 +130,7 @@ class Corruptions:
         """
         if self.pairs is None:
             raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
-        return GivenPairs(*self.pairs)
+        return GivenPairs(self.pairs.before, self.pairs.relaxed)
 
     def _symmetric(self, exact: SymmetricSet) -> SymmetricStrain:
         noise = self.config.noise.symmetric
@@ -122,17 +138,23 @@ class Corruptions:
 
     def _exact(self, crystals: StoredCrystals) -> SymmetricSet:
         apart = crystals.arrays is not self.crystals.arrays
-        exact = symmetric_set(crystals.whole, self.on_progress) if apart else self._symmetric_whole
+        exact = self._symmetric_of(crystals.whole) if apart else self._symmetric_whole
         return exact.subset(crystals.positions)
 
     @cached_property
     def _symmetric_whole(self) -> SymmetricSet:
-        return symmetric_set(self.crystals.whole, self.on_progress)
+        return self._symmetric_of(self.crystals.whole)
+
+    def _symmetric_of(self, crystals: StoredCrystals) -> SymmetricSet:
+        with self.watch(f"looking for the symmetry of {len(crystals):,} crystals", len(crystals)) as report:
+            return symmetric_set(crystals, report)
 
     @cached_property
     def _table(self) -> Isostructural:
         """How the whole set lies onto itself."""
-        return isostructural(self.crystals.whole, max(1, self.config.train.workers), self.on_progress)
+        crystals = self.crystals.whole
+        with self.watch(f"laying {len(crystals):,} crystals onto each other", 2 * len(crystals)) as report:
+            return isostructural(crystals, max(1, self.config.train.workers), report)
 
     @cached_property
     def _partners(self) -> Isostructural:
@@ -143,7 +165,8 @@ class Corruptions:
         if select.arrays is self.crystals.arrays:
             own = self._table.subset(select.positions)
         else:
-            own = attach(select, self._table, max(1, self.config.train.workers), self.on_progress)
+            with self.watch(f"laying {len(select):,} crystals to select by onto others", 2 * len(select)) as report:
+                own = attach(select, self._table, max(1, self.config.train.workers), report)
         uniform = np.random.default_rng(VALIDATION_SEED).uniform(size=len(select))
         second = self._partners.partner(np.arange(len(select)), uniform, own)
         first = np.flatnonzero(second >= 0)
@@ -151,4 +174,5 @@ class Corruptions:
 
     @property
     def _sizes(self) -> Sizes:
-        return Sizes(self.config.noise.distribution, self.config.noise.exponent)
+        noise = self.config.noise
+        return Sizes(noise.distribution, noise.exponent, noise.displaced)

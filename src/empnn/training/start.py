@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from empnn import models
 from empnn.errors import ConfigError
 from empnn.nn import Network
 
+_OF_FIELDS = ".weight.weight"
+"""How the keys of the weights of fields end."""
+
 
 def copy_weights(network: Network, name: str) -> None:
-    """Copy the weights of a model into a network that does what it does, and perhaps moves atoms besides.
+    """Copy the weights of a model into a network that does what it does, and perhaps more.
 
-    The weights of fields come first in a layer, those that move atoms last: these start at 0, so that the network
+    A network may move atoms besides, and have more layers that deform. The weights of fields come first in a layer,
+    those that move atoms last: these start at 0, and so do all weights of the fields of further layers. The network
     begins as the model it starts from.
 
     Raises:
@@ -20,12 +27,26 @@ def copy_weights(network: Network, name: str) -> None:
     """
     given = models.load_network(name)[0].state_dict()
     own = network.state_dict()
+    further = tuple(f"layers.{index}." for index in range(_layers(given), _layers(own)))
     for key, target in own.items():
+        if key.startswith(further):
+            own[key] = torch.zeros_like(target) if key.endswith(_OF_FIELDS) else target
+            continue
         source = given.get(key)
         if source is None or source.shape[1:] != target.shape[1:] or len(source) > len(target):
-            raise ConfigError(f"model.start_from={name}: other architecture ({key}); leave the keys of model out")
-        grows = len(source) < len(target)
-        if grows and not key.endswith(".weight.weight"):
-            raise ConfigError(f"model.start_from={name}: other architecture ({key}); leave the keys of model out")
+            raise _other_architecture(name, key)
+        if len(source) < len(target) and not key.endswith(_OF_FIELDS):
+            raise _other_architecture(name, key)
         own[key] = torch.cat([source, source.new_zeros(len(target) - len(source), *source.shape[1:])])
+    if missing := given.keys() - own.keys():
+        raise _other_architecture(name, min(missing))
     network.load_state_dict(own)
+
+
+def _layers(weights: Mapping[str, Tensor]) -> int:
+    """Number of the layers that deform."""
+    return 1 + max((int(key.split(".")[1]) for key in weights if key.startswith("layers.")), default=-1)
+
+
+def _other_architecture(name: str, key: str) -> ConfigError:
+    return ConfigError(f"model.start_from={name}: other architecture ({key}); leave the keys of model out")

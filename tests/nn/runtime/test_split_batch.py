@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,6 +67,17 @@ def test_values_and_gradients_are_those_of_one_thread(network: EMPNN) -> None:
         assert (ours is None) == (theirs is None)
         if theirs is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_fixed_goes_with_its_part(network: EMPNN) -> None:
+    atoms = torch.zeros_like(CRYSTALS.frac, dtype=torch.bool)
+    atoms[[1, 4, 9, 15]] = True
+    held = replace(CRYSTALS, fixed_frac=atoms, fixed_cell=torch.tensor([False, True, False, False, True]))
+    whole = outputs(network(held))
+    with threads_for_structures():
+        assert parts_of(network) == 3
+        torch.testing.assert_close(outputs(network(held)), whole, rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(whole[0], outputs(network(CRYSTALS))[0])
 
 
 def test_weights_that_are_not_trained_get_no_gradient(network: EMPNN) -> None:

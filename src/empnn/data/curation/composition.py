@@ -8,10 +8,27 @@ from itertools import pairwise
 import numpy as np
 
 from empnn.crystals import Crystals
+from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 
 CHUNK = 4096
 """Structures that are looked at together."""
+
+
+Composition = tuple[bytes, bytes]
+"""The elements and the reduced numbers of their atoms."""
+
+
+def compositions(crystals: Crystals) -> list[Composition]:
+    """The reduced composition of each structure. Invariant under Euc(3), SL3(Z), S_n and the choice of a supercell."""
+    found: list[Composition] = []
+    for chosen in chunks(len(crystals)):
+        part = crystals.select(chosen)
+        numbers = part.numbers.numpy()
+        for start, stop in pairwise(part.starts.tolist()):
+            elements, counts = np.unique(numbers[start:stop], return_counts=True)
+            found.append((elements.tobytes(), (counts // np.gcd.reduce(counts)).tobytes()))
+    return found
 
 
 def composition_groups(crystals: Crystals) -> np.ndarray:
@@ -19,16 +36,8 @@ def composition_groups(crystals: Crystals) -> np.ndarray:
 
     Invariant under Euc(3), SL3(Z), S_n and the choice of a supercell.
     """
-    keys: dict[tuple[bytes, bytes], int] = {}
-    groups: list[int] = []
-    for chosen in chunks(len(crystals)):
-        part = crystals.select(chosen)
-        numbers = part.numbers.numpy()
-        for start, stop in pairwise(part.starts.tolist()):
-            elements, counts = np.unique(numbers[start:stop], return_counts=True)
-            reduced = counts // np.gcd.reduce(counts)
-            groups.append(keys.setdefault((elements.tobytes(), reduced.tobytes()), len(keys)))
-    return np.array(groups, dtype=np.int64)
+    keys: dict[Composition, int] = {}
+    return np.array([keys.setdefault(key, len(keys)) for key in compositions(crystals)], dtype=np.int64)
 
 
 def draw_groups(groups: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
@@ -94,3 +103,43 @@ def carve_development(crystals: Crystals, fraction: float, seed: int) -> tuple[n
     if held_out.all() or not held_out.any():
         raise ConfigError(f"{len(crystals)} structures are too few for data.dev_fraction={fraction}; add structures")
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def carve_alike(
+    others: StoredCrystals, crystals: Crystals, rest: np.ndarray, held_out: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carve a development set from other crystals, so that no composition is held out here and trained on there.
+
+    What is composed as the crystals that are held out is held out, too. If that is less than `fraction`, more is carved
+    as `carve_development` does, and the crystals composed like that are trained on no more. A composition that is on
+    both sides already, because there is no other, keeps nothing away.
+
+    Args:
+        others: Crystals to divide.
+        crystals: Crystals that are divided.
+        rest: Indices of those to train on.
+        held_out: Indices of those held out.
+        fraction: Part of the others to hold out.
+        seed: Seed of what is drawn.
+
+    Returns:
+        Indices of the other crystals to train on and of those held out, and what is left of `rest`.
+
+    Raises:
+        ConfigError: If a side would be empty.
+    """
+    here, there = compositions(crystals), compositions(others)
+    held = {here[index] for index in held_out} - {here[index] for index in rest}
+    apart = np.array([key in held for key in there], dtype=bool)
+    missing = max(1, round(fraction * len(others))) - apart.sum()
+    left = np.flatnonzero(~apart)
+    if missing > 0 and len(left):
+        kept, more = carve_development(others.subset(left), missing / len(left), seed)
+        held = {there[index] for index in left[more]} - {there[index] for index in left[kept]}
+        apart[left[more]] = True
+        rest = rest[[here[index] not in held for index in rest]]
+    if apart.all() or not len(rest):
+        raise ConfigError(
+            "nothing is left to train on: crystals and pairs have the compositions of the development set"
+        )
+    return np.flatnonzero(~apart), np.flatnonzero(apart), rest

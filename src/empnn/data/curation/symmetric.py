@@ -93,19 +93,18 @@ def symmetric_set(crystals: Crystals, on_progress: Callable[[int], None] = lambd
             for name in _STARTS:
                 spool.append(name, np.zeros(1))
             for chosen in chunks(len(crystals)):
-                for name, items in _part(crystals.select(chosen)).items():
+                for name, items in _part(crystals.select(chosen), on_progress).items():
                     if name in ends:
                         items = ends[name] + np.cumsum(items)
                         ends[name] = int(items[-1])
                     spool.append(name, items)
-                on_progress(len(chosen))
             arrays = spool.stored(path)
     return SymmetricSet(arrays)
 
 
-def _part(crystals: CrystalBatch) -> dict[str, np.ndarray]:
+def _part(crystals: CrystalBatch, on_progress: Callable[[int], None]) -> dict[str, np.ndarray]:
     """What is kept of some crystals; of what starts somewhere, how many of it each has."""
-    groups = find_space_groups(crystals)
+    groups = find_space_groups(crystals, on_progress=on_progress)
     exact = symmetrise(crystals, groups)
     counts = torch.bincount(groups.batch, minlength=len(crystals))
     return {

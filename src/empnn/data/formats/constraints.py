@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms, FixCartesian, FixedLine, FixedPlane, FixScaled, dict2constraint
 
+from empnn.ase_atoms import as_array
+from empnn.errors import CrystalError
+
+SELECTIVE_DYNAMICS = "selective_dynamics"
+"""The property of pymatgen's sites that tells which fractional coordinates are free."""
 _PARALLEL = 1e-6
 
 
@@ -32,6 +37,18 @@ def hold(atoms: Atoms, fixed: np.ndarray, partly: type[FixScaled | FixCartesian]
     added = [FixAtoms(at) if mask.all() else partly(at, mask) for at, mask in zip(sites, masks, strict=True)]
     atoms.set_constraint([*added, *atoms.constraints])
     return atoms
+
+
+def fixed_by_flags(flags: Sequence[Any]) -> np.ndarray:
+    """The fractional coordinates that flags of selective dynamics hold, true in (atoms, 3); None frees an atom.
+
+    Raises:
+        CrystalError: If there are not three for each atom.
+    """
+    free = as_array([[True] * 3 if one is None else one for one in flags])
+    if free.shape != (len(flags), 3) or free.dtype.kind not in "bi":
+        raise CrystalError(f"{SELECTIVE_DYNAMICS} are not three truth values for each site; correct or remove them")
+    return ~free.astype(bool)
 
 
 def described(constraints: Iterable[Any]) -> list[dict[str, Any]]:

@@ -16,12 +16,11 @@ from empnn.ase_atoms import OXIDATION_STATES, STANDARD_ARRAYS, as_array, mark_de
 from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats.cif.sites import LABELS
-from empnn.data.formats.constraints import described, held, hold, restore
+from empnn.data.formats.constraints import SELECTIVE_DYNAMICS, described, fixed_by_flags, held, hold, restore
 from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
 from empnn.files import json_text, read_text, with_nulls
 
-_FREE = "selective_dynamics"
 _CONSTRAINTS = "empnn_constraints"
 """The property that holds the constraints for which selective dynamics has no words."""
 _ARRAYS = {"magmom": "initial_magmoms", "charge": "initial_charges"}
@@ -73,11 +72,8 @@ def _add_site_properties(atoms: Atoms, properties: list[dict[str, Any]]) -> None
     """The properties of sites as arrays of their names; where one is missing on some sites, it is None there."""
     for name in dict.fromkeys(name for site in properties for name in site):
         values = _with_arrays([site.get(name) for site in properties])
-        if name == _FREE:
-            free = as_array([[True] * 3 if flags is None else flags for flags in values])
-            if free.shape != (len(atoms), 3) or free.dtype.kind not in "bi":
-                raise CrystalError(f"{_FREE} are not three truth values for each site; correct or remove them")
-            hold(atoms, ~free.astype(bool))
+        if name == SELECTIVE_DYNAMICS:
+            hold(atoms, fixed_by_flags(values))
             continue
         array = as_array(values)
         numeric = array.dtype.kind in "if"
@@ -122,7 +118,7 @@ def text_from_atoms(atoms: Atoms) -> str:
         if ours in sites and theirs not in sites:
             sites[theirs] = sites.pop(ours)
     if fixed.any():
-        sites[_FREE] = (~fixed).tolist()
+        sites[SELECTIVE_DYNAMICS] = (~fixed).tolist()
     states = sites.pop(OXIDATION_STATES, None)
     is_text = all(isinstance(label, str) for label in sites.get(LABELS, ()))
     labels = sites.pop(LABELS, None) if is_text else None

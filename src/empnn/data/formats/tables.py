@@ -1,6 +1,7 @@
 """Tables with one crystal per row, as CIF text in a column `cif` or pymatgen JSON in a column `structure`.
 
-The other columns are the crystal's info, in both directions.
+The other columns are the crystal's info, in both directions. A table of pairs has one such column for each side:
+`cif_unrelaxed` and `cif_relaxed`, or `structure_unrelaxed` and `structure_relaxed`.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ _BATCH_ROWS = 1024
 _BLOCK = 1 << 20
 
 
-def csv_entries(path: Path) -> Entries:
+def csv_entries(path: Path, side: str = "") -> Entries:
     """The rows of a CSV file; numbers, lists and truth values in it are read as such, identifiers as text."""
     csv.field_size_limit(2**31 - 1)
     with open_bytes(path) as handle:
         # Strict, because a file cut off within a quoted field would otherwise pass for a crystal with fewer atoms.
         reader = csv.reader(chain.from_iterable(_blocks_of_lines(handle)), strict=True)
         columns = next(reader, [])
-        yield from _entries(_named(reader, columns), columns, _value_of_text)
+        yield from _entries(_named(reader, columns), columns, _value_of_text, side)
 
 
 def _named(reader: Iterator[list[str]], columns: list[str]) -> Iterator[Row | CrystalError]:
@@ -85,21 +86,21 @@ def _blocks_of_lines(handle: io.BufferedReader) -> Iterator[Iterable[str]]:
     yield io.StringIO(left + decoder.decode(b"", final=True), newline="")
 
 
-def parquet_entries(path: Path) -> Entries:
+def parquet_entries(path: Path, side: str = "") -> Entries:
     """The rows of a parquet file, some at a time."""
     # Buffered ahead, a whole file would be held until it is closed.
     with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BLOCK) as file:
         batches = file.iter_batches(batch_size=_BATCH_ROWS)
         rows = (row for batch in batches for row in batch.to_pylist())
-        yield from _entries(rows, file.schema_arrow.names, _value_of_arrow)
+        yield from _entries(rows, file.schema_arrow.names, _value_of_arrow, side)
 
 
-def feather_entries(path: Path) -> Entries:
+def feather_entries(path: Path, side: str = "") -> Entries:
     """The rows of a feather file (Arrow IPC), some at a time."""
     with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_file(source) as file:
         batches = (file.get_batch(index) for index in range(file.num_record_batches))
         rows = (row for batch in batches for part in _slices(batch) for row in part.to_pylist())
-        yield from _entries(rows, file.schema.names, _value_of_arrow)
+        yield from _entries(rows, file.schema.names, _value_of_arrow, side)
 
 
 Row = dict[str, Any]
@@ -189,26 +190,29 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _entries(rows: Iterable[Row | CrystalError], columns: Sequence[str], read_value: Callable[[Any], Any]) -> Entries:
-    column = next((name for name in _CRYSTAL_COLUMNS if name in columns), None)
+def _entries(
+    rows: Iterable[Row | CrystalError], columns: Sequence[str], read_value: Callable[[Any], Any], side: str
+) -> Entries:
+    names = {f"{kind}_{side}" if side else kind: kind for kind in _CRYSTAL_COLUMNS}
+    column = next((name for name in names if name in columns), None)
     if column is None:
         raise CrystalError(
-            "the table has no column named cif or structure; add one that holds CIF text or pymatgen JSON"
+            f"the table has no column named {' or '.join(names)}; add one that holds CIF text or pymatgen JSON"
         )
-    parse = partial(_atoms_from_row, column, read_value)
+    parse = partial(_atoms_from_row, _CRYSTAL_COLUMNS[names[column]], column, read_value)
     for row in rows:
         if isinstance(row, CrystalError):
             yield Entry(refuse, str(row))
         else:
-            yield Entry(parse, row, identifier(row), cif=row[column] if column == "cif" else None)
+            yield Entry(parse, row, identifier(row), cif=row[column] if names[column] == "cif" else None)
 
 
 def _slices(batch: pyarrow.RecordBatch) -> Iterator[pyarrow.RecordBatch]:
     return (batch.slice(start, _BATCH_ROWS) for start in range(0, batch.num_rows, _BATCH_ROWS))
 
 
-def _atoms_from_row(column: str, read_value: Callable[[Any], Any], row: Row) -> Atoms:
-    atoms = _CRYSTAL_COLUMNS[column](row[column])
+def _atoms_from_row(read: Callable[[Any], Atoms], column: str, read_value: Callable[[Any], Any], row: Row) -> Atoms:
+    atoms = read(row[column])
     for name, value in row.items():
         if name and name != column and value is not None:
             found = (value or None) if name in ID_KEYS else read_value(value)
