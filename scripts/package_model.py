@@ -11,8 +11,10 @@ import json
 import os
 import platform
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,13 @@ def what_counts(config: Config) -> Config:
     )
 
 
+def commands(configs: Sequence[Path]) -> Iterator[str]:
+    """How the model is trained: with one configuration after the other, each from the weights of the one before."""
+    yield f"empnn train {configs[0]}"
+    for before, path in pairwise(configs):
+        yield f"empnn train {path} model.start_from=runs/{before.stem}"
+
+
 def sources(manifest: Path) -> dict[str, int]:
     """Number of crystals by source, from identifiers as `source:id`; those without one are MP-20's."""
     named = [str(name).partition(":") for name in json.loads(manifest.read_text())["ids"]]
@@ -62,7 +71,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "licence": licence,
         "note": options.note,
         **of_manifest,
-        "command": "; ".join(f"empnn train {path}" for path in options.config),
+        "command": "; ".join(commands(options.config)),
         "commit": options.commit,
         "packaged": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}",
