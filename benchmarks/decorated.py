@@ -19,6 +19,7 @@ from candidates import SEED, decorated, figures, scaled_by_dls, shown, unseen, w
 import empnn
 from empnn.crystals import CELL, FIXABLE
 from empnn.data.sets import locate
+from empnn.files import data_folder
 
 
 def main() -> None:
@@ -27,7 +28,9 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["mp-20", "pbe"])
     parser.add_argument("--fix", nargs="*", default=[], choices=FIXABLE)
     parser.add_argument("--limit", type=int, default=1200)
-    parser.add_argument("--training", nargs="*", type=Path, default=[locate(None, "mp_20")])
+    parser.add_argument(
+        "--training", nargs="*", type=Path, default=[locate(None, "mp_20"), data_folder() / "pbe_extra"]
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "decorated.json")
     options = parser.parse_args()
     before, truth = decorated(options.limit)

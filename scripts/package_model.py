@@ -1,15 +1,20 @@
 """Package the best weights of a run under a name, with their card; `make figures` then measures them.
 
-Usage: python scripts/package_model.py RUN NAME --commit COMMIT [--passes N] [--note TEXT]
-The run must have been trained with configs/NAME.yaml; only threads and workers may differ.
+Usage: python scripts/package_model.py RUN NAME --commit COMMIT [--config CONFIG...] [--manifest FILE] [--note TEXT]
+The run must have been trained with the last of the configurations (configs/NAME.yaml if none is given); only threads,
+workers and places may differ. A manifest of scripts/prepare_pbe.py is packaged too, so that the data can be made again.
 """
 
 import argparse
+import gzip
 import json
 import os
 import platform
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +26,52 @@ from empnn.training.run import STRAIN_LIMIT_SIGMAS
 
 PACKAGE = Path("src/empnn/models")
 SOURCES = {
-    "mp_20": ("MP-20, partial train split", "CC BY 4.0 (Materials Project); CDVAE split, MIT"),
-    "carbon_24": ("Carbon-24, train split", "open access (Pickard 2020, Materials Cloud 2020.0026); CDVAE split, MIT"),
-    "perov_5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
+    "mp-20": ("MP-20, partial train split", "CC BY 4.0 (Materials Project); CDVAE split, MIT"),
+    "pbe": (
+        "MP-20, partial train split, and further PBE crystals (see data.json.gz beside)",
+        "CC BY 4.0 (Materials Project, Alexandria, OQMD; LeMat-Bulk); CDVAE split, WyckoffTransformer, Heuslers "
+        "(github.com/ksyang2013/Heusler), batteries (github.com/jlaw9/upper-bound-energy-gnn) and chemeleon, MIT",
+    ),
+    "carbon-24": ("Carbon-24, train split", "open access (Pickard 2020, Materials Cloud 2020.0026); CDVAE split, MIT"),
+    "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
 }
 
 
 def what_counts(config: Config) -> Config:
-    """The configuration without what does not change the weights."""
-    return replace(config, train=replace(config.train, threads=0, workers=0, out=None))
+    """The configuration without what does not change the weights, and without places."""
+    return replace(
+        config,
+        data=replace(config.data, path=None),
+        model=replace(config.model, start_from=None),
+        train=replace(config.train, threads=0, workers=0, out=None),
+    )
+
+
+def commands(configs: Sequence[Path]) -> Iterator[str]:
+    """How the model is trained: with one configuration after the other, each from the weights of the one before."""
+    yield f"empnn train {configs[0]}"
+    for before, path in pairwise(configs):
+        yield f"empnn train {path} model.start_from=runs/{before.stem}"
+
+
+def sources(manifest: Path) -> dict[str, int]:
+    """Number of crystals by source, from identifiers as `source:id`; those without one are MP-20's."""
+    named = [str(name).partition(":") for name in json.loads(manifest.read_text())["ids"]]
+    return dict(Counter(source if colon else "mp_20" for source, colon, _ in named).most_common())
 
 
 def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Where the weights come from."""
     state = json.loads((run / "last" / "state.json").read_text())
     trained = models.card_of(run)
-    data, licence = SOURCES[str(config.data.name)]
+    data, licence = SOURCES[options.name]
+    of_manifest = {"sources": sources(options.manifest)} if options.manifest else {}
     return {
         "data": data,
         "licence": licence,
         "note": options.note,
-        "command": f"empnn train configs/{options.name}.yaml",
+        **of_manifest,
+        "command": "; ".join(commands(options.config)),
         "commit": options.commit,
         "packaged": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}",
@@ -65,12 +95,17 @@ def main() -> None:
     parser.add_argument("--commit", required=True, help="commit the run was trained with")
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--note", default="")
+    parser.add_argument("--config", type=Path, nargs="*", help="those trained with, one after the other")
+    parser.add_argument("--manifest", type=Path, help="of scripts/prepare_pbe.py")
     options = parser.parse_args()
-    config = load_config(options.run / "config.yaml")
-    if what_counts(load_config(f"configs/{options.name}.yaml")) != what_counts(config):
-        raise SystemExit(f"{options.run} was not trained with configs/{options.name}.yaml")
+    options.config = options.config or [Path(f"configs/{options.name}.yaml")]
+    config = load_config(options.run / "config.yaml", whole=True)
+    if what_counts(load_config(options.config[-1], whole=True)) != what_counts(config):
+        raise SystemExit(f"{options.run} was not trained with {options.config[-1]}")
     network, _ = models.load_network(options.run)
     models.save(PACKAGE / options.name, network, card(options.run, options, config))
+    if options.manifest:
+        (PACKAGE / options.name / "data.json.gz").write_bytes(gzip.compress(options.manifest.read_bytes(), mtime=0))
     print(f"packaged {options.run} as {options.name}; measure it with make figures")
 
 

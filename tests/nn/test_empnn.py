@@ -11,7 +11,7 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.geometry import metric_tensor, polar_factor
-from empnn.graph import cutoff
+from empnn.graph import TRIPLETS, cutoff
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
 from empnn.testing import assert_equivariant
 
@@ -33,6 +33,10 @@ CONFIGS = {
     "weight limit mean": replace(SMALL, weight_limit=2.0),
     "weight limit sum": replace(SMALL, reduction="sum", weight_limit=0.5, action_scale=0.2),
     "cutoff": replace(SMALL, graph=GraphConfig(rule="cutoff", radius=4.3)),
+    "messages of triplets": replace(SMALL, message_triplets=True),
+    "messages of triplets, chain, summed": replace(
+        SMALL, aggregate="sum", message_triplets=True, graph=GraphConfig(k=8, triplets="chain")
+    ),
 }
 
 
@@ -87,10 +91,11 @@ def test_what_relax_returns_is_equivariant_too() -> None:
     )
 
 
+@pytest.mark.parametrize("triplets", [False, True])
 @pytest.mark.parametrize("aggregate", ["mean", "sum"])
 @pytest.mark.parametrize("action", ["exp", "first_order"])
-def test_the_mean_does_not_see_the_choice_of_a_supercell(action: str, aggregate: str) -> None:
-    model = lively(replace(SMALL, action=action, aggregate=aggregate))
+def test_the_mean_does_not_see_the_choice_of_a_supercell(action: str, aggregate: str, triplets: bool) -> None:
+    model = lively(replace(SMALL, action=action, aggregate=aggregate, message_triplets=triplets))
     with torch.no_grad():
         for name in ("hcp", "perovskite", "triclinic", "one-atom", "left-handed"):
             small, large = model(ZOO[name]).action, model(supercell(ZOO[name], (2, 1, 2))).action
@@ -98,12 +103,30 @@ def test_the_mean_does_not_see_the_choice_of_a_supercell(action: str, aggregate:
             torch.testing.assert_close(large, small, rtol=0, atol=1e-9)
 
 
-def test_a_structure_does_not_see_the_others_of_its_batch() -> None:
-    model = lively(SMALL)
+@pytest.mark.parametrize("triplets", [False, True])
+def test_a_structure_does_not_see_the_others_of_its_batch(triplets: bool) -> None:
+    model = lively(replace(SMALL, message_triplets=triplets))
     with torch.no_grad():
         together = model(ALL).steps
         alone = torch.cat([model(single(i)).steps for i in range(len(ALL))], dim=1)
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("triplets", TRIPLETS)
+def test_without_their_last_map_messages_of_triplets_leave_the_network_as_it_is(triplets: str) -> None:
+    """Only layers that deform have them, and every crystal with triplets sees them."""
+    config = replace(SMALL, graph=GraphConfig(k=8, triplets=triplets))
+    with_messages, without = lively(replace(config, message_triplets=True)), EMPNN(config).double()
+    shared = {key: value for key, value in with_messages.state_dict().items() if ".message.triplets." not in key}
+    without.load_state_dict(shared)
+    added = {key.partition(".message.triplets.")[0] for key in with_messages.state_dict().keys() - shared.keys()}
+    assert added == {"layers.0", "layers.1"}
+    with torch.no_grad():
+        seen, unseen = with_messages(CRYSTALS).action, without(CRYSTALS).action
+        assert float((seen - unseen).abs().amax((1, 2)).min()) > 1e-4
+        for layer in with_messages.layers:
+            layer.message.triplets.message.weight.zero_()
+        torch.testing.assert_close(with_messages(CRYSTALS).action, unseen, rtol=0, atol=1e-12)
 
 
 def test_steps_accumulate_to_the_action() -> None:
@@ -160,8 +183,9 @@ def test_a_cubic_crystal_stays_cubic() -> None:
     assert float((isotropic - IDENTITY).abs().max()) > 1e-3
 
 
-def test_gradients_reach_every_weight() -> None:
-    model = lively(SMALL)
+@pytest.mark.parametrize("triplets", [False, True])
+def test_gradients_reach_every_weight(triplets: bool) -> None:
+    model = lively(replace(SMALL, message_triplets=triplets))
     target = torch.linalg.matrix_exp(0.1 * torch.randn(len(CRYSTALS), 3, 3, dtype=torch.float64))
     (model(CRYSTALS).action - target).square().sum().backward()
     for name, parameter in model.named_parameters():
@@ -180,9 +204,11 @@ def test_a_given_graph_is_used_even_without_edges(name: str) -> None:
     assert seen == [nothing]
 
 
-def test_no_crystals() -> None:
+@pytest.mark.parametrize("triplets", [False, True])
+def test_no_crystals(triplets: bool) -> None:
     torch.manual_seed(0)
-    assert EMPNN(SMALL)(CrystalBatch.cat([])).action.shape == (0, 3, 3)
+    model = EMPNN(replace(SMALL, message_triplets=triplets))
+    assert model(CrystalBatch.cat([])).action.shape == (0, 3, 3)
 
 
 def test_rotations_that_are_none_are_noticed() -> None:

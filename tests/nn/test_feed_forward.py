@@ -1,5 +1,7 @@
 """The baseline is invariant under O(3), translations and permutations, and has a defect: it is so under SL3(Z) too."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.zoo import zoo
@@ -7,6 +9,7 @@ from torch import Tensor
 
 from empnn import symmetry
 from empnn.crystals import CrystalBatch
+from empnn.errors import ConfigError
 from empnn.geometry import lattice_parameters, polar_factor
 from empnn.nn import FeedForward, GraphConfig, ModelConfig, RadialConfig, build
 from empnn.testing import assert_equivariant, equivariance_errors
@@ -76,3 +79,8 @@ def test_the_scale_is_saved_with_the_weights(model: FeedForward) -> None:
     other = FeedForward(CONFIG).double()
     other.load_state_dict(model.state_dict())
     torch.testing.assert_close(predicted(other, CRYSTALS).detach(), predicted(model, CRYSTALS))
+
+
+def test_it_has_no_messages_of_triplets() -> None:
+    with pytest.raises(ConfigError, match="edges only; leave out"):
+        build(replace(CONFIG, message_triplets=True))

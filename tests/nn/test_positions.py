@@ -14,7 +14,6 @@ from empnn.graph import Graph
 from empnn.nn import EMPNN, GraphConfig, ModelConfig, RadialConfig, build
 from empnn.nn.action import DISPLACEMENT_LIMIT, SUM_START, LayerAction
 from empnn.nn.message_passing import LocalGeometry
-from empnn.nn.weights import cosines_and_squared_sines
 from empnn.testing import assert_equivariant
 
 CRYSTALS = zoo("hcp", "perovskite", "triclinic", "one-atom", "left-handed")
@@ -34,6 +33,7 @@ CONFIGS = {
     "chain": replace(SMALL, fields="ketbra-e-t", graph=GraphConfig(k=8, triplets="chain")),
     "sum, first order": replace(SMALL, reduction="sum", action="first_order", action_scale=0.05),
     "weight limit": replace(SMALL, weight_limit=0.5),
+    "messages of triplets": replace(SMALL, message_triplets=True),
 }
 
 
@@ -69,8 +69,7 @@ def test_a_layer_sums_weight_times_direction_over_the_neighbours(name: str) -> N
         push[atom] += sum(weights[e] * direction[e] for e in own) / len(own)
     triplets = graph.triplets
     if triplets is not None:
-        angles = cosines_and_squared_sines(geometry.units, triplets)
-        pairs = layer.triplets(atoms, graph, triplets, geometry.radial, angles)[:, -2:]
+        pairs = layer.triplets(atoms, graph, triplets, geometry.radial, geometry.angles)[:, -2:]
         away = -1.0 if triplets.flip_first else 1.0
         centre = graph.target[triplets.first] if triplets.flip_first else graph.source[triplets.first]
         for atom in range(CRYSTALS.n_atoms):

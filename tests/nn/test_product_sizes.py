@@ -19,6 +19,7 @@ FEATURES = 16
 CONFIGS: dict[str, dict[str, Any]] = {
     "edges": {},
     "triplets": {"fields": "ketbra-e-tsym"},
+    "messages of triplets": {"message_triplets": True},
     "positions": {"fields": "ketbra-e-tsym", "deform": ["cell", "positions"]},
     "as the paper": {"action": "first_order", "reduction": "sum", "aggregate": "sum", "strain_gate": False},
     "feed forward": {"name": "ff"},

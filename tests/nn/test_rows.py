@@ -65,10 +65,11 @@ def test_fan_and_chain_are_different_models() -> None:
 
 
 @pytest.mark.parametrize("triplets", TRIPLETS)
+@pytest.mark.parametrize("messages", [False, True])
 @pytest.mark.parametrize("gate", [False, True])
-def test_without_neighbours_nothing_happens_and_gradients_are_finite(gate: bool, triplets: str) -> None:
-    graph = GraphConfig(rule="cutoff", radius=0.5, triplets=triplets)
-    model = lively(replace(TEN_LAYERS, fields="ketbra-e-tsym", strain_gate=gate, graph=graph))
+def test_without_neighbours_nothing_happens_and_gradients_are_finite(gate: bool, messages: bool, triplets: str) -> None:
+    config = replace(TEN_LAYERS, fields="ketbra-e-tsym", strain_gate=gate, message_triplets=messages)
+    model = lively(replace(config, graph=GraphConfig(rule="cutoff", radius=0.5, triplets=triplets)))
     action = model(CRYSTALS).action
     assert torch.equal(action, IDENTITY.expand(len(CRYSTALS), 3, 3))
     action.square().sum().backward()

@@ -15,6 +15,7 @@ from empnn.fields import TABLE2
 from empnn.fields.gradient import COLLINEAR
 from empnn.graph import Graph
 from empnn.nn import EMPNN
+from empnn.nn.split_linear import TripletLinear
 
 SINE_FLOOR = 1e-4
 
@@ -74,20 +75,26 @@ class Perceptron(nn.Module):
 class NaiveLayer(nn.Module):
     """Equations 14, 15 and 19, and those of the weights if there are fields."""
 
-    def __init__(self, features: int, radial: int, n_edge_fields: int, n_triplet_fields: int) -> None:
+    def __init__(
+        self, features: int, radial: int, n_edge_fields: int, n_triplet_fields: int, message_triplets: bool
+    ) -> None:
         super().__init__()
-        self.message = Perceptron(2 * features + radial, features, features)
+        of_edge, of_triplet = 2 * features + radial, 3 * features + 2 * radial + 2
+        self.message = Perceptron(of_edge, features, features)
+        self.triplet_message = Perceptron(of_triplet, features, features) if message_triplets else None
         self.update = nn.GRUCell(features, features)
-        self.edge = Perceptron(2 * features + radial, features, n_edge_fields) if n_edge_fields else None
-        self.triplet = (
-            Perceptron(3 * features + 2 * radial + 2, features, n_triplet_fields) if n_triplet_fields else None
-        )
+        self.edge = Perceptron(of_edge, features, n_edge_fields) if n_edge_fields else None
+        self.triplet = Perceptron(of_triplet, features, n_triplet_fields) if n_triplet_fields else None
 
-    def pass_messages(self, h: Tensor, graph: Graph, radial: Tensor) -> Tensor:
-        """Equations 14 and 15."""
+    def pass_messages(self, h: Tensor, v: Tensor, graph: Graph, radial: Tensor) -> Tensor:
+        """Equations 14 and 15, or 8 and 9."""
         i, j = graph.source, graph.target
         messages = self.message(torch.cat([h[i], h[j], radial], dim=1))
-        return self.update(torch.zeros_like(h).index_add(0, i, messages), h)
+        total = torch.zeros_like(h).index_add(0, i, messages)
+        if self.triplet_message is not None:
+            messages = self.triplet_message(triplet_inputs(h, v, radial, graph))
+            total = total.index_add(0, i[graph.triplets.first], messages)
+        return self.update(total, h)
 
 
 class NaiveEMPNN(nn.Module):
@@ -103,7 +110,8 @@ class NaiveEMPNN(nn.Module):
         self.radial = config.radial
         self.embedding = nn.Embedding(model.encoder.embedding.num_embeddings, config.features)
         fields = TABLE2[self.row]
-        counts = [(0, 0)] * config.message_layers + [(len(fields.edges), len(fields.triplets))] * config.action_layers
+        deforming = (len(fields.edges), len(fields.triplets), config.message_triplets)
+        counts = [(0, 0, False)] * config.message_layers + [deforming] * config.action_layers
         self.layers = nn.ModuleList(NaiveLayer(config.features, config.radial.count, *n) for n in counts)
         self.to(model.encoder.embedding.weight.dtype)
         self.load_state_dict(concatenated(model, lambda parameter: parameter.detach().clone()))
@@ -120,7 +128,7 @@ class NaiveEMPNN(nn.Module):
         total = torch.eye(3, dtype=h.dtype).repeat(len(crystals), 1, 1)
         for layer in self.layers:
             radial = self.basis(v)
-            h = layer.pass_messages(h, graph, radial)
+            h = layer.pass_messages(h, v, graph, radial)
             if layer.edge is None and layer.triplet is None:
                 continue
             action = torch.eye(3, dtype=h.dtype) + self.scale * self.strain(layer, h, v, radial, graph)
@@ -137,16 +145,26 @@ class NaiveEMPNN(nn.Module):
             for n, field in enumerate(edge_fields(self.row, v)):
                 total = total.index_add(0, graph.batch, weights[:, n, None, None] * field)
         if layer.triplet is not None:
-            a, b = graph.triplets.first, graph.triplets.second
-            first = -v[a] if graph.triplets.flip_first else v[a]
-            cosine = torch.einsum("ti,ti->t", normalize(first, dim=-1), normalize(v[b], dim=-1))
-            cross = torch.linalg.cross(normalize(first, dim=-1), normalize(v[b], dim=-1))
-            sine = torch.sqrt(cross.square().sum(-1) + SINE_FLOOR**2)
-            angle = torch.stack([cosine, sine], dim=1)
-            weights = layer.triplet(torch.cat([h[i[a]], h[j[a]], h[j[b]], radial[a], radial[b], angle], dim=1))
-            for n, field in enumerate(triplet_fields(self.row, first, v[b])):
-                total = total.index_add(0, graph.batch[a], weights[:, n, None, None] * field)
+            weights = layer.triplet(triplet_inputs(h, v, radial, graph))
+            for n, field in enumerate(triplet_fields(self.row, *legs(v, graph))):
+                total = total.index_add(0, graph.batch[graph.triplets.first], weights[:, n, None, None] * field)
         return total
+
+
+def legs(v: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    """Both vectors of each triplet, away from the common point."""
+    first, second = v[graph.triplets.first], v[graph.triplets.second]
+    return (-first if graph.triplets.flip_first else first), second
+
+
+def triplet_inputs(h: Tensor, v: Tensor, radial: Tensor, graph: Graph) -> Tensor:
+    """[h_i || h_j || h_k || rbf(r) || rbf(r') || cos || sin] of equation 21."""
+    a, b = graph.triplets.first, graph.triplets.second
+    u, w = (normalize(leg, dim=-1) for leg in legs(v, graph))
+    cosine = torch.einsum("ti,ti->t", u, w)
+    sine = torch.sqrt(torch.linalg.cross(u, w).square().sum(-1) + SINE_FLOOR**2)
+    i, j, k = graph.source[a], graph.target[a], graph.target[b]
+    return torch.cat([h[i], h[j], h[k], radial[a], radial[b], cosine[:, None], sine[:, None]], dim=1)
 
 
 def concatenated(model: EMPNN, of: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
@@ -168,13 +186,21 @@ def concatenated(model: EMPNN, of: Callable[[Tensor], Tensor]) -> dict[str, Tens
             own["edge.first.weight"] = (edge.source.weight, edge.target.weight, edge.radial.weight)
             own["edge.first.bias"] = (edge.source.bias,)
             own["edge.second.weight"] = (action.edges.weight.weight,)
+        if message.triplets is not None:
+            own |= of_triplets("triplet_message", message.triplets, message.triplets.message)
         if action is not None and action.triplets is not None:
-            triplet = action.triplets
-            atoms = (triplet.first.source.weight, triplet.first.target.weight, triplet.second.weight)
-            rest = (triplet.first.radial.weight, triplet.second_radial.weight, triplet.angle.weight)
-            own["triplet.first.weight"] = (*atoms, *rest)
-            own["triplet.first.bias"] = (triplet.first.source.bias,)
-            own["triplet.second.weight"] = (triplet.weight.weight,)
+            own |= of_triplets("triplet", action.triplets, action.triplets.weight)
         for name, parts in own.items():
             found[f"layers.{index}.{name}"] = torch.cat([of(part) for part in parts], dim=-1)
     return found
+
+
+def of_triplets(name: str, first: TripletLinear, second: nn.Linear) -> dict[str, tuple[Tensor, ...]]:
+    """The parts that a perceptron of triplets is made of."""
+    atoms = (first.first.source.weight, first.first.target.weight, first.second.weight)
+    rest = (first.first.radial.weight, first.second_radial.weight, first.angle.weight)
+    return {
+        f"{name}.first.weight": (*atoms, *rest),
+        f"{name}.first.bias": (first.first.source.bias,),
+        f"{name}.second.weight": (second.weight,),
+    }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.zoo import PEROVSKITE
 
 from empnn import models
 from empnn.errors import ConfigError
@@ -29,8 +30,6 @@ def test_the_architecture_is_that_of_the_model_and_what_is_given_changes_it(give
 
 
 def test_a_network_that_gets_moving_atoms_begins_as_the_model_it_starts_from(given: Path) -> None:
-    from support.zoo import PEROVSKITE
-
     config = load_config(None, [f"model.start_from={given}", "model.deform=[cell,positions]"])
     network = build(config.model)
     copy_weights(network, str(given))
@@ -49,8 +48,6 @@ def test_a_network_that_gets_moving_atoms_begins_as_the_model_it_starts_from(giv
 
 
 def test_a_network_with_more_layers_begins_as_the_model_it_starts_from(given: Path) -> None:
-    from support.zoo import PEROVSKITE
-
     config = load_config(None, [f"model.start_from={given}", "model.action_layers=4"])
     network = build(config.model)
     copy_weights(network, str(given))
@@ -62,6 +59,32 @@ def test_a_network_with_more_layers_begins_as_the_model_it_starts_from(given: Pa
     assert network.layers[3].action.edges.weight.weight.grad.any()
     with pytest.raises(ConfigError, match="other architecture"):
         copy_weights(build(load_config(None, [f"model.start_from={given}", "model.action_layers=1"]).model), str(given))
+
+
+@pytest.mark.parametrize("more", [[], ["model.action_layers=4"]])
+def test_a_network_that_gets_messages_of_triplets_begins_as_the_model_it_starts_from(
+    given: Path, more: list[str]
+) -> None:
+    config = load_config(None, [f"model.start_from={given}", "model.message_triplets=true", *more])
+    network = build(config.model)
+    copy_weights(network, str(given))
+    old, _ = models.load_network(given)
+    steps = network(PEROVSKITE).steps
+    torch.testing.assert_close(steps[-1], old(PEROVSKITE).action, rtol=0, atol=1e-7)
+    steps[-1].square().sum().backward()
+    last = network.layers[0].message.triplets.message.weight
+    assert not last.detach().any()
+    assert last.grad.any()
+    # What has learned them can be gone on from, but not without them.
+    models.save(given.parent / "learned", network, {})
+    learned = f"model.start_from={given.parent / 'learned'}"
+    again = build(load_config(None, [learned]).model)
+    copy_weights(again, str(given.parent / "learned"))
+    assert torch.equal(again(PEROVSKITE).action, steps[-1])
+    with pytest.raises(ConfigError, match=r"other architecture \(.*triplets"):
+        copy_weights(
+            build(load_config(None, [learned, "model.message_triplets=false"]).model), str(given.parent / "learned")
+        )
 
 
 def test_another_architecture_is_refused(given: Path) -> None:

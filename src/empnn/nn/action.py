@@ -13,7 +13,7 @@ from empnn.graph import Graph
 from empnn.nn.field_sums import push_by_edges, push_by_triplets, sum_edge_fields, sum_triplet_fields
 from empnn.nn.message_passing import LocalGeometry
 from empnn.nn.strain_gate import StrainGate
-from empnn.nn.weights import EdgeWeights, TripletWeights, cosines_and_squared_sines
+from empnn.nn.weights import EdgeWeights, TripletWeights
 
 Reduction = Literal["mean", "sum"]
 
@@ -162,8 +162,7 @@ class CrystalAction(nn.Module):
             if moves:
                 push = push + self._scaled(push_by_edges(weights[:, -1], geometry), graph.source)
         if self.triplets is not None and graph.triplets is not None:
-            triplets = graph.triplets
-            angles = cosines_and_squared_sines(geometry.units, triplets)
+            triplets, angles = graph.triplets, geometry.angles
             weights = self._limited(self.triplets(atoms, graph, triplets, geometry.radial, angles))
             n = len(fields.triplets)
             total = sum_triplet_fields(fields.triplets, weights[:, :n], geometry, triplets, angles)

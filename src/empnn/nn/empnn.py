@@ -13,7 +13,7 @@ from empnn.fields import field_set
 from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, element_cutoff, knn
 from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
 from empnn.nn.fixed import keep_fixed
-from empnn.nn.message_passing import LocalGeometry, MessagePassing, local_geometry
+from empnn.nn.message_passing import Aggregate, LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
 from empnn.nn.runtime.split_batch import side_by_side
 
@@ -33,7 +33,7 @@ class GraphConfig:
     scale: float = 1.5
     """For `covalent`: longest edge as a multiple of the sum of the covalent radii."""
     triplets: str = "fan"
-    """Which pairs of edges are triplets: `fan` or `chain`; made only if a field acts on them."""
+    """Which pairs of edges are triplets: `fan` or `chain`; made only if fields or messages need them."""
 
 
 @dataclass
@@ -79,6 +79,8 @@ class ModelConfig:
     """Let each layer scale its isotropic and deviatoric strain by what the strain so far tells; not in the paper."""
     aggregate: str = "mean"
     """Messages of an atom's edges: `mean` or `sum`."""
+    message_triplets: bool = False
+    """Let layers that deform sum messages over triplets too (equations 8b and 9); slow if there are many neighbours."""
     graph: GraphConfig = field(default_factory=GraphConfig)
     radial: RadialConfig = field(default_factory=RadialConfig)
 
@@ -127,7 +129,7 @@ def graph_rule(config: GraphConfig) -> GraphRule:
 
 
 def triplet_rule(config: ModelConfig) -> TripletRule | None:
-    """The triplet rule that a configuration names, or None if no field acts on triplets.
+    """The triplet rule that a configuration names, or None if neither fields nor messages need it.
 
     Raises:
         ConfigError: If there is no such rule.
@@ -135,7 +137,8 @@ def triplet_rule(config: ModelConfig) -> TripletRule | None:
     if config.graph.triplets not in TRIPLETS:
         known = ", ".join(TRIPLETS)
         raise ConfigError(f"model.graph.triplets={config.graph.triplets} does not exist; use one of {known}")
-    return TRIPLETS[config.graph.triplets] if field_set(config.fields).triplets else None
+    needed = config.message_triplets or field_set(config.fields).triplets
+    return TRIPLETS[config.graph.triplets] if needed else None
 
 
 class Encoder(nn.Module):
@@ -152,7 +155,7 @@ class Encoder(nn.Module):
         rows: Tensor = self.embedding.weight
         kind: Tensor | None = numbers
         for layer in self.layers:
-            rows, kind = layer(rows, geometry.graph, geometry.radial, kind), None
+            rows, kind = layer(rows, geometry, kind), None
         return rows if kind is None else rows[kind]
 
     def geometry(self, graph: Graph, vectors: Float[Tensor, "edges 3"]) -> LocalGeometry:
@@ -165,14 +168,14 @@ class DeformLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.message = message_layer(config)
+        self.message = message_layer(config, triplets=config.message_triplets)
         self.action = CrystalAction(config.features, config.radial.count, action_settings(config))
 
     def forward(
         self, atoms: Float[Tensor, "atoms features"], geometry: LocalGeometry, strain: Float[Tensor, "structures 3 3"]
     ) -> tuple[Float[Tensor, "atoms features"], LayerAction]:
         """Updated atom features, and what the layer does to the crystals."""
-        atoms = self.message(atoms, geometry.graph, geometry.radial)
+        atoms = self.message(atoms, geometry)
         return atoms, self.action(atoms, geometry, strain)
 
 
@@ -252,15 +255,16 @@ def _act(action: Tensor, vectors: Float[Tensor, "n 3"], batch: Tensor) -> Float[
     return torch.addcmul(torch.addcmul(columns[0] * x, columns[1], y), columns[2], z)
 
 
-def message_layer(config: ModelConfig) -> MessagePassing:
-    """A message-passing layer of the configured size.
+def message_layer(config: ModelConfig, triplets: bool = False) -> MessagePassing:
+    """A message-passing layer of the configured size, on edges or on triplets too.
 
     Raises:
         ConfigError: If the aggregation does not exist.
     """
     if config.aggregate not in ("sum", "mean"):
         raise ConfigError(f"model.aggregate={config.aggregate} does not exist; use sum or mean")
-    return MessagePassing(config.features, config.radial.count, "sum" if config.aggregate == "sum" else "mean")
+    aggregate: Aggregate = "sum" if config.aggregate == "sum" else "mean"
+    return MessagePassing(config.features, config.radial.count, aggregate, triplets)
 
 
 def action_settings(config: ModelConfig) -> ActionSettings:

@@ -30,6 +30,8 @@ class FeedForward(nn.Module):
         super().__init__()
         if config.moves_atoms:
             raise ConfigError("model.name=ff predicts cells only; leave out model.deform=[cell, positions]")
+        if config.message_triplets:
+            raise ConfigError("model.name=ff passes messages over edges only; leave out model.message_triplets")
         self.config = config
         self.moves_atoms = False
         self.rule = graph_rule(config.graph)

@@ -10,7 +10,8 @@ from torch.nn.functional import threshold
 NEGLIGIBLE = 1e-30
 """Values below it are 0. They tell nothing, and products with numbers near the smallest float32 that a processor holds
 in full (1e-38) take many times as long: of 32 functions of width 0.25 angstrom some are that small for every edge."""
-_LEAST_EXPONENT = math.log(NEGLIGIBLE) - 1
+LEAST_EXPONENT = math.log(NEGLIGIBLE) - 1
+"""Exponents are not taken below it: subnormal results take long, too."""
 
 
 class GaussianBasis(nn.Module):
@@ -33,4 +34,4 @@ class GaussianBasis(nn.Module):
     def forward(self, distance: Float[Tensor, " edges"]) -> Float[Tensor, "edges radial"]:
         """Basis functions of distances in angstrom."""
         exponents = self.scale * (distance.unsqueeze(-1) - self.centres).square()
-        return threshold(torch.exp(exponents.clamp_min(_LEAST_EXPONENT)), NEGLIGIBLE, 0.0)
+        return threshold(torch.exp(exponents.clamp_min(LEAST_EXPONENT)), NEGLIGIBLE, 0.0)

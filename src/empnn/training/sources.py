@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -85,7 +85,8 @@ class Corruptions:
             positions = settings.validate_positions if self.config.model.moves_atoms else 0.0
             sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, VALIDATION_SEED, positions), truth)
         if mix.symmetric:
-            noise = self._symmetric(self._exact(select))
+            # The atoms of all, whatever training does: scores of runs are to be comparable.
+            noise = self._symmetric(self._exact(select), replace(self._sizes, displaced=1.0))
             sets["symmetric"] = noise(everything, np.random.default_rng(VALIDATION_SEED))
         if mix.decorated:
             sets["decorated"] = self._decorated(select)
@@ -107,7 +108,7 @@ class Corruptions:
 
     def symmetric(self) -> Corruption:
         """What keeps the space group."""
-        return self._symmetric(self._exact(self.crystals))
+        return self._symmetric(self._exact(self.crystals), self._sizes)
 
     def decorated(self) -> Corruption:
         """Crystals in the cells and at the places of others.
@@ -132,9 +133,9 @@ class Corruptions:
             raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
         return GivenPairs(self.pairs.before, self.pairs.relaxed)
 
-    def _symmetric(self, exact: SymmetricSet) -> SymmetricStrain:
+    def _symmetric(self, exact: SymmetricSet, sizes: Sizes) -> SymmetricStrain:
         noise = self.config.noise.symmetric
-        return SymmetricStrain(exact, noise.volume, noise.shape, noise.positions, self._sizes)
+        return SymmetricStrain(exact, noise.volume, noise.shape, noise.positions, sizes)
 
     def _exact(self, crystals: StoredCrystals) -> SymmetricSet:
         apart = crystals.arrays is not self.crystals.arrays

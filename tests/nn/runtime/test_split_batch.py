@@ -22,6 +22,7 @@ MODELS = {
     "edges": ModelConfig(features=8, radial=RadialConfig(count=6)),
     "triplets": ModelConfig(features=8, radial=RadialConfig(count=6), fields="ketbra-e-tall"),
     "positions": ModelConfig(features=8, radial=RadialConfig(count=6), deform=["cell", "positions"]),
+    "messages of triplets": ModelConfig(features=8, radial=RadialConfig(count=6), message_triplets=True),
 }
 
 
