@@ -1,7 +1,7 @@
 """Crystals relaxed per second, files and graph excluded: ours against the forward pass of naive.py.
 
 Batches of 256 strained MP-20 crystals, the paper's preset; and, for what users get, packaged models with their graphs,
-one of them also with radial functions held however small they are, and on decorated candidates, whose symmetry it keeps.
+one of them also with radial functions held however small they are, and on decorated candidates; it keeps symmetry.
 Usage: python benchmarks/relax_throughput.py   (EMPNN_DATA names the data)
 """
 
