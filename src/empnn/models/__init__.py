@@ -22,7 +22,7 @@ from empnn.files import replacing
 from empnn.nn import ModelConfig, Network, build
 
 FORMAT_VERSION = "1"
-DEFAULT = "mp-20"
+DEFAULT = "pbe"
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "model.yaml", "card.json"
 _PACKAGED = Path(__file__).parent
