@@ -47,8 +47,6 @@ def main() -> None:
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
     for number in _ENDINGS:
         signal.signal(number, _end)
-    # It writes to stderr, past Python, what it could not do on the way.
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     app()
 
 
