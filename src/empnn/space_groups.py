@@ -132,14 +132,8 @@ def _operations(
     if found is None:
         return np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), np.arange(len(frac))[None]
     rotations, translations = found["rotations"].astype(np.int64), found["translations"]
-    some = max(1, _PAIRS // len(frac) ** 2)
-    images = np.concatenate(
-        [
-            images_of(
-                cell @ cell.T, frac, numbers, rotations[start : start + some], translations[start : start + some]
-            )[0]
-            for start in range(0, len(rotations), some)
-        ]
-    )
+    parts = -(-len(rotations) * len(frac) ** 2 // _PAIRS)
+    some = zip(np.array_split(rotations, parts), np.array_split(translations, parts), strict=True)
+    images = np.concatenate([images_of(cell @ cell.T, frac, numbers, turns, shifts)[0] for turns, shifts in some])
     kept = one_to_one(images)
     return rotations[kept], translations[kept], images[kept]

@@ -381,12 +381,6 @@ def wait_for_reader(pipe, process):
     raise TimeoutError(pipe)
 
 
-def test_spglib_writes_nothing_of_its_own(monkeypatch):
-    monkeypatch.delenv("SPGLIB_WARNING", raising=False)
-    code = "import os; from empnn import cli; cli.app = lambda: print(os.environ['SPGLIB_WARNING']); cli.main()"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "OFF\n"
-
-
 def test_the_real_interrupt(model, here):
     """A pipe as the input holds the command where an impatient user would press Ctrl-C."""
     os.mkfifo("slow.extxyz")

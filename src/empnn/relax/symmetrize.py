@@ -2,8 +2,8 @@
 
 The network is equivariant: every operation of a crystal is one of its answer, up to rounding. Float32 rounds, and so
 do files: a third that reads 0.333333 leaves equal edges unequal, and an answer may magnify that. To look for operations
-takes a third of the time of relaxing, of cubic crystals far more. They are looked for only where equal edges are not
-quite equal, and there the answer is projected.
+takes as long as relaxing, in cubic crystals far longer. So they are looked for only where equal edges are not quite
+equal, and there the answer is projected.
 """
 
 from __future__ import annotations
