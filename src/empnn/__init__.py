@@ -1,7 +1,7 @@
 """Equivariant message passing neural network for crystals: a wrong cell in, its relaxed cell out.
 
 import empnn
-model = empnn.load("mp-20")
+model = empnn.load()
 result = model.relax(structures)
 """
 

@@ -1,6 +1,7 @@
 """Words of the command line live in the command line: below it messages name arguments, which it turns into options."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -44,3 +45,10 @@ def test_every_argument_in_a_message_has_an_option():
 
 def test_arguments_become_options():
     assert in_options("`mode` cells, `cif` and `empnn data fetch x`") == "--relax cells, `cif` and `empnn data fetch x`"
+
+
+def test_the_model_of_the_command_is_that_of_python() -> None:
+    from empnn.cli.relax import relax
+    from empnn.models import DEFAULT
+
+    assert inspect.signature(relax).parameters["model"].default == DEFAULT

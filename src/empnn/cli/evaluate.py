@@ -31,7 +31,7 @@ def evaluate(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory; mp-20."),
+        typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory; pbe by default."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a data folder.")] = "val",
     noise: Annotated[

@@ -48,7 +48,7 @@ class _Run:
 def relax(
     inputs: Inputs,
     output: Output,
-    model: Model = "mp-20",
+    model: Model = "pbe",
     passes: Passes = None,
     fix: Fix = None,
     device: Device = "cpu",
