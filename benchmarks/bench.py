@@ -65,25 +65,32 @@ def with_all_threads(run: Callable[[], Any]) -> Callable[[], Any]:
     return lambda: share(lambda _: run(), [None])[0]
 
 
-def alternate(subjects: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def alternate(
+    subjects: dict[str, Callable[[], Any]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each subject; they take turns, after one turn that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in subjects}
     for turn in range(repeats + 1):
         for name, run in subjects.items():
-            started = time.perf_counter()
+            started = clock()
             run()
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return {name: median(values) for name, values in seconds.items()}
 
 
 def write(name: str, description: str, result: dict[str, Any]) -> None:
     """Keep a result, and print it."""
-    content = {"description": description.strip(), "machine": machine(), **result}
-    with replacing(RESULTS / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    keep(RESULTS / f"{name}.json", description, result)
     for row in result["rows"]:
         print(f"{row['what']:<66} {row['ours']:>10} {row['yardstick']:>24} {row.get('ratio', ''):>8}")
+
+
+def keep(path: Path, description: str, result: dict[str, Any]) -> None:
+    """Write a result file."""
+    content = {"description": description.strip(), "machine": machine(), **result}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dict[str, Any]:

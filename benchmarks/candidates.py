@@ -3,8 +3,6 @@
 The crystals of a pair are in the same basis and order; see `empnn.corruption.source.BeforeAfter`.
 """
 
-import gzip
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import machine
-from torch import Tensor
+from bench import keep
 
 from empnn.corruption.decorated import decorate
 from empnn.corruption.source import BeforeAfter
-from empnn.crystals import CrystalBatch, from_structure, to_structures
+from empnn.crystals import CrystalBatch, to_structures
 from empnn.data.curation.composition import composition_groups
 from empnn.data.curation.isostructural import attach, isostructural
+from empnn.data.pairs import load_pairs
 from empnn.data.sets import load_split, locate
-from empnn.files import data_folder, replacing
-from empnn.geometry import metric_tensor, volume
+from empnn.files import data_folder
+from empnn.geometry import metric_tensor, turned, volume
 from empnn.metrics import displacements, relaxation_metrics
 
 SEED = 0
@@ -46,16 +44,10 @@ def decorated(limit: int, largest: int | None = None) -> BeforeAfter:
 
 def real_pairs(name: str) -> BeforeAfter:
     """Structures before and after they were relaxed by DFT: `zintl_dev`, `nbsrh_train` or `nbsrh_val`."""
-    from pymatgen.core import Structure
-
-    with gzip.open(data_folder() / "pairs" / f"{name}.json.gz", "rt") as file:
-        rows = json.load(file).values()
-
-    def state(name: str) -> CrystalBatch:
-        found = (Structure(row[f"lattice_{name}"], row["species"], row[f"frac_{name}"]) for row in rows)
-        return CrystalBatch.cat([from_structure(one) for one in found])
-
-    return state("unrelaxed"), state("relaxed")
+    path = data_folder() / "pairs" / f"{name}.json.gz"
+    pairs = load_pairs([(path, path)])
+    everything = np.arange(len(pairs))
+    return pairs.before.select(everything), pairs.relaxed.select(everything)
 
 
 def unseen(crystals: CrystalBatch, training: Sequence[Path]) -> np.ndarray:
@@ -102,19 +94,13 @@ def by_others(after: CrystalBatch, truth: CrystalBatch) -> dict[str, float]:
     norm of the difference of the metric tensors (`metric_frobenius`, square angstrom). The first two compare frames:
     the cells are so turned that the strain between them is symmetric.
     """
-    turned = _turned(after.cell, truth.cell)
     errors = {
         "coordinates_l1": displacements(after, truth).abs().mean(),
-        "cell_l1": (turned - truth.cell).abs().mean(),
+        "cell_l1": (turned(after.cell, truth.cell) - truth.cell).abs().mean(),
         "volume_mae": (volume(after.cell) - volume(truth.cell)).abs().mean(),
         "metric_frobenius": torch.linalg.matrix_norm(metric_tensor(after.cell) - metric_tensor(truth.cell)).mean(),
     }
     return {name: float(value) for name, value in errors.items()}
-
-
-def _turned(cell: Tensor, truth: Tensor) -> Tensor:
-    left, _, right = torch.linalg.svd(torch.linalg.solve(cell, truth))
-    return cell @ left @ right
 
 
 def shown(name: str, row: Mapping[str, Any]) -> str:
@@ -127,8 +113,6 @@ def shown(name: str, row: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, description: str | None, **content: Any) -> None:
-    """Write a result file."""
-    whole = {"description": str(description).strip(), "machine": machine(), **content}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(whole, indent=2) + "\n")
+    """Write a result file, and say so."""
+    keep(path, str(description), content)
     print(f"wrote {path}")

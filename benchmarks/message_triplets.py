@@ -9,11 +9,10 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
 import torch
-from bench import row, strained, write
+from bench import alternate, row, strained, write
 
 from empnn.crystals import CrystalBatch
 from empnn.nn import Network, build
@@ -21,13 +20,6 @@ from empnn.nn.runtime.cpu import exact_onednn, keep_freed_memory
 from empnn.training.config import load_config
 
 CRYSTALS, NEIGHBOURS = 128, (8, 16)
-
-
-def processor_seconds(run: Callable[[], Any]) -> float:
-    """Time of the process that something takes."""
-    started = time.process_time()
-    run()
-    return time.process_time() - started
 
 
 def network(k: int, triplets: bool) -> Network:
@@ -40,19 +32,17 @@ def measure(k: int, crystals: CrystalBatch, repeats: int) -> dict[str, Any]:
     """Numbers of edges and triplets, and median seconds with and without messages of triplets."""
     networks = {"edges": network(k, False), "triplets": network(k, True)}
     graphs = {name: one.rule(crystals) for name, one in networks.items()}
-    seconds: dict[str, list[float]] = {}
 
     def step(name: str) -> None:
         for parameter in networks[name].parameters():
             parameter.grad = None
         networks[name](crystals, graphs[name]).action.square().sum().backward()
 
-    for _ in range(repeats + 1):
-        for name, one in networks.items():
-            for what, run in (("graph", partial(one.rule, crystals)), ("step", partial(step, name))):
-                seconds.setdefault(f"{what}, {name}", []).append(processor_seconds(run))
-    found = {what: median(values[1:]) for what, values in seconds.items()}
-    return {"edges": len(graphs["edges"]), "triplets": len(graphs["triplets"].triplets or ()), "seconds": found}
+    subjects: dict[str, Callable[[], Any]] = {}
+    for name, one in networks.items():
+        subjects |= {f"graph, {name}": partial(one.rule, crystals), f"step, {name}": partial(step, name)}
+    seconds = alternate(subjects, repeats, time.process_time)
+    return {"edges": len(graphs["edges"]), "triplets": len(graphs["triplets"].triplets or ()), "seconds": seconds}
 
 
 def main() -> None:

@@ -39,9 +39,9 @@ def candidates(options: argparse.Namespace) -> Triple:
     raw, truth = decorated(10**6 if options.small else options.limit, LARGEST)
     chosen = np.arange(len(truth))
     if options.small:
-        free = [not MAGNETIC & set(truth.select([place]).numbers.tolist()) for place in small_ones(truth)]
-        fits = [place for place, kept in zip(small_ones(truth), free, strict=True) if kept]
-        chosen = np.array([p for p in fits if len(truth.select([p]).numbers) <= options.largest][: options.limit])
+        elements = {place: truth.select([place]).numbers.tolist() for place in small_ones(truth)}
+        fits = [p for p, found in elements.items() if len(found) <= options.largest and not MAGNETIC & set(found)]
+        chosen = np.array(fits[: options.limit])
     raw, truth = raw.select(chosen), truth.select(chosen)
     ours = empnn.load(options.model).relax_batch(raw).crystals
     states = {"raw": raw, "ours": ours, "original": truth}

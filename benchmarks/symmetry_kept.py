@@ -26,7 +26,7 @@ import ase.io
 import numpy as np
 import torch
 from ase import Atoms
-from bench import fast_process, row, strained, write
+from bench import alternate, fast_process, row, strained, write
 from candidates import decorated
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
@@ -139,14 +139,9 @@ def measured(single: empnn.relax.Relaxer, double: empnn.relax.Relaxer, candidate
 
 def time_taken(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
     """The time of the processor that they take over that of the first, in turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(TURNS):
-        for name, way in ways.items():
-            started = time.process_time()
-            way()
-            seconds[name].append(time.process_time() - started)
-    spent = [float(np.median(some)) for some in seconds.values()]
-    return {name: some / spent[0] for name, some in zip(ways, spent, strict=True)}
+    seconds = alternate(ways, TURNS, time.process_time)
+    first = next(iter(seconds.values()))
+    return {name: some / first for name, some in seconds.items()}
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from empnn.geometry import (
     lattice_parameters,
     metric_tensor,
     polar_factor,
+    turned,
     volume,
 )
 
@@ -156,3 +157,15 @@ def test_hencky_strain_is_the_logarithm_of_scipy(generator: torch.Generator) -> 
     assert float(hencky_strain(identity).abs().max()) < 1e-15
     doubled = torch.diag(_tensor(2.0, 1.0, 0.5))
     torch.testing.assert_close(hencky_strain(doubled).diagonal(), _tensor(2.0, 1.0, 0.5).log())
+
+
+def test_the_strain_between_a_turned_cell_and_the_other_is_symmetric() -> None:
+    generator = torch.Generator().manual_seed(3)
+    cell, onto = (_random_actions(50, generator) for _ in range(2))
+    found = turned(cell, onto)
+    strain = torch.linalg.solve(found, onto)
+    torch.testing.assert_close(strain, strain.mT, rtol=0, atol=1e-9 * float(strain.abs().max()))
+    assert torch.linalg.eigvalsh(strain).min() > 0
+    torch.testing.assert_close(metric_tensor(found), metric_tensor(cell))
+    rotation = symmetry.random_orthogonal(50, generator)
+    torch.testing.assert_close(turned(cell @ rotation, onto), found, rtol=1e-7, atol=1e-9)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from empnn.errors import ConfigError, CrystalError
-from empnn.ragged import within
+from empnn.ragged import runs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -118,9 +118,8 @@ class CrystalBatch:
     def select(self, index: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
         """The structures at the given positions, in that order; a position may occur more than once."""
         chosen = torch.as_tensor(index, dtype=torch.int64).reshape(-1)
-        sizes, starts = self.sizes[chosen], self.starts[chosen]
+        atoms, sizes = map(torch.from_numpy, runs(self.starts.numpy(), chosen.numpy()))
         batch = torch.repeat_interleave(torch.arange(len(chosen)), sizes)
-        atoms = starts[batch] + torch.from_numpy(within(sizes.numpy()))
         return CrystalBatch(
             cell=self.cell[chosen],
             frac=self.frac[atoms],

@@ -74,6 +74,16 @@ def polar_factor(action: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3
     return stretch
 
 
+def turned(cell: Float[Tensor, "*batch 3 3"], onto: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """A cell, `cell @ Q` with Q in O(3), so that the strain to another is symmetric: `onto = turned @ S`, S positive.
+
+    So is the strain from the other. Invariant under O(3) acting on `cell`.
+    """
+    left, _, right = torch.linalg.svd(torch.linalg.solve(cell, onto))
+    found: Tensor = cell @ left @ right
+    return found
+
+
 def hencky_distance(
     first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "structures 3 3"]
 ) -> Float[Tensor, " structures"]:

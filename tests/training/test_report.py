@@ -47,7 +47,7 @@ def test_short_work_is_not_worth_a_word(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_terminal_shows_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, force_interactive=True, width=100)
-    monkeypatch.setattr(report, "Console", lambda **options: console)
+    monkeypatch.setattr(report, "stderr", lambda quiet: console)
     reporter = Reporter()
     with reporter.watch("looking at crystals", 4):
         pass

@@ -13,17 +13,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from empnn.errors import ConfigError, CrystalError, printable
+from empnn.terminal import bar, stderr
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -107,18 +100,11 @@ def fail(message: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def stderr(quiet: bool = False) -> Console:
-    """A console on stderr; without colour when it is not a terminal."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
-
-
 @contextmanager
 def counted(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, if that is a terminal, for as long as something is done; advanced by what is yielded."""
     console = stderr()
-    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    hidden = quiet or total is None or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
+    with bar(what, console, quiet or total is None or not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
 

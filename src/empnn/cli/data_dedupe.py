@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors, stderr
+from empnn.cli.common import DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors
+from empnn.terminal import stderr
 
 if TYPE_CHECKING:
     from empnn.data.records import Record

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, print_json, reports_errors
+from empnn.terminal import stderr
 
 if TYPE_CHECKING:
     from empnn.data.fetch import Fetched

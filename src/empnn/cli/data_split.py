@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from empnn.cli.common import DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors, stderr
+from empnn.cli.common import DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors
+from empnn.terminal import stderr
 
 
 @reports_errors

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import DataInputs, Json, Quiet, print_json, reports_errors, stderr
+from empnn.cli.common import DataInputs, Json, Quiet, print_json, reports_errors
+from empnn.terminal import stderr
 
 if TYPE_CHECKING:
     from empnn.data.curation.statistics import Statistics

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import Json, Quiet, followed, in_options, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, followed, in_options, print_json, reports_errors
 from empnn.cli.relax import Inputs
 from empnn.errors import ConfigError
+from empnn.terminal import stderr
 
 if TYPE_CHECKING:
     from empnn.energy.oracle import OracleRelaxation

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors, stderr
+from empnn.cli.common import Json, Quiet, print_json, reports_errors
+from empnn.terminal import stderr
 
 
 @reports_errors

@@ -10,6 +10,7 @@ import torch
 
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch, Crystals, without_mean, wrap
+from empnn.geometry import turned
 from empnn.ragged import runs
 
 
@@ -83,6 +84,5 @@ def decorate(
     shift = without_mean(crystals, torch.einsum("ni,nji->nj", moved, back[crystals.batch]))
     frac = wrap(crystals.frac + shift)
     cell = basis.mT @ torch.from_numpy(partners.arrays["cell"][others])
-    left, _, right = torch.linalg.svd(torch.linalg.solve(cell, crystals.cell))
-    before = replace(crystals, frac=frac, cell=cell @ left @ right)
+    before = replace(crystals, frac=frac, cell=turned(cell, crystals.cell))
     return before, replace(crystals, frac=frac - shift)

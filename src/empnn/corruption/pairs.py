@@ -12,7 +12,7 @@ from torch import Tensor
 
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch, Crystals
-from empnn.geometry import hencky_distance, polar_factor, volume
+from empnn.geometry import hencky_distance, turned, volume
 from empnn.graph.reduction import reduce_cells
 from empnn.metrics import displacements, mean_displacements
 from empnn.symmetry import change_basis
@@ -56,8 +56,7 @@ def joined(before: CrystalBatch, relaxed: CrystalBatch) -> BeforeAfter:
     `after.cell = before.cell @ S` with S symmetric and positive. Invariant under O(3) and translations acting on them.
     """
     moved = relaxed.fractional(displacements(before, relaxed))
-    stretch = polar_factor(torch.linalg.solve(before.cell, relaxed.cell).mT)
-    return before, replace(relaxed, cell=before.cell @ stretch, frac=before.frac - moved)
+    return before, replace(relaxed, cell=turned(relaxed.cell, before.cell), frac=before.frac - moved)
 
 
 def in_nearest_basis(before: CrystalBatch, relaxed: CrystalBatch) -> CrystalBatch:

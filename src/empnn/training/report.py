@@ -9,17 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from empnn.terminal import bar, stderr
 from empnn.training.checkpoint import RunState
 
 if TYPE_CHECKING:
@@ -42,7 +34,7 @@ class Reporter:
 
     def __init__(self, quiet: bool = False, wording: Callable[[str], str] = str) -> None:
         self._wording = wording
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
+        self.console = stderr(quiet)
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -66,8 +58,7 @@ class Reporter:
 
         What is yielded takes the number of items that were done since it was called last.
         """
-        columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        progress = Progress(*columns, console=self.console, disable=not self._shown, transient=True)
+        progress = bar(what, self.console, not self._shown)
         task = progress.add_task(what, total=size)
         began, done, said = time.perf_counter(), 0, self._shown
 
