@@ -13,14 +13,24 @@ from empnn.version import __version__
 if TYPE_CHECKING:
     from empnn.relax import Relaxation, Relaxer, load
     from empnn.relax.results import Relaxations
+    from empnn.relax.trust import PredictedErrors
 
 
-__all__ = ["ConfigError", "CrystalError", "Relaxation", "Relaxations", "Relaxer", "__version__", "load"]
+__all__ = [
+    "ConfigError",
+    "CrystalError",
+    "PredictedErrors",
+    "Relaxation",
+    "Relaxations",
+    "Relaxer",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch and the rest only when they are used, so that `import empnn` is instant."""
-    if name in ("Relaxation", "Relaxations", "Relaxer", "load"):
+    if name in ("PredictedErrors", "Relaxation", "Relaxations", "Relaxer", "load"):
         from empnn import relax
 
         return getattr(relax, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -175,15 +175,19 @@ def outcome_of(record: Record, status: str, warnings: Sequence[str] = (), messag
     )
 
 
-def marked(record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = ()) -> Atoms:
-    """Say in the structure itself what became of it and where it comes from."""
+def marked(
+    record: Record, atoms: Atoms, status: str, warnings: Sequence[str] = (), figures: Mapping[str, float] | None = None
+) -> Atoms:
+    """Say in the structure itself what became of it and where it comes from, and figures on that by name."""
     if record.id is not None:
         atoms.info.setdefault("material_id", record.id)
     atoms.info["empnn_status"] = status
     atoms.info["empnn_source"] = record.source
-    atoms.info.pop("empnn_warnings", None)
+    for name in [name for name in atoms.info if name == "empnn_warnings" or name.startswith("empnn_error_")]:
+        del atoms.info[name]
     if warnings:
         atoms.info["empnn_warnings"] = "; ".join(warnings)
+    atoms.info.update({f"empnn_{name}": round(value, 6) for name, value in (figures or {}).items()})
     return atoms
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import IStructure
 
+LARGE_ERRORS = {
+    "volume_90": (8.0, "its volume", "%"),
+    "length_90": (0.6, "its lattice vectors", "angstrom"),
+    "position_90": (0.4, "its atoms", "angstrom"),
+}
+"""Bounds on errors above which an answer is to be looked at, what they are bounds of, and their units."""
 USUAL_VOLUMES = (2.0, 200.0)
 VACUUM = 6.5
 """Angstrom without an atom that no crystal has: layers and large ions come to 5.5."""
@@ -63,6 +70,19 @@ def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain
         found += [f"{when}, {flaw.what}" for when, some in flaws.items() if (flaw := some[index])]
         reasons.append(found)
     return reasons
+
+
+def doubtful_errors(bounds: Mapping[str, float]) -> list[str]:
+    """Predicted errors that are too large to rely on the answer, in words.
+
+    Args:
+        bounds: What errors lie below in 90 % of the cases, by name: `volume_90`, `length_90`, `position_90`.
+    """
+    large = ((name, bounds[name]) for name, (limit, _, _) in LARGE_ERRORS.items() if bounds.get(name, 0.0) > limit)
+    return [
+        f"{LARGE_ERRORS[name][1]} may be off by {bound:.2g} {LARGE_ERRORS[name][2]} (one in ten such answers is by more)"
+        for name, bound in large
+    ]
 
 
 def doubtful_periodicity(crystal: Atoms | IStructure) -> list[str]:

@@ -20,11 +20,13 @@ from yaml import YAMLError
 from empnn.errors import ConfigError, printable
 from empnn.files import replacing
 from empnn.nn import ModelConfig, Network, build
+from empnn.nn.error_head import ErrorHead
 
 FORMAT_VERSION = "1"
 DEFAULT = "pbe"
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "model.yaml", "card.json"
+_ERRORS = "errors.safetensors"
 _PACKAGED = Path(__file__).parent
 
 
@@ -53,8 +55,9 @@ def find(name: str | Path) -> Path:
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
-    """Write configuration, weights and card, each of them whole or not at all."""
+    """Write configuration, weights and card, each of them whole or not at all; what told errors is of other weights."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _ERRORS).unlink(missing_ok=True)
     with replacing(folder / _CONFIG) as temporary:
         temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(network.config)))
     write_card(folder, card)
@@ -91,6 +94,28 @@ def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise _damaged(folder, error) from None
     return network.eval(), card_of(folder)
+
+
+def save_error_head(folder: Path, head: ErrorHead) -> None:
+    """Write what predicts the errors of the model of a folder."""
+    with replacing(folder / _ERRORS) as temporary:
+        temporary.write_bytes(safetensors_bytes(head.state_dict(), {"format_version": FORMAT_VERSION}))
+
+
+def load_error_head(name: str | Path) -> ErrorHead | None:
+    """What predicts the errors of a model's answers; None if it has nothing that does.
+
+    Raises:
+        ConfigError: If the model does not exist, or this is damaged.
+    """
+    folder = find(name)
+    if not (folder / _ERRORS).is_file():
+        return None
+    try:
+        with safe_open(folder / _ERRORS, framework="pt") as file:
+            return ErrorHead.of({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise _damaged(folder, error) from None
 
 
 def card_of(name: str | Path) -> dict[str, Any]:

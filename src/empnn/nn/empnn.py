@@ -1,6 +1,6 @@
 """The Equivariant Message Passing Neural Network of Figure 3 and appendix B.2."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -11,11 +11,11 @@ from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
 from empnn.fields import field_set
 from empnn.graph import TRIPLETS, Graph, GraphRule, TripletRule, WithTriplets, covalent, cutoff, element_cutoff, knn
-from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction
+from empnn.nn.action import ACTIONS, ActionSettings, CrystalAction, LayerAction, mean_per_structure
 from empnn.nn.fixed import keep_fixed
 from empnn.nn.message_passing import Aggregate, LocalGeometry, MessagePassing, local_geometry
 from empnn.nn.rbf import GaussianBasis
-from empnn.nn.runtime.split_batch import side_by_side
+from empnn.nn.runtime.split_batch import Found, side_by_side
 
 
 @dataclass
@@ -106,11 +106,19 @@ class Deformation:
             3, 3), float64.
         displacement: Cartesian, in the frame of the cell as given, angstrom: `frac + displacement @ inv(cell)`. Per
             atom, float64; None if atoms stay.
+        features: Mean atom features after the last layer, without a gradient; None if the network has none to tell. Per
+            structure.
     """
 
     action: Float[Tensor, "structures 3 3"]
     steps: Float[Tensor, "layers structures 3 3"]
     displacement: Float[Tensor, "atoms 3"] | None = None
+    features: Float[Tensor, "structures features"] | None = None
+
+    def cpu(self) -> "Deformation":
+        """The same on the CPU."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Deformation(**{name: None if value is None else value.cpu() for name, value in found.items()})
 
 
 def graph_rule(config: GraphConfig) -> GraphRule:
@@ -207,11 +215,11 @@ class EMPNN(nn.Module):
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
         if self.triplet_rule is not None and graph.triplets is None:
             graph = replace(graph, triplets=self.triplet_rule(graph))
-        steps, displacement = side_by_side(self._deform, crystals, graph, self.parameters())
-        return Deformation(action=steps[-1], steps=steps, displacement=displacement)
+        steps, features, displacement = side_by_side(self._deform, crystals, graph, self.parameters())
+        return Deformation(action=steps[-1], steps=steps, displacement=displacement, features=features)
 
-    def _deform(self, crystals: CrystalBatch, graph: Graph) -> tuple[Tensor, Tensor | None]:
-        """Steps and displacements of a `Deformation`."""
+    def _deform(self, crystals: CrystalBatch, graph: Graph) -> Found:
+        """Steps, features and displacements of a `Deformation`."""
         geometry = self.encoder.geometry(graph, graph.vectors)
         atoms = self.encoder(crystals.numbers, geometry)
         total = torch.eye(3, dtype=torch.float64, device=atoms.device).expand(graph.n_structures, 3, 3)
@@ -230,11 +238,12 @@ class EMPNN(nn.Module):
             if action.displacement is not None:
                 moved = _act(lattice, moved + action.displacement.to(torch.float64), graph.atom_batch)
             steps.append(total)
+        features = mean_per_structure(atoms.detach(), graph)
         if not self.moves_atoms:
-            return torch.stack(steps), None
+            return torch.stack(steps), features, None
         # Without the check for singular matrices: one such structure must not stop the others, nor a GPU.
         solved, _ = torch.linalg.solve_ex(total.index_select(0, graph.atom_batch), moved.unsqueeze(-1))
-        return torch.stack(steps), solved.squeeze(-1)
+        return torch.stack(steps), features, solved.squeeze(-1)
 
     def _deformed(self, geometry: LocalGeometry, action: LayerAction) -> LocalGeometry:
         """The same graph in the crystals after an action."""

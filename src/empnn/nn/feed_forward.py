@@ -11,7 +11,7 @@ from empnn.graph import Graph
 from empnn.nn.action import mean_per_structure
 from empnn.nn.empnn import Deformation, Encoder, ModelConfig, graph_rule
 from empnn.nn.kernels.linear import Linear
-from empnn.nn.runtime.split_batch import side_by_side
+from empnn.nn.runtime.split_batch import Found, side_by_side
 
 HIDDEN_LAYERS = 4
 
@@ -50,14 +50,15 @@ class FeedForward(nn.Module):
         """The deformation from the given cell to the predicted one, handedness kept."""
         if graph is None:
             graph = self.rule(crystals.to("cpu")).to(crystals.cell.device)
-        steps, _ = side_by_side(self._deform, crystals, graph, self.parameters())
-        return Deformation(action=steps[-1], steps=steps)
+        steps, features, _ = side_by_side(self._deform, crystals, graph, self.parameters())
+        return Deformation(action=steps[-1], steps=steps, features=features)
 
-    def _deform(self, crystals: CrystalBatch, graph: Graph) -> tuple[Tensor, None]:
-        """The one step of a `Deformation`."""
+    def _deform(self, crystals: CrystalBatch, graph: Graph) -> Found:
+        """The one step of a `Deformation`, and the features."""
         atoms = self.encoder(crystals.numbers, self.encoder.geometry(graph, graph.vectors))
-        normalised = self.readout(mean_per_structure(atoms, graph)).to(torch.float64)
+        features = mean_per_structure(atoms, graph)
+        normalised = self.readout(features).to(torch.float64)
         predicted = cell_from_parameters(normalised * self.deviation + self.mean)
         handedness = torch.linalg.det(crystals.cell).sign()[:, None, None]
         action, _ = torch.linalg.solve_ex(crystals.cell, predicted * handedness)
-        return action.mT.unsqueeze(0), None
+        return action.mT.unsqueeze(0), features.detach(), None

@@ -2,5 +2,6 @@
 
 from empnn.relax.relaxer import Relaxer, load
 from empnn.relax.results import Relaxation, Relaxations
+from empnn.relax.trust import PredictedErrors
 
-__all__ = ["Relaxation", "Relaxations", "Relaxer", "load"]
+__all__ = ["PredictedErrors", "Relaxation", "Relaxations", "Relaxer", "load"]

@@ -44,20 +44,21 @@ class Relaxing(Work):
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
         result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
-        results = zip(result.structures, result.status, result.warnings, strict=True)
+        results = zip(result.structures, result.status, result.warnings, result.errors, strict=True)
         for record in records:
             repeated = self._repeats(record.id)
             if record.atoms is None:
                 yield outcome_of(record, REFUSED, message=record.error), None
                 continue
-            atoms, status, warnings = next(results)
+            atoms, status, warnings, errors = next(results)
             if atoms is None:
                 message = status.removeprefix(f"{REFUSED}: ")
                 failed = marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
                 yield outcome_of(record, REFUSED, message=message), failed
             else:
                 warnings = warnings + repeated
-                yield outcome_of(record, status, warnings), marked(record, atoms, status, warnings)
+                figures = {} if errors is None else {f"error_{name}": value for name, value in errors.as_dict().items()}
+                yield outcome_of(record, status, warnings), marked(record, atoms, status, warnings, figures)
 
     def passed(self, outcome: Outcome) -> None:
         """Remember the identifier."""

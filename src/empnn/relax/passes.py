@@ -11,7 +11,8 @@ from torch import Tensor
 from empnn.checks.refusals import is_collapsed
 from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.geometry import polar_factor
-from empnn.nn import Network
+from empnn.graph import Graph
+from empnn.nn import Deformation, Network
 from empnn.relax.symmetrize import keep_symmetry
 from empnn.relaxers import RelaxedBatch
 
@@ -25,10 +26,14 @@ class Passes:
     Attributes:
         stretches: P after each layer and pass, so that `cell @ stretches[-1]` is the relaxed cell.
         shift: What is added to the fractional coordinates; zero if the network moves cells only. Per atom.
+        first: What the first pass found, on the CPU, and
+        graph: the edges it saw: these tell of the errors of the answers. None if there was none.
     """
 
     stretches: Float64[Tensor, "steps structures 3 3"]
     shift: Float64[Tensor, "atoms 3"]
+    first: Deformation | None = None
+    graph: Graph | None = None
 
     def cells(self, crystals: CrystalBatch) -> Float64[Tensor, "steps structures 3 3"]:
         """The cells of the crystals they were made for after each layer and pass; fixed ones to the last bit."""
@@ -57,13 +62,15 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
     total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
     shift = torch.zeros_like(crystals.frac)
     steps, graph = [], network.rule(crystals)
+    first: Deformation | None = None
     with torch.inference_mode():
         for index in range(passes):
             moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
-            deformation = network(moved.to(device), (network.rule(moved) if index else graph).to(device))
-            steps.append(deformation.steps.cpu() @ total)
+            deformation = network(moved.to(device), (network.rule(moved) if index else graph).to(device)).cpu()
+            first = first or deformation
+            steps.append(deformation.steps @ total)
             if deformation.displacement is not None:
-                shift = shift + moved.fractional(deformation.displacement.cpu())
+                shift = shift + moved.fractional(deformation.displacement)
                 if crystals.fixed_frac is not None:
                     # Rounding is all there is of it.
                     shift = shift.masked_fill(crystals.fixed_frac, 0.0)
@@ -81,6 +88,8 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
     return Passes(
         stretches=torch.where(failed[:, None, None], torch.nan, stretches),
         shift=torch.where(failed[crystals.batch, None], torch.nan, shift),
+        first=first,
+        graph=graph,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from empnn import models
-from empnn.checks.doubts import doubtful_periodicity, doubts, doubts_when_read
+from empnn.checks.doubts import doubtful_errors, doubtful_periodicity, doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
@@ -20,9 +20,11 @@ from empnn.crystals import CELL, POSITIONS, CrystalBatch, check_fixable, replace
 from empnn.errors import ConfigError, CrystalError, in_words, printable
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
+from empnn.nn.error_head import ErrorHead
 from empnn.relax.fixed import fixed_in
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
 from empnn.relax.results import C, Relaxation, Relaxations
+from empnn.relax.trust import PredictedErrors, predicted_errors
 from empnn.relaxers import RelaxedBatch
 
 UNCHANGED_STRAIN = 1e-4
@@ -36,11 +38,15 @@ class Relaxer:
     Attributes:
         network: The network, in evaluation mode.
         card: Where the weights come from and how well they do.
+        error_head: What predicts the errors of its answers, or None.
         passes: How often the network is applied unless a call says otherwise; the number of the card at first.
     """
 
-    def __init__(self, network: Network, card: dict[str, Any], device: str = "cpu") -> None:
+    def __init__(
+        self, network: Network, card: dict[str, Any], device: str = "cpu", error_head: ErrorHead | None = None
+    ) -> None:
         self.card = card
+        self.error_head = error_head
         self.device = _device(device)
         self.network = network.eval().to(self.device)
         self.elements = set(card.get("elements", []))
@@ -102,10 +108,11 @@ class Relaxer:
         return cast("Relaxation[C]", many[0])
 
     def digest(self) -> str:
-        """What tells these weights from others."""
+        """What tells these weights, and what predicts errors, from others."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        for part in (self.network, self.error_head):
+            for name, tensor in sorted(part.state_dict().items()) if part is not None else ():
+                digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def check_fix(self, fix: str | None) -> None:
@@ -180,23 +187,32 @@ class Relaxer:
         sound = torch.nonzero(finite).squeeze(-1)
         before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
         warnings = iter(doubts(before, after, self.elements, self.strain_limit))
+        errors: list[PredictedErrors | None] = [None] * len(crystals)
+        if self.error_head is not None:
+            errors = list(predicted_errors(self.error_head, crystals, moved))
         strains = iter(hencky_strain(moved.stretches[-1, sound]).numpy())
         cells = moved.cells(crystals).transpose(0, 1).numpy()
         shifts = np.split(moved.shift.numpy(), crystals.starts[1:-1].numpy())
         for row, crystal in enumerate(given):
             if finite[row]:
-                yield _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings))
+                yield _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings), errors[row])
             else:
                 yield "the network turned its cell into an unusable one; check it"
 
 
 def _relaxation(
-    given: C, cells: np.ndarray, strain: np.ndarray, shift: np.ndarray, warnings: list[str]
+    given: C,
+    cells: np.ndarray,
+    strain: np.ndarray,
+    shift: np.ndarray,
+    warnings: list[str],
+    errors: PredictedErrors | None,
 ) -> Relaxation[C]:
     displacements = shift @ cells[-1]
     farthest = np.linalg.norm(displacements, axis=1).max()
     unchanged = np.abs(strain).max() < UNCHANGED_STRAIN and farthest < UNCHANGED_DISPLACEMENT
-    doubtful = warnings + doubtful_periodicity(given) + doubts_when_read(given)
+    bounds = {} if errors is None else errors.as_dict()
+    doubtful = warnings + doubtful_errors(bounds) + doubtful_periodicity(given) + doubts_when_read(given)
     return Relaxation(
         structures=cast("C", replace_cell(given, cells[-1], shift)),
         strain=strain,
@@ -204,6 +220,7 @@ def _relaxation(
         status="suspect" if doubtful else "unchanged" if unchanged else "relaxed",
         warnings=doubtful + notes(given),
         trajectory=cells,
+        errors=errors,
     )
 
 
@@ -215,6 +232,7 @@ def _refused(reason: str, steps: int) -> Relaxation[None]:
         status=f"refused: {reason}",
         warnings=[],
         trajectory=np.full((steps, 3, 3), np.nan),
+        errors=None,
     )
 
 
@@ -252,7 +270,7 @@ def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
         ConfigError: If there is no such model, it is damaged or the device does not exist.
     """
     network, card = models.load_network(name)
-    return Relaxer(network, card, device)
+    return Relaxer(network, card, device, models.load_error_head(name))
 
 
 def _device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from empnn.crystals import to_batch
+from empnn.relax.trust import PredictedErrors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ class Relaxation(Generic[T]):
             cell, charges and moments that the network does not see, deuterium, atoms that stay where they are), in
             words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN if refused.
+        errors: What the answer may be off by; None if refused, or if the model has nothing that tells.
     """
 
     structures: T
@@ -47,6 +49,7 @@ class Relaxation(Generic[T]):
     status: str
     warnings: list[str]
     trajectory: Float64[np.ndarray, "steps 3 3"]
+    errors: PredictedErrors | None
 
     def __repr__(self) -> str:
         change = "" if self.structures is None else f", volume {math.expm1(np.trace(self.strain)):+.1%}"
@@ -54,7 +57,8 @@ class Relaxation(Generic[T]):
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""
-        words = {"status": self.status, "warnings": self.warnings}
+        errors = None if self.errors is None else self.errors.as_dict()
+        words = {"status": self.status, "warnings": self.warnings, "errors": errors}
         arrays = ("strain", "displacements", "trajectory")
         if self.structures is None:
             return {"structures": None, **dict.fromkeys(arrays), **words}
@@ -74,6 +78,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         status: `relaxed`, `unchanged`, `suspect` or `refused: why`.
         warnings: Doubts and notes on each, in words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN where refused.
+        errors: What each answer may be off by; None where refused, or if the model has nothing that tells.
     """
 
     structures: list[C | None]
@@ -82,6 +87,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
     status: list[str]
     warnings: list[list[str]]
     trajectory: Float64[np.ndarray, "structures steps 3 3"]
+    errors: list[PredictedErrors | None]
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -110,11 +116,13 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         """A row per crystal: `structure`, `status`, `warnings`, and what changed, NaN where refused.
 
         `volume_change` is V / V before - 1, `strain` the Frobenius norm of log P, and `displacement` the largest one of
-        an atom, angstrom.
+        an atom, angstrom. `error_volume` and the like are the predicted errors that the model tells.
         """
         import pandas as pd
 
         moved = [math.nan if d is None else np.linalg.norm(d, axis=1).max() for d in self.displacements]
+        told = [{} if errors is None else errors.as_dict() for errors in self.errors]
+        names = [f.name for f in fields(PredictedErrors) if any(f.name in one for one in told)]
         return pd.DataFrame(
             {
                 "structure": pd.Series(self.structures, dtype=object),
@@ -123,5 +131,6 @@ class Relaxations(Sequence[Relaxation[C | None]]):
                 "volume_change": np.expm1(np.trace(self.strain, axis1=1, axis2=2)),
                 "strain": np.linalg.norm(self.strain, axis=(1, 2)),
                 "displacement": np.array(moved, dtype=np.float64),
+                **{f"error_{name}": [one.get(name, math.nan) for one in told] for name in names},
             }
         )

@@ -39,6 +39,8 @@ class DataConfig:
     """What selects the best weights: `dev`, carved from train, or the split `val`."""
     dev_fraction: float = 0.05
     """Part of train that becomes the development set, drawn by composition."""
+    calibration_fraction: float = 0.05
+    """Part of train that calibrates the bounds on predicted errors, drawn likewise; nothing below 100 crystals."""
 
 
 @dataclass
@@ -148,6 +150,7 @@ class Config:
 
 
 PAPER: dict[str, dict[str, Any]] = {
+    "data": {"calibration_fraction": 0.0},
     "model": {
         "action": "first_order",
         "reduction": "sum",
@@ -219,6 +222,10 @@ _POSITIVE = (
 )
 
 
+_EARLIER = {"data": {"calibration_fraction": 0.0}}
+"""What whole configurations meant before there were these keys."""
+
+
 def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), whole: bool = False) -> Config:
     """Defaults, then the architecture of `model.start_from`, then a preset or YAML file, then `key=value` overrides.
 
@@ -233,7 +240,7 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), w
     """
     layers = [_base(base), _from_overrides(overrides)]
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), *layers)
+        merged = OmegaConf.merge(OmegaConf.structured(Config), _EARLIER if whole else {}, *layers)
         if not whole:
             merged = OmegaConf.merge(OmegaConf.structured(Config), _implied(merged), *layers)
         config = OmegaConf.to_object(merged)
@@ -374,3 +381,5 @@ def _check(config: Config) -> None:
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:
         raise ConfigError(f"data.dev_fraction={config.data.dev_fraction}: must lie between 0 and 1")
+    if not 0 <= config.data.calibration_fraction < 1:
+        raise ConfigError(f"data.calibration_fraction={config.data.calibration_fraction}: must be 0, or below 1")

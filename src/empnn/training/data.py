@@ -21,6 +21,9 @@ from empnn.training.sources import Corruptions, Watch, unwatched
 _WHOLE = "whole:"
 """What the digest of the crystals of a run begins with if it is not one of their cells only."""
 
+LEAST_CALIBRATION = 100
+"""Crystals or pairs below which nothing is said of bounds."""
+
 Part = tuple[StoredCrystals, PairSet | None]
 Some = TypeVar("Some", StoredCrystals, PairSet)
 
@@ -35,6 +38,9 @@ class RunData:
         select_pairs: The pairs that do so, too.
         name: The data in words, for the card.
         refused: Messages about structures and pairs that could not be used.
+        held_out: What the weights are not fitted to, and predicted errors are.
+        calibration: What the bounds on predicted errors are calibrated by and nothing else uses; None if there are
+            fewer than `LEAST_CALIBRATION` such crystals or pairs.
     """
 
     corruptions: Corruptions
@@ -42,6 +48,8 @@ class RunData:
     select_pairs: PairSet | None
     name: str
     refused: tuple[str, ...]
+    held_out: Part
+    calibration: Part | None
 
     @property
     def train(self) -> StoredCrystals:
@@ -90,13 +98,20 @@ def prepare(config: Config, watch: Watch = unwatched) -> RunData:
         select, select_pairs, more = _load(config, "val")
         refused += more
     else:
-        (crystals, pairs), (select, select_pairs) = _carved(config, crystals, pairs)
+        alone, seed = _pairs_only(config), config.train.seed
+        (crystals, pairs), (select, select_pairs) = carved(crystals, pairs, config.data.dev_fraction, seed, alone)
+    calibration = None
+    if config.data.calibration_fraction * len(crystals) >= LEAST_CALIBRATION:
+        part = (config.data.calibration_fraction, config.train.seed, _pairs_only(config))
+        (crystals, pairs), calibration = carved(crystals, pairs, *part)
     return RunData(
         Corruptions(config, crystals, pairs, watch),
         _first(select, config.train.validate_structures),
         None if select_pairs is None else _first(select_pairs, config.train.validate_structures),
         _name(config),
         refused,
+        (select, select_pairs),
+        calibration,
     )
 
 
@@ -127,13 +142,22 @@ def _load(config: Config, split: str) -> tuple[StoredCrystals, PairSet | None, t
     return loaded.stored, pairs, loaded.refused + (() if pairs is None else pairs.refused)
 
 
-def _carved(config: Config, crystals: StoredCrystals, pairs: PairSet | None) -> tuple[Part, Part]:
-    """What is left to train on, and the development set."""
-    fraction, seed = config.data.dev_fraction, config.train.seed
+def carved(
+    crystals: StoredCrystals, pairs: PairSet | None, fraction: float, seed: int, pairs_only: bool = False
+) -> tuple[Part, Part]:
+    """What is left, and a part of compositions of its own.
+
+    Args:
+        crystals: The crystals.
+        pairs: The pairs, if there are any.
+        fraction: About how much becomes the part.
+        seed: Of the draw.
+        pairs_only: Whether the crystals are those of the pairs.
+    """
     rest, held_out = carve_development(crystals, fraction, seed)
     if pairs is None:
         return (crystals.subset(rest), None), (crystals.subset(held_out), None)
-    if _pairs_only(config):
+    if pairs_only:
         return (crystals.subset(rest), pairs.subset(rest)), (crystals.subset(held_out), pairs.subset(held_out))
     kept, apart, rest = carve_alike(pairs.relaxed, crystals, rest, held_out, fraction, seed)
     return (crystals.subset(rest), pairs.subset(kept)), (crystals.subset(held_out), pairs.subset(apart))

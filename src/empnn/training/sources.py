@@ -75,7 +75,9 @@ class Corruptions:
             raise ConfigError("noise.mix: all weights are 0; give one kind of corruption a weight")
         return Source(len(self.crystals), made, train.batch_size, train.seed)
 
-    def validation(self, select: StoredCrystals, pairs: PairSet | None = None) -> dict[str, BeforeAfter]:
+    def validation(
+        self, select: StoredCrystals, pairs: PairSet | None = None, seed: int = VALIDATION_SEED
+    ) -> dict[str, BeforeAfter]:
         """Fixed crystals before and after, for each kind of corruption of the run, of a set and of pairs apart."""
         settings, mix = self.config.train, self.config.noise.mix
         everything = np.arange(len(select))
@@ -83,13 +85,13 @@ class Corruptions:
         if mix.strain:
             truth = select.select(everything)
             positions = settings.validate_positions if self.config.model.moves_atoms else 0.0
-            sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, VALIDATION_SEED, positions), truth)
+            sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, seed, positions), truth)
         if mix.symmetric:
             # The atoms of all, whatever training does: scores of runs are to be comparable.
             noise = self._symmetric(self._exact(select), replace(self._sizes, displaced=1.0))
-            sets["symmetric"] = noise(everything, np.random.default_rng(VALIDATION_SEED))
+            sets["symmetric"] = noise(everything, np.random.default_rng(seed))
         if mix.decorated:
-            sets["decorated"] = self._decorated(select)
+            sets["decorated"] = self._decorated(select, seed)
         if pairs is not None:
             chosen = np.arange(len(pairs))
             sets["pairs"] = joined(pairs.before.select(chosen), pairs.relaxed.select(chosen))
@@ -161,14 +163,14 @@ class Corruptions:
     def _partners(self) -> Isostructural:
         return self._table.subset(self.crystals.positions)
 
-    def _decorated(self, select: StoredCrystals) -> BeforeAfter:
+    def _decorated(self, select: StoredCrystals, seed: int) -> BeforeAfter:
         """Crystals of a set apart in the cells and at the places of training crystals."""
         if select.arrays is self.crystals.arrays:
             own = self._table.subset(select.positions)
         else:
             with self.watch(f"laying {len(select):,} crystals to select by onto others", 2 * len(select)) as report:
                 own = attach(select, self._table, max(1, self.config.train.workers), report)
-        uniform = np.random.default_rng(VALIDATION_SEED).uniform(size=len(select))
+        uniform = np.random.default_rng(seed).uniform(size=len(select))
         second = self._partners.partner(np.arange(len(select)), uniform, own)
         first = np.flatnonzero(second >= 0)
         return decorate(select.select(first), own, first, self._partners, second[first])

@@ -17,27 +17,30 @@ FEWEST_ATOMS = 256
 UNEVEN = 1.5
 """Where a part is larger than the mean by more than this, all threads share all operations instead."""
 
-Deform = Callable[[CrystalBatch, Graph], tuple[Tensor, Tensor | None]]
-"""From crystals and their graph to steps, (layers, structures, 3, 3), and displacements, (atoms, 3) or None."""
+Found = tuple[Tensor, Tensor, Tensor | None]
+"""Steps, (layers, structures, 3, 3), features, (structures, features), and displacements, (atoms, 3) or None."""
+_STRUCTURES_OR_ATOMS = (1, 0, 0)
+"""The dimension of each that parts are joined along."""
+
+Deform = Callable[[CrystalBatch, Graph], Found]
+"""What is found of crystals and their graph."""
 
 Part = tuple[CrystalBatch, Graph]
 """Some of the crystals, and their graph."""
 
 
-def side_by_side(
-    deform: Deform, crystals: CrystalBatch, graph: Graph, parameters: Iterable[Tensor]
-) -> tuple[Tensor, Tensor | None]:
+def side_by_side(deform: Deform, crystals: CrystalBatch, graph: Graph, parameters: Iterable[Tensor]) -> Found:
     """What `deform` finds, part by part in threads if the process has some, with gradients of `parameters`."""
     if not available() or graph.vectors.device.type != "cpu" or graph.vectors.requires_grad:
         return deform(crystals, graph)
     parts = _parts(crystals, graph)
     learning = [parameter for parameter in parameters if parameter.requires_grad] if torch.is_grad_enabled() else []
     if learning:
-        found: tuple[Tensor, Tensor | None] = _SideBySide.apply(deform, parts, *learning)  # type: ignore[no-untyped-call]
+        found: Found = _SideBySide.apply(deform, parts, *learning)  # type: ignore[no-untyped-call]
         return found
     inference = torch.is_inference_mode_enabled()
 
-    def one(part: Part) -> tuple[Tensor, Tensor | None]:
+    def one(part: Part) -> Found:
         with torch.no_grad(), torch.inference_mode(inference):
             return deform(*part)
 
@@ -47,13 +50,13 @@ def side_by_side(
 class _SideBySide(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, deform: Deform, parts: list[Part], *parameters: Tensor) -> Any:
-        def one(part: Part) -> tuple[Tensor, Tensor | None]:
+        def one(part: Part) -> Found:
             with torch.enable_grad():
                 return deform(*part)
 
         ctx.set_materialize_grads(False)
         ctx.parameters, ctx.found = parameters, share(one, parts)
-        return _joined([(steps.detach(), moved if moved is None else moved.detach()) for steps, moved in ctx.found])
+        return _joined([tuple(None if one is None else one.detach() for one in part) for part in ctx.found])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -68,7 +71,7 @@ class _SideBySide(torch.autograd.Function):
         if all(gradient is None for gradient in gradients):
             return None, None, *(None for _ in ctx.parameters)
         parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in ctx.found]
-        for outputs, gradient, dim in zip(zip(*ctx.found, strict=True), gradients, (1, 0), strict=True):
+        for outputs, gradient, dim in zip(zip(*ctx.found, strict=True), gradients, _STRUCTURES_OR_ATOMS, strict=True):
             if gradient is not None:
                 shares = torch.split(gradient, [o.shape[dim] for o in outputs], dim)
                 for part, output, above in zip(parts, outputs, shares, strict=True):
@@ -83,10 +86,11 @@ def _added(*gradients: Tensor | None) -> Tensor | None:
     return reduce(torch.add, there) if there else None
 
 
-def _joined(found: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
-    """Steps and displacements of all parts."""
-    steps, displacements = zip(*found, strict=True)
-    return torch.cat(steps, dim=1), torch.cat(displacements) if displacements[0] is not None else None
+def _joined(found: Sequence[Found]) -> Found:
+    """What was found of all parts."""
+    columns = zip(zip(*found, strict=True), _STRUCTURES_OR_ATOMS, strict=True)
+    steps, features, moved = (None if some[0] is None else torch.cat(some, dim=dim) for some, dim in columns)
+    return steps, features, moved
 
 
 def _parts(crystals: CrystalBatch, graph: Graph) -> list[Part]:

@@ -1,0 +1,197 @@
+"""What predicts the errors of a trained network's answers: fitted to crystals held out, calibrated by others.
+
+Both parts hold compositions that the weights have not been fitted to. Bounds are conformal: a margin is added to the
+logarithms of predicted bounds, such that they hold for 90 % of the crystals that calibrate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empnn.corruption.source import BeforeAfter
+from empnn.crystals import CrystalBatch
+from empnn.geometry import lattice_parameters, volume
+from empnn.metrics import mean_displacements
+from empnn.nn import Network
+from empnn.nn.error_head import ERRORS, ErrorHead
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
+from empnn.relax.trust import signals_of
+from empnn.training.data import LEAST_CALIBRATION, Part
+from empnn.training.sources import Corruptions
+
+COVERAGE = 0.9
+"""Share of the errors that bounds are to hold for."""
+LEAST_FIT = 50
+"""Crystals below which no errors are predicted."""
+RELAXED = "relaxed"
+"""The kind of input that needs nothing."""
+_DRAWS = 3
+_FEATURES_OF = 8_000
+"""Training crystals that tell how features are spread."""
+_STEPS, _BATCH, _RATE, _DECAY = 1_000, 256, 2e-3, 0.1
+_MOST_LOSS = 50.0
+_SMALLEST = 1e-4
+"""Errors below this are rounding."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What predicts errors, and for what it does.
+
+    Attributes:
+        head: Predicts them.
+        kinds: The kinds of input that it was fitted to, and its bounds were calibrated by.
+        fitted_to: Number of crystals that it was fitted to.
+        calibrated_by: Number of crystals that its bounds were calibrated by; 0 if there are no bounds.
+        coverage: Share of the errors of the crystals that calibrated which the bounds hold for, by kind and error.
+    """
+
+    head: ErrorHead
+    kinds: tuple[str, ...]
+    fitted_to: int
+    calibrated_by: int
+    coverage: dict[str, dict[str, float]]
+
+    def as_dict(self) -> dict[str, object]:
+        """What the card of the model says."""
+        return {
+            "holds_for": list(self.kinds),
+            "fitted_to": self.fitted_to,
+            "calibrated_by": self.calibrated_by,
+            "coverage": self.coverage,
+        }
+
+
+def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part | None) -> Calibration | None:
+    """Fit what predicts the errors of a network in one pass; None where there are too few crystals, or no features.
+
+    Deterministic. Without crystals apart there are no bounds.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        corruptions: What is done to crystals; those it was trained on tell which features are usual.
+        fit: Crystals and pairs to fit to, which the weights were not fitted to.
+        apart: Others, to calibrate by.
+    """
+    if max(len(part) for part in fit if part is not None) < LEAST_FIT:
+        return None
+    usual = corruptions.crystals.select(_spread(len(corruptions.crystals), _FEATURES_OF))
+    found, _ = _signals_and_answers(network, usual)
+    if found is None:
+        return None
+    rows = _rows(network, corruptions, fit)
+    learned, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
+    n_features = network.config.features
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = ErrorHead(learned.shape[1], n_features, errors.shape[1])
+        head.learn_features(found[:, -n_features:])
+        head.learn_scale(learned, errors)
+        _fit(head, learned, errors)
+    kinds = tuple(rows)
+    if apart is None:
+        return Calibration(head, kinds, len(fit[0]), 0, {})
+    left = _rows(network, corruptions, apart)
+    _set_margins(head, left)
+    return Calibration(head, kinds, len(fit[0]), len(apart[0]), coverage(head, left))
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most so many of n positions, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
+def coverage(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, dict[str, float]]:
+    """Share of errors that lie below their bounds, by kind of input and error."""
+    found: dict[str, dict[str, float]] = {}
+    with torch.inference_mode():
+        for kind, (signals, errors) in rows.items():
+            _, bounds = head.predict(signals)
+            held = (errors <= bounds).to(torch.float64).mean(0)
+            found[kind] = {name: round(float(share), 3) for name, share in zip(ERRORS, held, strict=False)}
+    return found
+
+
+def answer_errors(after: CrystalBatch, truth: CrystalBatch, positions: bool) -> Tensor:
+    """Errors of answers in the order of `ERRORS`, (structures, 2 or 3): angstrom, per cent, angstrom."""
+    lengths = (lattice_parameters(after.cell) - lattice_parameters(truth.cell))[:, :3].abs().mean(1)
+    volumes = 100 * (volume(after.cell) / volume(truth.cell) - 1).abs()
+    moved = [mean_displacements(after, truth)] if positions else []
+    return torch.stack([lengths, volumes, *moved], dim=1)
+
+
+def _rows(network: Network, corruptions: Corruptions, part: Part) -> dict[str, tuple[Tensor, Tensor]]:
+    """Signals and true errors of several draws of each kind of input, and of crystals that need nothing."""
+    crystals, pairs = part
+    draws = [corruptions.validation(crystals, pairs, seed) for seed in range(_DRAWS)]
+    truth = crystals.select(np.arange(len(crystals)))
+    sets: dict[str, list[BeforeAfter]] = {kind: [draw[kind] for draw in draws] for kind in draws[0]}
+    sets[RELAXED] = [(truth, truth)]
+    return {kind: _of_kind(network, some) for kind, some in sets.items()}
+
+
+def _of_kind(network: Network, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
+    rows = []
+    for before, truth in some:
+        signals, after = _signals_and_answers(network, before)
+        if signals is not None:
+            usable = torch.isfinite(after.cell).all(-1).all(-1).nonzero().squeeze(-1)
+            errors = answer_errors(after.select(usable), truth.select(usable), network.moves_atoms)
+            rows.append((signals[usable], errors))
+    return torch.cat([signals for signals, _ in rows]), torch.cat([errors for _, errors in rows])
+
+
+def _signals_and_answers(network: Network, before: CrystalBatch) -> tuple[Tensor | None, CrystalBatch]:
+    """What tells of errors in one pass, None if nothing does; and the answers, NaN where the network fails."""
+    signals, answers = [], []
+    for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
+        part = before.select(index)
+        moved = apply_passes(network, part, passes=1)
+        if moved.first is not None and moved.first.features is not None:
+            signals.append(signals_of(part, moved))
+        answers.append(moved.relaxed(part))
+    return (torch.cat(signals) if signals else None), CrystalBatch.cat(answers)
+
+
+def _fit(head: ErrorHead, signals: Tensor, errors: Tensor) -> None:
+    """Expected errors by the likelihood of exponential distributions, bounds by the pinball loss of logarithms."""
+    optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
+    errors = errors.clamp_min(_SMALLEST)
+    head.train()
+    for step in range(_STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * step / _STEPS))
+        chosen = torch.randint(len(signals), (min(_BATCH, len(signals)),))
+        expected, below = head(signals[chosen])
+        likelihood = (expected + errors[chosen] * torch.exp(-expected)).clamp_max(_MOST_LOSS).mean()
+        off = errors[chosen].log() - below
+        loss = likelihood + 2 * torch.maximum(COVERAGE * off, (COVERAGE - 1) * off).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    head.eval()
+
+
+def _set_margins(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    """Margins such that bounds hold for `COVERAGE` of the errors, of crystals with and without symmetry.
+
+    Where there are too few of one of both, they have the margins of all.
+    """
+    signals, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
+    with torch.inference_mode():
+        off = errors.clamp_min(_SMALLEST).log() - head(signals)[1]
+    symmetric = head.symmetric(signals)
+    for group in (False, True):
+        chosen = symmetric == group
+        part = off[chosen] if int(chosen.sum()) >= LEAST_CALIBRATION else off
+        level = min(1.0, COVERAGE * (1 + 1 / len(part)))
+        head.margins[int(group)] = part.quantile(level, dim=0, interpolation="higher")
+
+
+__all__ = ["COVERAGE", "LEAST_CALIBRATION", "Calibration", "answer_errors", "calibrate", "coverage"]
