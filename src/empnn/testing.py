@@ -27,6 +27,7 @@ KINDS: dict[str, Kind] = {
     "action": "operator",
     "steps": "operator",
     "displacement": "vector",
+    "features": "structure",
     "cell": "cell",
     "atoms": "atom",
     "edges": "edge",

@@ -78,11 +78,11 @@ def doubtful_errors(bounds: Mapping[str, float]) -> list[str]:
     Args:
         bounds: What errors lie below in 90 % of the cases, by name: `volume_90`, `length_90`, `position_90`.
     """
-    large = ((name, bounds[name]) for name, (limit, _, _) in LARGE_ERRORS.items() if bounds.get(name, 0.0) > limit)
-    return [
-        f"{LARGE_ERRORS[name][1]} may be off by {bound:.2g} {LARGE_ERRORS[name][2]} (one in ten such answers is by more)"
-        for name, bound in large
-    ]
+    found = []
+    for name, (limit, what, unit) in LARGE_ERRORS.items():
+        if (bound := bounds.get(name, 0.0)) > limit:
+            found.append(f"{what} may be off by {bound:.2g} {unit} (one in ten such answers is by more)")
+    return found
 
 
 def doubtful_periodicity(crystal: Atoms | IStructure) -> list[str]:

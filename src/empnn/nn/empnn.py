@@ -117,8 +117,10 @@ class Deformation:
 
     def cpu(self) -> "Deformation":
         """The same on the CPU."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Deformation(**{name: None if value is None else value.cpu() for name, value in found.items()})
+        moved: dict[str, Any] = {
+            f.name: None if (one := getattr(self, f.name)) is None else one.cpu() for f in fields(self)
+        }
+        return Deformation(**moved)
 
 
 def graph_rule(config: GraphConfig) -> GraphRule:

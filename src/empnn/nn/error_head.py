@@ -129,7 +129,7 @@ class ErrorHead(nn.Module):
         return expected.exp(), (below + self.margins[self.symmetric(found).to(torch.int64)]).exp()
 
     def symmetric(self, found: Float[Tensor, "structures signals"]) -> Bool[Tensor, " structures"]:
-        """Whether crystals have symmetry: most of their edges are equal to others."""
+        """Whether crystals have symmetry, be it an inversion: most of their edges are equal to others."""
         return found[:, -len(self.centre) - 1] > 0.5
 
     def _with_distance(self, found: Tensor) -> Tensor:

@@ -192,6 +192,3 @@ def _set_margins(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> 
         part = off[chosen] if int(chosen.sum()) >= LEAST_CALIBRATION else off
         level = min(1.0, COVERAGE * (1 + 1 / len(part)))
         head.margins[int(group)] = part.quantile(level, dim=0, interpolation="higher")
-
-
-__all__ = ["COVERAGE", "LEAST_CALIBRATION", "Calibration", "answer_errors", "calibrate", "coverage"]

@@ -102,8 +102,9 @@ def prepare(config: Config, watch: Watch = unwatched) -> RunData:
         (crystals, pairs), (select, select_pairs) = carved(crystals, pairs, config.data.dev_fraction, seed, alone)
     calibration = None
     if config.data.calibration_fraction * len(crystals) >= LEAST_CALIBRATION:
-        part = (config.data.calibration_fraction, config.train.seed, _pairs_only(config))
-        (crystals, pairs), calibration = carved(crystals, pairs, *part)
+        rest, apart = carved(crystals, pairs, config.data.calibration_fraction, config.train.seed, _pairs_only(config))
+        if len(apart[0]) >= LEAST_CALIBRATION:
+            (crystals, pairs), calibration = rest, apart
     return RunData(
         Corruptions(config, crystals, pairs, watch),
         _first(select, config.train.validate_structures),

@@ -24,9 +24,10 @@ from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.nn.runtime.cpu import tuned
+from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
-from empnn.training.data import RunData, digest, is_whole, prepare
+from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, prepare
 from empnn.training.module import Denoising
 from empnn.training.report import Reporter
 from empnn.training.start import copy_weights
@@ -100,6 +101,8 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     settings, state = module.config.train, module.state
     if state.step >= settings.steps:
         reporter.note(f"{folder}: all {settings.steps} steps are done, nothing to resume")
+        if data.calibration is not None and models.load_error_head(folder) is None:
+            _tell_errors(folder, data, reporter)
         return folder
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -113,8 +116,24 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
             raise
         finally:
             reporter.close()
+    _tell_errors(folder, data, reporter)
     reporter.finished(folder, state)
     return folder
+
+
+def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
+    """Give the best weights what predicts the errors of their answers, as far as there are crystals to fit it to."""
+    best = folder / "best"
+    network, card = models.load_network(best)
+    calibration = calibrate(network, data.corruptions, data.held_out, data.calibration)
+    if calibration is None:
+        reporter.note(f"errors of answers are not predicted: fewer than {LEAST_FIT} crystals are held out")
+        return
+    if not calibration.calibrated_by:
+        few = f"fewer than {LEAST_CALIBRATION} crystals are set aside for it (data.calibration_fraction)"
+        reporter.note(f"errors of answers are predicted without bounds: {few}")
+    models.write_card(best, {**card, "errors": calibration.as_dict()})
+    models.save_error_head(best, calibration.head)
 
 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:

@@ -56,7 +56,7 @@ class _SideBySide(torch.autograd.Function):
 
         ctx.set_materialize_grads(False)
         ctx.parameters, ctx.found = parameters, share(one, parts)
-        return _joined([tuple(None if one is None else one.detach() for one in part) for part in ctx.found])
+        return _joined([(s.detach(), f, None if m is None else m.detach()) for s, f, m in ctx.found])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -88,9 +88,8 @@ def _added(*gradients: Tensor | None) -> Tensor | None:
 
 def _joined(found: Sequence[Found]) -> Found:
     """What was found of all parts."""
-    columns = zip(zip(*found, strict=True), _STRUCTURES_OR_ATOMS, strict=True)
-    steps, features, moved = (None if some[0] is None else torch.cat(some, dim=dim) for some, dim in columns)
-    return steps, features, moved
+    steps, features, moved = zip(*found, strict=True)
+    return torch.cat(steps, dim=1), torch.cat(features), torch.cat(moved) if moved[0] is not None else None
 
 
 def _parts(crystals: CrystalBatch, graph: Graph) -> list[Part]:
