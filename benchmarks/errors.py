@@ -35,6 +35,8 @@ from empnn.relax.trust import signals_of
 from empnn.training.calibration import answer_errors
 from empnn.viz.reliability import reliability
 
+PAGE = Path(__file__).parent.parent / "docs" / "trust.md"
+START, END = "<!-- errors -->", "<!-- /errors -->"
 SIZES = ((1, 4), (5, 10), (11, 20))
 SIGMA = DISPLACEMENT = 0.1
 SEED, ROUNDS = 0, 5
@@ -133,6 +135,29 @@ def cost(model: str, before: CrystalBatch) -> dict[str, float]:
     return {**{kind: round(rate) for kind, rate in rates.items()}, "ratio": round(rates["with"] / rates["without"], 3)}
 
 
+def table(rows: dict[str, Any]) -> str:
+    """The tables of docs/trust.md."""
+    lines = [
+        "| set | error | below the bound | by thirds of predicted error | 1-4, 5-10, 11-20 atoms | Spearman "
+        "| mean bound / constant bound | predicted, true mean |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        for error in (error for error in ERRORS if error in row):
+            found = row[error]
+            parts = (found["coverage"], *map(_listed, (found["coverage_thirds"], found["coverage_sizes"])))
+            means = f"{found['predicted_mean']:.3g}, {found['true_mean']:.3g}"
+            shown = " | ".join(map(str, (*parts, found["spearman"], found["bound_over_constant"], means)))
+            lines.append(f"| {name} | {error} | {shown} |")
+    lines += ["", "| set | marked as suspect for it | of the 5 % with the largest volume errors |", "|---|---|---|"]
+    lines += [f"| {name} | {row['suspect']:.1%} | {row['worst_suspect']:.0%} |" for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def _listed(shares: list[float]) -> str:
+    return ", ".join(f"{share:.2f}" for share in shares)
+
+
 def main() -> None:
     """Measure, draw, write the result file and print a line per set and error."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -161,6 +186,8 @@ def main() -> None:
     speed = cost(options.model, pairs["decorated"][0])
     print(speed)
     write(options.out, __doc__, model=options.model, rows=rows, hard=hard, crystals_per_second=speed)
+    head, _, rest = PAGE.read_text().partition(START)
+    PAGE.write_text(f"{head}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

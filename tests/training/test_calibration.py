@@ -109,7 +109,7 @@ def test_a_run_ends_with_bounds_or_says_why_not(
     said = json.loads((folder / "best" / "card.json").read_text())["errors"]
     assert said["holds_for"] == ["strain", "relaxed"]
     assert said["calibrated_by"] >= LEAST_CALIBRATION
-    assert 0.8 < said["coverage"]["strain"]["volume"] <= 1
+    assert 0.6 < said["coverage"]["strain"]["volume"] <= 1
     relaxer = load(folder)
     assert relaxer.error_head is not None
     assert bool(torch.isfinite(relaxer.error_head.margins).all())

@@ -13,6 +13,8 @@ from empnn.viz.histograms import ANGLES, LENGTHS, OTHERS
 PANELS = {"volume": "volume (%)", "length": "lengths (Å)", "position": "positions (Å)"}
 _STYLES = ((LENGTHS, "o"), (ANGLES, "s"), (OTHERS, "^"))
 _BINS = 8
+_FLOOR = 1e-3
+"""Errors below this are shown as this: atoms that symmetry holds in place have none."""
 
 
 def reliability(found: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]], path: str | Path) -> None:
@@ -31,7 +33,7 @@ def reliability(found: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, n
         for (title, errors), (colour, marker) in zip(found.items(), _STYLES, strict=False):
             if name not in errors:
                 continue
-            predicted, bounds, true = errors[name]
+            predicted, bounds, true = (np.maximum(some, _FLOOR) for some in errors[name])
             parts = np.array_split(np.argsort(predicted), _BINS)
             x, y = ([float(some[part].mean()) for part in parts] for some in (predicted, true))
             axes.plot(x, y, marker, color=colour, label=f"{title}: mean")
