@@ -53,14 +53,14 @@ class Change:
 def changes(
     before: Float64[np.ndarray, "structures 3 3"],
     after: Float64[np.ndarray, "structures 3 3"],
-    displacements: Sequence[Float64[np.ndarray, "atoms 3"]],
+    displacements: Sequence[np.ndarray],
 ) -> list[Change]:
     """What changed of each of several crystals.
 
     Args:
         before: Cells as given, none of which is flat.
         after: Relaxed cells.
-        displacements: Those of the atoms of each within the cell, Cartesian, angstrom.
+        displacements: Those of the atoms of each within the cell (atoms, 3), Cartesian, angstrom.
     """
     cells = [torch.from_numpy(np.ascontiguousarray(some)) for some in (before, after)]
     volumes = [volume(some).tolist() for some in cells]

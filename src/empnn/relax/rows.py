@@ -16,7 +16,8 @@ _DIGITS = 6
 def row_of(outcome: Mapping[str, Any]) -> dict[str, Any]:
     """The cells of a row, from what became of a structure as the JSON interface says it."""
     changed = columns(outcome["change"] or {})
-    errors = {f"error_{name}": value for name, value in (outcome["errors"] or {}).items()}
+    predicted = (outcome["errors"] or {}).items()
+    errors = {f"error_{name}": value for name, value in predicted if value is not None}
     said = {"warnings": "; ".join(outcome["warnings"]), "message": outcome["message"]}
     return {**{name: outcome[name] for name in ("file", "index", "id", "status")}, **changed, **errors, **said}
 

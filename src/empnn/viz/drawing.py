@@ -126,7 +126,8 @@ def _contents(scene: _Scene, scale: float) -> list[tuple[float, str]]:
     apart = np.linalg.norm(scene.atoms[pairs[:, 0]] - scene.atoms[pairs[:, 1]], axis=1)
     bonded = pairs[apart < _BOND * radii[pairs].sum(1)]
     found = [(scene.atoms[[i, j], 2].mean(), _line(scene.atoms[i], scene.atoms[j], scale, "bond")) for i, j in bonded]
-    for (x, y, depth), number, radius in zip(scale * scene.atoms, scene.numbers, scale * _RADIUS * radii, strict=True):
+    drawn = zip(scale * scene.atoms, scene.numbers.tolist(), scale * _RADIUS * radii, strict=True)
+    for (x, y, depth), number, radius in drawn:
         circle = f'<circle cx="{x:.1f}" cy="{-y:.1f}" r="{radius:.1f}" fill="{_colour(number)}"/>'
         found.append((depth / scale, circle))
     return found

@@ -19,6 +19,7 @@ from empnn.viz.drawing import colours, drawing
 
 ROWS = 5_000
 """Most rows of the table: a browser takes seconds for more."""
+_STATUSES = ("relaxed", "unchanged", SUSPECT, REFUSED)
 _TITLE = "What relaxing changed"
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -99,10 +100,12 @@ def _why_first(overall: Overall) -> str:
 
 
 def _figures(overall: Overall) -> Iterable[str]:
-    for status, count in sorted(overall.statuses.items()):
-        yield f"<li><b>{count:,}</b><small>{escape(status)}</small></li>"
-    shown = [("change of volume", overall.volume, "%", "+.1f"), ("atoms moved", overall.displacement, "Å", "+.3f")]
-    shown += [(f"predicted error, {name}", values, UNITS[name], ".3g") for name, values in overall.errors.items()]
+    """How many became what, and medians of what changed."""
+    for status in sorted(overall.statuses, key=_STATUSES.index):
+        yield f"<li><b>{overall.statuses[status]:,}</b><small>{escape(status)}</small></li>"
+    shown = [("change of volume", overall.volume, "%", "+.1f"), ("atoms moved", overall.displacement, "Å", ".3f")]
+    for name, values in overall.errors.items():
+        shown.append((f"predicted error, {name}", values, UNITS[name], ".1f" if UNITS[name] == "%" else ".3f"))
     for what, values, unit, digits in shown:
         if values.all:
             most = f"at most {values.largest:{digits}} {unit}: {escape(values.where)}"
@@ -125,7 +128,7 @@ def _figure(outcome: Outcome) -> str:
     """A crystal before and after, with what is said of it."""
     picture, row = outcome.picture or {}, row_of(vars(outcome))
     elements = "".join(
-        f'<span class="element" style="--colour: {colour}">{symbol}</span>'
+        f'<span class="element"><i style="background: {colour}"></i>{symbol}</span>'
         for symbol, colour in colours(picture["numbers"]).items()
     )
     volume = f"{row['volume_before']:.1f} → {row['volume_after']:.1f} Å³ ({row['volume_change']:+.1f} %)"
@@ -162,9 +165,9 @@ def _columns(overall: Overall) -> list[_Column]:
     columns += [
         _Column("space group", _text("space_group_before")),
         _Column("relaxed", _text("space_group_after")),
+        _Column("what is said", _said),
         _Column("cell", _cell("before")),
         _Column("relaxed", _cell("after")),
-        _Column("what is said", _said),
     ]
     return columns
 
