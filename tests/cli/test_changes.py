@@ -181,6 +181,15 @@ def test_a_report_in_html(relax, given, here):
 
 
 @pytest.mark.usefixtures("given")
+def test_large_crystals_are_not_drawn(relax, monkeypatch):
+    monkeypatch.setattr("empnn.relax.files.MOST_ATOMS", 2)
+    relax("in.extxyz", "-o", "out.extxyz", "--report", "r.html")
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert "mp-1 before and after" not in page
+
+
+@pytest.mark.usefixtures("given")
 @pytest.mark.parametrize(
     ("report", "message"),
     [

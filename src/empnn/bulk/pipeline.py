@@ -23,6 +23,7 @@ from empnn.files import check_outputs
 CHUNK = 256
 CHUNK_ATOMS = 32_768
 REFUSED = "refused"
+SUSPECT = "suspect"
 CONVERTED = "converted"
 
 
@@ -97,7 +98,7 @@ class Summary:
         refused = outcome.status == REFUSED
         self.skipped += refused
         self.done += not refused
-        self.suspect += outcome.status == "suspect" or (outcome.status == CONVERTED and bool(outcome.warnings))
+        self.suspect += outcome.status == SUSPECT or (outcome.status == CONVERTED and bool(outcome.warnings))
 
 
 class Work:

@@ -69,11 +69,11 @@ class Changes:
         Raises:
             OSError: If it cannot be written.
         """
+        if self.report is None:
+            return
         from empnn.relax.rows import write_csv
         from empnn.viz.report import write_page
 
-        if self.report is None:
-            return
         outcomes = map(json.loads, lines)
         if self.pictures:
             write_page(self.report, outcomes, self._overall, self._notable, self._facts)

@@ -149,10 +149,6 @@ def with_change(atoms: Atoms, change: dict[str, Any], everything: bool = False) 
 def _picture(one: Relaxation[Any]) -> dict[str, Any]:
     """What a picture of a crystal before and after takes, in JSON types."""
     (before, frac_before, numbers), (after, frac_after, _) = one.before_and_after()
-    cells = {"cell_before": before.tolist(), "cell_after": after.tolist()}
-    return {
-        **cells,
-        "frac_before": frac_before.tolist(),
-        "frac_after": frac_after.tolist(),
-        "numbers": numbers.tolist(),
-    }
+    arrays = (before, after, frac_before, frac_after, numbers)
+    names = ("cell_before", "cell_after", "frac_before", "frac_after", "numbers")
+    return {name: array.tolist() for name, array in zip(names, arrays, strict=True)}

@@ -6,9 +6,8 @@ import heapq
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from empnn.bulk.pipeline import Outcome
+from empnn.bulk.pipeline import SUSPECT, Outcome
 
-SUSPECT = "suspect"
 MOST_ATOMS = 200
 """Larger crystals are not drawn."""
 

@@ -65,9 +65,9 @@ class Relaxation(Generic[T]):
         """What changed, in numbers; None if it was refused."""
         if self.displacements is None:
             return None
-        return changes(
-            _cells_before(self.trajectory[-1:], self.strain[None]), self.trajectory[-1:], [self.displacements]
-        )[0]
+        after = self.trajectory[-1:]
+        (found,) = changes(_cells_before(after, self.strain[None]), after, [self.displacements])
+        return found
 
     def space_groups(self, symprec: float = SYMPREC) -> tuple[str | None, str | None]:
         """The space groups before and after, as in `Fm-3m (225)`; None where spglib finds none, or if it was refused.

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from empnn.bulk.pipeline import Outcome
-from empnn.relax.notable import SUSPECT
+from empnn.bulk.pipeline import SUSPECT, Outcome
 
 FEW = 5
 """Suspects that are called by their names."""
 UNITS = {"volume": "%", "length": "Å", "position": "Å"}
 """The units of predicted errors."""
 _PLURALS = {"length": "lengths", "position": "positions"}
-_NOTHING = 5e-4
-"""Changes in per cent or angstrom that are shown as none."""
+_NO_PERCENT, _NO_ANGSTROM = 0.05, 5e-4
+"""Changes below these are shown as none."""
 
 
 @dataclass
@@ -77,9 +76,9 @@ class Overall:
 
     def lines(self) -> Iterator[str]:
         """What changed, in words; nothing that did not change."""
-        if abs(self.volume.largest) >= _NOTHING:
+        if abs(self.volume.largest) >= _NO_PERCENT:
             yield f"volume changed by: {_spread(self.volume, '%', '+.1f')}"
-        if self.displacement.largest >= _NOTHING:
+        if self.displacement.largest >= _NO_ANGSTROM:
             yield f"atoms moved by: {_spread(self.displacement, 'Å', '.3f')}"
         for name, values in self.errors.items():
             digits = ".1f" if UNITS[name] == "%" else ".3f"

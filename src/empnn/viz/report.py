@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from empnn.bulk.pipeline import REFUSED, Outcome
+from empnn.bulk.pipeline import REFUSED, SUSPECT, Outcome
 from empnn.files import replacing
 from empnn.relax.changes import SYMPREC
-from empnn.relax.notable import SUSPECT, Largest, Notable
+from empnn.relax.notable import Largest, Notable
 from empnn.relax.rows import row_of
 from empnn.relax.summary import UNITS, Overall
 from empnn.viz.drawing import colours, drawing
@@ -101,8 +101,9 @@ def _why_first(overall: Overall) -> str:
 
 def _figures(overall: Overall) -> Iterable[str]:
     """How many became what, and medians of what changed."""
-    for status in sorted(overall.statuses, key=_STATUSES.index):
-        yield f"<li><b>{overall.statuses[status]:,}</b><small>{escape(status)}</small></li>"
+    for status in dict.fromkeys((*_STATUSES, *overall.statuses)):
+        if count := overall.statuses[status]:
+            yield f"<li><b>{count:,}</b><small>{escape(status)}</small></li>"
     shown = [("change of volume", overall.volume, "%", "+.1f"), ("atoms moved", overall.displacement, "Å", ".3f")]
     for name, values in overall.errors.items():
         shown.append((f"predicted error, {name}", values, UNITS[name], ".1f" if UNITS[name] == "%" else ".3f"))
