@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from support.relaxing import run, salt, tiny_model
+from support.relaxing import run, salt, tiny_model, told
 
 NAMES = [f"mp-{index}" for index in range(30)]
 SLOWLY = """
@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up(relax, monkeypatch):
     )
     assert Path("out.extxyz").read_text() == "old"
     result = relax("in.extxyz", "-o", "out.extxyz", "--resume")
-    assert result.stderr.splitlines() == ["30 relaxed, 0 skipped; 10 had been done before; wrote 30 to out.extxyz"]
+    assert told(result.stderr) == ["30 relaxed, 0 skipped; 10 had been done before; wrote 30 to out.extxyz"]
     assert identifiers() == NAMES
 
 

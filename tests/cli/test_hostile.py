@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pymatgen.core import DummySpecies, Lattice, Structure
 from support import cif_texts as cif
-from support.relaxing import run, salt, tiny_model, triclinic
+from support.relaxing import run, salt, tiny_model, told, triclinic
 
 from empnn.checks.memory import available_memory, memory_refusal
 from empnn.data.reading import read
@@ -103,7 +103,7 @@ def test_what_is_refused(relax, here):
     ase.io.write("good.extxyz", [salt("mp-1"), triclinic("mp-2")])
     result = relax(*REFUSED, "missing/", "missing.cif", "good.extxyz", "-o", "out.extxyz", "--json")
     assert result.exit_code == 1
-    *lines, summary = result.stderr.splitlines()
+    *lines, summary = told(result.stderr)
     expected = [(f"{name}[0]", message) for name, (_, message) in REFUSED.items()]
     expected += [(f"{name}[0]", "no such file; check the path") for name in ("missing", "missing.cif")]
     for line, (source, message) in zip(lines, expected, strict=True):
@@ -134,7 +134,7 @@ def test_no_permission_to_read(relax, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "secret.extxyz")
     result = relax("secret.extxyz", "good.extxyz", "-o", "out.extxyz")
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
+    assert told(result.stderr) == [
         "secret.extxyz[0]: no permission to read it; change the permissions",
         "1 relaxed, 1 skipped; wrote 1 to out.extxyz",
     ]
@@ -198,7 +198,7 @@ def test_what_the_output_cannot_hold_does_not_hide_the_others(relax):
     ase.io.write("in.traj", frames)
     result = relax("in.traj", "-o", "out.extxyz", "--json")
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
+    assert told(result.stderr) == [
         "in.traj[1] (mp-1): its info 'waves' cannot be written (JSON knows no complex); remove it",
         "2 relaxed, 1 skipped; wrote 2 to out.extxyz",
     ]

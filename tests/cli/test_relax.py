@@ -13,7 +13,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from support.relaxing import run, salt, tiny_model, triclinic
+from support.relaxing import run, salt, tiny_model, told, triclinic
 
 import empnn
 from empnn import cli
@@ -79,7 +79,7 @@ def test_relax_keeps_what_the_caller_wrote(relax, model, here):
     result = relax("in.extxyz", "-o", "out.extxyz")
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert lines(result) == ["2 relaxed, 0 skipped; wrote 2 to out.extxyz"]
+    assert told(result.stderr) == ["2 relaxed, 0 skipped; wrote 2 to out.extxyz"]
     relaxed = ase.io.read("out.extxyz", ":")
     for index, (before, after) in enumerate(zip(given, relaxed, strict=True)):
         assert after.get_chemical_symbols() == before.get_chemical_symbols()
@@ -101,7 +101,7 @@ def test_bad_structures_do_not_hide_the_others(relax, here):
     ase.io.write("POSCAR", salt())
     result = relax("binary.cif", mixed(), "empty.cif", "nothing.cif", "folder", "POSCAR", "-o", "out.extxyz")
     assert result.exit_code == 1
-    assert lines(result) == [
+    assert told(result.stderr) == [
         "binary.cif[0]: not a text file; check its format",
         *REFUSED,
         "empty.cif[0]: the file is empty; nothing to read",
@@ -150,7 +150,8 @@ def test_json(relax):
     content = json.loads(result.stdout)
     assert list(content) == ["relaxed", "skipped", "structures"]
     assert (content["relaxed"], content["skipped"]) == (2, 3)
-    assert [list(s) for s in content["structures"]] == [["file", "index", "id", "status", "warnings", "message"]] * 5
+    keys = ["file", "index", "id", "status", "warnings", "message", "change", "errors"]
+    assert [list(s) for s in content["structures"]] == [keys] * 5
     assert content["structures"][1] == {
         "file": "mixed.extxyz",
         "index": 1,
@@ -158,9 +159,11 @@ def test_json(relax):
         "status": "refused",
         "warnings": [],
         "message": REFUSED[0].split(": ", 1)[1],
+        "change": None,
+        "errors": None,
     }
     assert content["structures"][0]["message"] is None
-    assert lines(result) == [*REFUSED, "2 relaxed, 3 skipped; wrote 2 to out.cif"]
+    assert told(result.stderr) == [*REFUSED, "2 relaxed, 3 skipped; wrote 2 to out.cif"]
 
 
 def test_suspect(relax):
@@ -367,7 +370,7 @@ def test_the_real_command(model, here):
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert json.loads(stdout)["skipped"] == 3
-    assert stderr.splitlines() == [*REFUSED, "2 relaxed, 3 skipped; wrote 2 to out.cif"]
+    assert told(stderr) == [*REFUSED, "2 relaxed, 3 skipped; wrote 2 to out.cif"]
 
 
 def wait_for_reader(pipe, process):

@@ -66,3 +66,9 @@ def run(*arguments: str) -> Result:
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     assert "Traceback" not in result.output
     return result
+
+
+def told(stderr: str) -> list[str]:
+    """The lines of a run but those that say what changed."""
+    changed = ("volume changed by: ", "atoms moved by: ", "predicted error of ", "suspect: ")
+    return [line for line in stderr.splitlines() if not line.startswith(changed)]

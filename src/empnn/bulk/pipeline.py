@@ -23,12 +23,25 @@ from empnn.files import check_outputs
 CHUNK = 256
 CHUNK_ATOMS = 32_768
 REFUSED = "refused"
+SUSPECT = "suspect"
 CONVERTED = "converted"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one structure; the fields are those of the JSON interface."""
+    """What became of one structure, in JSON types.
+
+    Attributes:
+        file: Name of the file as the caller gave it.
+        index: Position in the file, from 0.
+        id: Identifier in the file, where there is one.
+        status: What became of it.
+        warnings: Doubts and notes, in words.
+        message: `what; what to do` of one that was refused.
+        change: What changed of one that was relaxed, by name.
+        errors: The errors that its model predicts, by name.
+        picture: What a picture of it before and after takes; only of the few that are to be drawn.
+    """
 
     file: str
     index: int
@@ -36,12 +49,28 @@ class Outcome:
     status: str
     warnings: list[str] = field(default_factory=list)
     message: str | None = None
+    change: dict[str, Any] | None = None
+    errors: dict[str, float | None] | None = None
+    picture: dict[str, Any] | None = None
 
     @property
     def line(self) -> str:
         """`file[index] (id): what; what to do`."""
         record = Record(file=self.file, index=self.index, id=self.id)
         return f"{record.label}: {self.message}"
+
+    def as_dict(self, said: Sequence[str] = ()) -> dict[str, Any]:
+        """What the JSON interface says of it, whatever is done, and what else is to be said."""
+        return {name: getattr(self, name) for name in ("file", "index", "id", "status", "warnings", "message", *said)}
+
+    @property
+    def name(self) -> str:
+        """The identifier, or without one `file[index]`."""
+        return self.id or Record(file=self.file, index=self.index).source
+
+    def refused(self, message: str) -> Outcome:
+        """What became of it if nothing did, for this reason."""
+        return Outcome(file=self.file, index=self.index, id=self.id, status=REFUSED, message=message)
 
 
 @dataclass
@@ -69,7 +98,7 @@ class Summary:
         refused = outcome.status == REFUSED
         self.skipped += refused
         self.done += not refused
-        self.suspect += outcome.status == "suspect" or (outcome.status == CONVERTED and bool(outcome.warnings))
+        self.suspect += outcome.status == SUSPECT or (outcome.status == CONVERTED and bool(outcome.warnings))
 
 
 class Work:
@@ -77,9 +106,11 @@ class Work:
 
     Attributes:
         settings: What decides the result besides the input, in JSON types.
+        said: What the JSON interface says of each outcome besides what it says of all.
     """
 
     settings: dict[str, Any]
+    said: Sequence[str] = ()
 
     def __call__(self, records: Sequence[Record]) -> Iterable[tuple[Outcome, Atoms | None]]:
         """What becomes of each, and what is written, if anything."""
@@ -163,8 +194,7 @@ def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None
             outcome = replace(outcome, warnings=[*outcome.warnings, *sink.losses(atoms)])
         sink.add(asdict(outcome), atoms)
     except CrystalError as error:
-        refused = replace(outcome, status=REFUSED, warnings=[], message=str(error))
-        return _written(sink, refused, None, strict)
+        return _written(sink, outcome.refused(str(error)), None, strict)
     return outcome
 
 

@@ -11,11 +11,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from empnn.cli.changes import Changes, check_report
 from empnn.cli.common import Device, Fix, Json, Model, Passes, Quiet, followed, reports_errors
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from empnn.bulk.pipeline import Outcome, Summary, Work
+
+_FEW = 3
+"""Inputs that a report calls by their names."""
 
 Inputs = Annotated[
     list[Path],
@@ -31,17 +35,32 @@ Output = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run that was stopped had come to.")]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", help="Also say what changed in this file: FILE.html with pictures, or .csv.")
+]
+SpaceGroups = Annotated[
+    bool | None,
+    typer.Option(
+        help="Look for space groups before and after; by default for reports, tables and --json. As slow as relaxing."
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """How files are gone through, and the word for what is done."""
+    """How files are gone through, the word for what is done, and what is told of all structures."""
 
     done: str
     strict: bool
     resume: bool
     quiet: bool
     as_json: bool
+    changes: Changes | None = None
+
+    @property
+    def report(self) -> Path | None:
+        """The file of the report, if there is to be one."""
+        return None if self.changes is None else self.changes.report
 
 
 @reports_errors
@@ -56,6 +75,8 @@ def relax(
     resume: Resume = False,
     strict: Strict = False,
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Write refused structures unchanged.")] = False,
+    report: ReportFile = None,
+    space_groups: SpaceGroups = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -63,13 +84,21 @@ def relax(
 
     Atoms and directions that the input fixes (selective dynamics, constraints) keep their fractional coordinates.
     """
+    from empnn.data.writing import writer
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
-    from empnn.relax.files import Relaxing
+    from empnn.relax.files import Detail, Relaxing
 
-    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed, fix)
+    if report is not None:
+        check_report(report, inputs, output)
+    given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
+    changes = Changes(report, f"{given}, relaxed by {model}, to {output}")
+    table = str(output) != "-" and writer(output).format.table
+    groups = (table or as_json or report is not None) if space_groups is None else space_groups
+    detail = Detail(space_groups=groups, columns=table, pictures=changes.pictures)
+    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed, fix, detail)
     with tuned(device):
-        run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+        run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
         _process(inputs, output, work, run)
 
 
@@ -101,20 +130,27 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
 
             def note(outcome: Outcome) -> None:
                 advance()
+                if run.changes is not None:
+                    run.changes.add(outcome)
                 if outcome.status == REFUSED:
                     console.print(outcome.line, markup=False)
                 elif outcome.status == CONVERTED and outcome.warnings and not run.quiet:
                     lost = replace(outcome, message="; ".join(outcome.warnings))
                     console.print(lost.line, markup=False)
-                if run.as_json:
-                    outcomes.write(f"{json.dumps(vars(outcome))}\n")
+                if run.as_json or run.report is not None:
+                    outcomes.write(f"{json.dumps(outcome.as_dict(work.said))}\n")
 
             summary = process(inputs, output, work, note, run.strict, run.resume)
+        if run.changes is not None:
+            outcomes.seek(0)
+            run.changes.write(outcomes)
         if run.as_json:
             outcomes.seek(0)
             _print_outcomes(run.done, summary, outcomes)
     if not run.quiet:
-        console.print(_closing_line(run.done, summary, output), markup=False)
+        for line in () if run.changes is None else run.changes.lines():
+            console.print(line, markup=False)
+        console.print(_closing_line(run, summary, output), markup=False)
     if summary.skipped:
         raise typer.Exit(1)
 
@@ -127,14 +163,15 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
     sys.stdout.write("]}\n")
 
 
-def _closing_line(done: str, summary: Summary, output: Path) -> str:
+def _closing_line(run: _Run, summary: Summary, output: Path) -> str:
     from empnn.ase_atoms import DOUBTS
 
-    key = "empnn_warnings" if done == "relaxed" else DOUBTS
+    key = "empnn_warnings" if run.done == "relaxed" else DOUBTS
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
     resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
     if summary.discarded:
         resumed = f"; what an unfinished run had done ({summary.discarded:,}) was discarded without --resume"
     place = "stdout" if str(output) == "-" else str(output)
     written = f"wrote {summary.written:,} to {place}" if summary.written else "nothing written"
-    return f"{summary.done:,} {done}{doubtful}, {summary.skipped:,} skipped{resumed}; {written}"
+    report = "" if run.report is None else f", and what changed to {run.report}"
+    return f"{summary.done:,} {run.done}{doubtful}, {summary.skipped:,} skipped{resumed}; {written}{report}"

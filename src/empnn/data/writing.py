@@ -41,6 +41,7 @@ class Format:
         part: Writes some of them to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
         lost: The constraints of a structure that the format has no place for, in words; none if empty.
+        table: Whether it is a table, of which each info is a column.
     """
 
     write: Callable[[Path, Iterable[Any]], None]
@@ -49,6 +50,7 @@ class Format:
     part: Callable[[Path, Iterable[Any]], None] | None = None
     single: bool = False
     lost: Callable[[Atoms], str] = lambda atoms: ""
+    table: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,17 +237,19 @@ def _join_cif(parts: Sequence[Path], target: Path) -> None:
 _write_texts = _as_text(TextIOBase.writelines)
 _EXTXYZ = Format(_write_texts, _concatenate, extxyz.text_from_atoms)
 _CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_write_texts)
-_CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row)
+_CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row, table=True)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
-_FEATHER = Format(tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part)
+_FEATHER = Format(
+    tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part, table=True
+)
 _POSCAR = Format(_as_text(poscar.write), single=True, lost=poscar.lost)
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
 
 FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in _PACKED},
-    ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row),
+    ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row, table=True),
     ".feather": _FEATHER,
     ".arrow": _FEATHER,
     ".db": Format(ase_files.write_database, prepare=ase_files.for_database),

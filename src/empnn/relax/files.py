@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ase import Atoms
@@ -10,11 +11,35 @@ from ase import Atoms
 from empnn.ase_atoms import with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
-from empnn.relax import Relaxer
+from empnn.relax.changes import COLUMNS, GROUPS, columns
+from empnn.relax.notable import MOST_ATOMS, Notable
+from empnn.relax.relaxer import Relaxer
+from empnn.relax.results import Relaxation
+
+KEPT = ("volume_change", "strain", "displacement", *GROUPS)
+"""What of what changed is written into each structure, where not everything is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """How much is said of what changed.
+
+    Attributes:
+        space_groups: Look for space groups before and after, which takes as long as relaxing or longer.
+        columns: Write everything into each structure, for formats that are tables.
+        pictures: Note what a picture takes of so many structures that were changed most, and of so many doubtful ones.
+    """
+
+    space_groups: bool = False
+    columns: bool = False
+    pictures: int = 0
+
+
+_LITTLE = Detail()
 
 
 class Relaxing(Work):
-    """Relaxes structures, and says in each what became of it and where it comes from.
+    """Relaxes structures, and says in each what became of it, what changed and where it comes from.
 
     Args:
         relaxer: The network.
@@ -22,13 +47,22 @@ class Relaxing(Work):
         batch_atoms: Atoms per batch.
         keep_failed: Write refused structures that could be read, unchanged.
         fix: What stays: `cell` or `positions`.
+        detail: How much is said of what changed.
 
     Raises:
         ConfigError: If that cannot stay, or nothing else is relaxed.
     """
 
+    said = ("change", "errors")
+
     def __init__(
-        self, relaxer: Relaxer, passes: int | None, batch_atoms: int, keep_failed: bool, fix: str | None = None
+        self,
+        relaxer: Relaxer,
+        passes: int | None,
+        batch_atoms: int,
+        keep_failed: bool,
+        fix: str | None = None,
+        detail: Detail = _LITTLE,
     ) -> None:
         relaxer.check_fix(fix)
         self.relaxer = relaxer
@@ -36,33 +70,52 @@ class Relaxing(Work):
         self.batch_atoms = batch_atoms
         self.keep_failed = keep_failed
         self.fix = fix
-        options = {"passes": passes, "keep_failed": keep_failed, "fix": fix}
+        self.detail = detail
+        options = {"passes": passes, "keep_failed": keep_failed, "fix": fix, "detail": asdict(detail)}
         self.settings: dict[str, Any] = {"weights": relaxer.digest(), **options}
         self._ids: set[int] = set()
+        self._notable = Notable(detail.pictures)
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
         result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
-        results = zip(result.structures, result.status, result.warnings, result.errors, strict=True)
+        results = zip(result, result.change, strict=True)
         for record in records:
             repeated = self._repeats(record.id)
             if record.atoms is None:
                 yield outcome_of(record, REFUSED, message=record.error), None
                 continue
-            atoms, status, warnings, errors = next(results)
-            if atoms is None:
-                message = status.removeprefix(f"{REFUSED}: ")
-                failed = marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
-                yield outcome_of(record, REFUSED, message=message), failed
+            one, change = next(results)
+            if one.structures is None or change is None:
+                message = one.status.removeprefix(f"{REFUSED}: ")
+                yield outcome_of(record, REFUSED, message=message), self._failed(record)
             else:
-                warnings = warnings + repeated
-                figures = {} if errors is None else {f"error_{name}": value for name, value in errors.as_dict().items()}
-                yield outcome_of(record, status, warnings), marked(record, atoms, status, warnings, figures)
+                outcome = self._outcome(record, one, dict(vars(change)), one.warnings + repeated)
+                told = {f"error_{name}": value for name, value in (outcome.errors or {}).items()}
+                atoms = marked(record, one.structures, outcome.status, outcome.warnings, told)
+                yield outcome, with_change(atoms, outcome.change or {}, self.detail.columns)
+
+    def _failed(self, record: Record) -> Atoms | None:
+        """A structure that was refused as it was read, if it is to be written."""
+        if record.atoms is None or not self.keep_failed:
+            return None
+        return with_change(marked(record, with_results_kept(record.atoms).copy(), REFUSED), {})
 
     def passed(self, outcome: Outcome) -> None:
-        """Remember the identifier."""
+        """Remember the identifier, and what was worth a picture."""
         self._repeats(outcome.id)
+        if outcome.picture is not None:
+            self._notable.add(outcome)
+
+    def _outcome(self, record: Record, one: Relaxation[Any], change: dict[str, Any], warnings: list[str]) -> Outcome:
+        """What became of a structure that was relaxed."""
+        if self.detail.space_groups:
+            change |= zip(GROUPS, one.space_groups(), strict=True)
+        errors = None if one.errors is None else one.errors.as_dict()
+        outcome = replace(outcome_of(record, one.status, warnings), change=change, errors=errors)
+        drawn = len(one.structures) <= MOST_ATOMS and self._notable.add(outcome)
+        return replace(outcome, picture=_picture(one)) if drawn else outcome
 
     def _repeats(self, identifier: str | None) -> list[str]:
         """A note, no reason for doubt, if the identifier has been seen before.
@@ -75,3 +128,27 @@ class Relaxing(Work):
         seen = digest in self._ids
         self._ids.add(digest)
         return [f"the identifier {identifier} occurs more than once"] if seen else []
+
+
+def with_change(atoms: Atoms, change: dict[str, Any], everything: bool = False) -> Atoms:
+    """Say in the structure itself what changed, in the place of what an earlier run said.
+
+    Args:
+        atoms: The relaxed structure, which is changed.
+        change: What changed, by name; empty if nothing is known.
+        everything: Not only what is worth a place in every format (`KEPT`).
+    """
+    for name in (*COLUMNS, *GROUPS):
+        atoms.info.pop(f"empnn_{name}", None)
+    for name, value in columns(change).items():
+        if value is not None and (everything or name in KEPT):
+            atoms.info[f"empnn_{name}"] = value
+    return atoms
+
+
+def _picture(one: Relaxation[Any]) -> dict[str, Any]:
+    """What a picture of a crystal before and after takes, in JSON types."""
+    (before, frac_before, numbers), (after, frac_after, _) = one.before_and_after()
+    arrays = (before, after, frac_before, frac_after, numbers)
+    names = ("cell_before", "cell_after", "frac_before", "frac_after", "numbers")
+    return {name: array.tolist() for name, array in zip(names, arrays, strict=True)}

@@ -9,10 +9,14 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 
-from empnn.crystals import to_batch
+from empnn.crystals import to_batch, wrap
+from empnn.errors import CrystalError
+from empnn.relax.changes import COLUMNS, GROUPS, SYMPREC, Change, changes, columns
 from empnn.relax.trust import PredictedErrors
+from empnn.symmetry_search import space_group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=Atoms | IStructure | None)
 else:  # Not bound, for that would take an import of both.
     C, T = TypeVar("C"), TypeVar("T")
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Cell (3, 3), fractional coordinates (atoms, 3) and atomic numbers (atoms,) of a crystal."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -54,6 +62,45 @@ class Relaxation(Generic[T]):
     def __repr__(self) -> str:
         change = "" if self.structures is None else f", volume {math.expm1(np.trace(self.strain)):+.1%}"
         return f"Relaxation({self.status}{change})"
+
+    @property
+    def change(self) -> Change | None:
+        """What changed, in numbers; None if it was refused."""
+        if self.displacements is None:
+            return None
+        after = self.trajectory[-1:]
+        (found,) = changes(_cells_before(after, self.strain[None]), after, [self.displacements])
+        return found
+
+    def space_groups(self, symprec: float = SYMPREC) -> tuple[str | None, str | None]:
+        """The space groups before and after, as in `Fm-3m (225)`; None where spglib finds none, or if it was refused.
+
+        Looked for at each call: that takes some milliseconds, as long as relaxing or longer.
+
+        Args:
+            symprec: Distance in angstrom within which they are looked for. Answers are symmetric to no more digits than
+                they are right to, unless what was given is.
+        """
+        if self.structures is None:
+            return None, None
+        before, after = self.before_and_after()
+        return space_group(*before, symprec), space_group(*after, symprec)
+
+    def before_and_after(self) -> tuple[Arrays, Arrays]:
+        """Cell, fractional coordinates and atomic numbers of the crystal as given and relaxed.
+
+        Coordinates are in [0, 1) before, and move on from there.
+
+        Raises:
+            CrystalError: If it was refused.
+        """
+        if self.structures is None or self.displacements is None:
+            raise CrystalError("it was refused, so that there is nothing before and after")
+        crystal: Any = to_batch(self.structures)
+        numbers, after = crystal.numbers.numpy(), self.trajectory[-1]
+        moved = self.displacements @ np.linalg.inv(after)
+        frac = wrap(crystal.frac - torch.from_numpy(moved)).numpy()
+        return (_cells_before(after, self.strain), frac, numbers), (after, frac + moved, numbers)
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""
@@ -107,30 +154,52 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         found = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         return f"Relaxations({found or 'none'})"
 
+    @property
+    def change(self) -> list[Change | None]:
+        """What changed of each, in numbers; None where refused."""
+        done = [index for index, moved in enumerate(self.displacements) if moved is not None]
+        after = self.trajectory[done, -1] if done else np.empty((0, 3, 3))
+        moved = [moved for moved in self.displacements if moved is not None]
+        found: list[Change | None] = [None] * len(self)
+        for index, change in zip(done, changes(_cells_before(after, self.strain[done]), after, moved), strict=True):
+            found[index] = change
+        return found
+
     def as_dict(self) -> dict[str, list[Any]]:
         """The attributes in JSON types; see `Relaxation.as_dict`."""
         each = [one.as_dict() for one in self]
         return {f.name: [one[f.name] for one in each] for f in fields(self)}
 
-    def to_dataframe(self) -> pd.DataFrame:
+    def to_dataframe(self, space_groups: bool = False) -> pd.DataFrame:
         """A row per crystal: `structure`, `status`, `warnings`, and what changed, NaN where refused.
 
-        `volume_change` is V / V before - 1, `strain` the Frobenius norm of log P, and `displacement` the largest one of
-        an atom, angstrom. `error_volume` and the like are the predicted errors that the model tells.
+        The columns of what changed are those of tables that `empnn relax` writes, without `empnn_`: `volume_before` and
+        `volume_after` in cubic angstrom, `volume_change` in per cent, `strain` (the Frobenius norm of log P),
+        `displacement` (the largest one of an atom, angstrom), and `a_before` to `gamma_after`, angstrom and degrees;
+        `error_volume` and the like are the predicted errors, if the model tells any.
+
+        Args:
+            space_groups: Add `space_group_before` and `space_group_after`, see `Relaxation.space_groups`; takes some
+                milliseconds per crystal.
         """
         import pandas as pd
 
-        moved = [math.nan if d is None else np.linalg.norm(d, axis=1).max() for d in self.displacements]
+        kept = {"structure": pd.Series(self.structures, dtype=object), "status": self.status, "warnings": self.warnings}
+        rows = [dict.fromkeys(COLUMNS, math.nan) if one is None else columns(vars(one)) for one in self.change]
+        numbers = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in COLUMNS}
         told = [{} if errors is None else errors.as_dict() for errors in self.errors]
         names = [f.name for f in fields(PredictedErrors) if any(f.name in one for one in told)]
-        return pd.DataFrame(
-            {
-                "structure": pd.Series(self.structures, dtype=object),
-                "status": self.status,
-                "warnings": self.warnings,
-                "volume_change": np.expm1(np.trace(self.strain, axis1=1, axis2=2)),
-                "strain": np.linalg.norm(self.strain, axis=(1, 2)),
-                "displacement": np.array(moved, dtype=np.float64),
-                **{f"error_{name}": [one.get(name, math.nan) for one in told] for name in names},
-            }
-        )
+        errors = {f"error_{name}": [one.get(name, math.nan) for one in told] for name in names}
+        table = pd.DataFrame({**kept, **numbers, **errors})
+        if space_groups:
+            table[list(GROUPS)] = pd.DataFrame([one.space_groups() for one in self], columns=list(GROUPS), dtype=object)
+        return table
+
+
+def _cells_before(
+    after: Float64[np.ndarray, "*batch 3 3"], strain: Float64[np.ndarray, "*batch 3 3"]
+) -> Float64[np.ndarray, "*batch 3 3"]:
+    """The cells of which `cell @ P` became, P = exp(strain)."""
+    values, vectors = np.linalg.eigh(strain)
+    before: np.ndarray = after @ (vectors * np.exp(-values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    return before

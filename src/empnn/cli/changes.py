@@ -1,0 +1,81 @@
+"""What `empnn relax` tells of what changed when everything is done: the last lines, and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from empnn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from empnn.bulk.pipeline import Outcome
+
+CSV, HTML = ".csv", ".html"
+_DRAWN = 6
+"""Of the most doubtful and of those that were changed most, how many are drawn."""
+
+
+def check_report(report: Path, inputs: Iterable[Path], output: Path) -> None:
+    """Make sure, before anything is done, that a report can be written.
+
+    Raises:
+        ConfigError: If it cannot, or is an input or the output, too.
+    """
+    from empnn.data.reading import STREAM, files_of
+    from empnn.files import check_outputs
+
+    if report.suffix.lower() not in (CSV, HTML):
+        raise ConfigError(f"{report}: the name tells no kind of report; use {HTML} or {CSV}")
+    given = [file for path in inputs for file in files_of(path)]
+    check_outputs([None if str(output) == STREAM else output, report], given)
+
+
+class Changes:
+    """What changed over all structures; of single ones it keeps no more than what is drawn.
+
+    Args:
+        report: The file of the report, if there is to be one; its ending tells the kind.
+        facts: What is relaxed by which model, in a line.
+    """
+
+    def __init__(self, report: Path | None, facts: str) -> None:
+        from empnn.relax.notable import Notable
+        from empnn.relax.summary import Overall
+
+        self.report = report
+        self.pictures = _DRAWN if report is not None and report.suffix.lower() == HTML else 0
+        self._facts = facts
+        self._overall = Overall()
+        self._notable = Notable(self.pictures)
+
+    def add(self, outcome: Outcome) -> None:
+        """Take what became of a structure."""
+        self._overall.add(outcome)
+        if outcome.picture is not None:
+            self._notable.add(outcome)
+
+    def lines(self) -> Iterator[str]:
+        """What changed, in words."""
+        return self._overall.lines()
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Write the report, if there is to be one.
+
+        Args:
+            lines: What became of each structure, as the JSON interface says it.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        if self.report is None:
+            return
+        from empnn.relax.rows import write_csv
+        from empnn.viz.report import write_page
+
+        outcomes = map(json.loads, lines)
+        if self.pictures:
+            write_page(self.report, outcomes, self._overall, self._notable, self._facts)
+        else:
+            write_csv(self.report, outcomes, self._overall.predicted)

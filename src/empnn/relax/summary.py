@@ -1,0 +1,97 @@
+"""What changed over all structures of a run, in a few lines."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from empnn.bulk.pipeline import SUSPECT, Outcome
+
+FEW = 5
+"""Suspects that are called by their names."""
+UNITS = {"volume": "%", "length": "Å", "position": "Å"}
+"""The units of predicted errors."""
+_PLURALS = {"length": "lengths", "position": "positions"}
+_NO_PERCENT, _NO_ANGSTROM = 0.05, 5e-4
+"""Changes below these are shown as none."""
+
+
+@dataclass
+class Values:
+    """A number of each of many structures: all of them, and the name of the one where it is farthest from zero."""
+
+    all: array[float] = field(default_factory=lambda: array("d"))
+    largest: float = 0.0
+    where: str = ""
+
+    def add(self, value: float, name: str) -> None:
+        """Take that of one more structure."""
+        self.all.append(value)
+        if not self.where or abs(value) > abs(self.largest):
+            self.largest, self.where = value, name
+
+    @property
+    def median(self) -> float:
+        """The median of the absolute values; 0 if there are none."""
+        return float(np.median(np.abs(self.all))) if self.all else 0.0
+
+
+@dataclass
+class Overall:
+    """What changed over all structures of a run; grows by some numbers for each.
+
+    Attributes:
+        statuses: How many became what.
+        volume: Changes of the volume, per cent.
+        displacement: How far the atom moved that moved most, angstrom.
+        errors: Predicted errors by name, without bounds.
+        predicted: The names of all that is predicted.
+        suspects: Names of the first suspects, and the main reason to doubt each.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    volume: Values = field(default_factory=Values)
+    displacement: Values = field(default_factory=Values)
+    errors: dict[str, Values] = field(default_factory=dict)
+    predicted: list[str] = field(default_factory=list)
+    suspects: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Take what became of one more structure."""
+        self.statuses[outcome.status] += 1
+        if outcome.change is not None:
+            self.volume.add(outcome.change["volume_change"], outcome.name)
+            self.displacement.add(outcome.change["displacement"], outcome.name)
+        for name, value in (outcome.errors or {}).items():
+            if value is not None and name not in self.predicted:
+                self.predicted.append(name)
+            if value is not None and name in UNITS:
+                self.errors.setdefault(name, Values()).add(value, outcome.name)
+        if outcome.status == SUSPECT and len(self.suspects) < FEW:
+            self.suspects.append((outcome.name, next(iter(outcome.warnings), "no reason given")))
+
+    def lines(self) -> Iterator[str]:
+        """What changed, in words; nothing that did not change."""
+        if abs(self.volume.largest) >= _NO_PERCENT:
+            yield f"volume changed by: {_spread(self.volume, '%', '+.1f')}"
+        if self.displacement.largest >= _NO_ANGSTROM:
+            yield f"atoms moved by: {_spread(self.displacement, 'Å', '.3f')}"
+        for name, values in self.errors.items():
+            digits = ".1f" if UNITS[name] == "%" else ".3f"
+            yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, UNITS[name], digits)}"
+        for name, reason in self.suspects:
+            yield f"suspect: {name} ({reason})"
+        if more := self.statuses[SUSPECT] - len(self.suspects):
+            yield f"suspect: {more:,} more"
+
+
+def _spread(values: Values, unit: str, digits: str) -> str:
+    """The median and the largest value, or the only one."""
+    largest = f"{values.largest:{digits}} {unit}"
+    if len(values.all) == 1:
+        return f"{largest} ({values.where})"
+    return f"{values.median:{digits.removeprefix('+')}} {unit} in the median, {largest} at most ({values.where})"

@@ -1,0 +1,43 @@
+"""The last lines of a run: what changed in the median and most, and who is suspect."""
+
+from support.outcomes import predicted, refused, relaxed
+
+from empnn.relax.summary import Overall
+
+
+def lines(*outcomes):
+    overall = Overall()
+    for one in outcomes:
+        overall.add(one)
+    return list(overall.lines())
+
+
+def test_median_and_largest_with_the_name():
+    given = [relaxed(0, 1.0), relaxed(1, -8.25), relaxed(2, 3.0), refused(3), relaxed(4, 2.0, id=None)]
+    assert lines(*given) == [
+        "volume changed by: 2.5 % in the median, -8.2 % at most (mp-1)",
+        "atoms moved by: 0.015 Å in the median, 0.040 Å at most (in.cif[4])",
+    ]
+
+
+def test_of_one_there_is_no_median():
+    assert lines(relaxed(2, 1.0)) == ["volume changed by: +1.0 % (mp-2)", "atoms moved by: 0.020 Å (mp-2)"]
+
+
+def test_what_did_not_change_is_not_mentioned():
+    assert lines(relaxed(0, 1e-7, status="unchanged"), refused(1)) == []
+    assert lines(refused(0)) == []
+
+
+def test_predicted_errors():
+    given = [relaxed(0, errors=predicted(1.0, 2.0)), relaxed(0, errors=predicted(4.0, 9.0), id="far"), refused(1)]
+    assert lines(*given) == [
+        "predicted error of lengths: 0.050 Å in the median, 0.080 Å at most (far)",
+        "predicted error of volume: 2.5 % in the median, 4.0 % at most (far)",
+    ]
+
+
+def test_suspects_by_name_with_the_main_reason():
+    found = lines(*(relaxed(0, status="suspect", id=f"x{i}") for i in range(12)))
+    assert found == [*(f"suspect: x{i} (a doubt, with <tags> & more)" for i in range(5)), "suspect: 7 more"]
+    assert lines(*(relaxed(0, status="suspect", id=f"x{i}") for i in range(5)))[-1].startswith("suspect: x4 (")
