@@ -101,10 +101,9 @@ def test_a_run_ends_with_bounds_or_says_why_not(
     monkeypatch.setattr(calibration, "_STEPS", 20)
     monkeypatch.setattr(calibration, "_DRAWS", 1)
     monkeypatch.setattr(calibration, "LEAST_FIT", 10)
-    folder = run.train(
-        load_config(None, [compounds, *KEYS, *SMALL, "data.calibration_fraction=0.45", f"train.out={tmp_path / 'a'}"]),
-        Reporter(),
-    )
+    settings = [compounds, *KEYS, *SMALL]
+    config = load_config(None, [*settings, "data.calibration_fraction=0.45", f"train.out={tmp_path / 'a'}"])
+    folder = run.train(config, Reporter())
     assert "without bounds" not in capsys.readouterr().err
     said = json.loads((folder / "best" / "card.json").read_text())["errors"]
     assert said["holds_for"] == ["strain", "relaxed"]

@@ -50,7 +50,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     message: str | None = None
     change: dict[str, Any] | None = None
-    errors: dict[str, float | None] | None = None
+    errors: dict[str, float] | None = None
     picture: dict[str, Any] | None = None
 
     @property
