@@ -10,13 +10,13 @@ import ase.io
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from ase import Atoms
 from support.relaxing import run, salt, tiny_network, told, triclinic
 
 from empnn import models
 from empnn.data.reading import read
-from empnn.relax import PredictedErrors, load
+from empnn.nn.error_head import ErrorHead
+from empnn.relax import PredictedErrors, Relaxation, load
 from empnn.relax.changes import COLUMNS, GROUPS, columns
 from empnn.relax.files import KEPT
 
@@ -254,7 +254,7 @@ def test_predicted_errors_are_told_where_a_model_has_them(relax, monkeypatch):
     predicted = PredictedErrors(length=0.02, length_90=0.05, volume=1.25)
     of_all = lambda head, crystals, moved: [predicted] * len(crystals)  # noqa: E731
     monkeypatch.setattr("empnn.relax.relaxer.predicted_errors", of_all)
-    monkeypatch.setattr("empnn.models.load_error_head", lambda name: torch.nn.Linear(1, 1))
+    monkeypatch.setattr("empnn.models.load_error_head", lambda name: ErrorHead(2, 1, 3))
     result = relax("in.extxyz", "-o", "out.extxyz", "--json", "--report", "r.csv")
     first, _, bad, _ = json.loads(result.stdout)["structures"]
     assert first["errors"] == {"length": 0.02, "length_90": 0.05, "volume": 1.25}
