@@ -51,7 +51,7 @@ def relax(
     model: Model = "pbe",
     passes: Passes = None,
     fix: Fix = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
     resume: Resume = False,
     strict: Strict = False,
@@ -67,8 +67,9 @@ def relax(
     from empnn.relax import load
     from empnn.relax.files import Relaxing
 
-    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed, fix)
-    with tuned(device):
+    relaxer = load(model, device)
+    work = Relaxing(relaxer, passes, batch_atoms, keep_failed, fix)
+    with tuned(relaxer.device.type):
         run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
         _process(inputs, output, work, run)
 

@@ -10,7 +10,7 @@ from ase import Atoms
 from empnn.ase_atoms import with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
-from empnn.relax import Relaxer
+from empnn.relax import Relaxations, Relaxer
 
 
 class Relaxing(Work):
@@ -43,7 +43,9 @@ class Relaxing(Work):
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
-        result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
+        result: Relaxations[Atoms] = self.relaxer.relax(
+            readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix, progress=False
+        )
         results = zip(result.structures, result.status, result.warnings, strict=True)
         for record in records:
             repeated = self._repeats(record.id)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from empnn.crystals import to_batch
+from empnn.relax import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,10 @@ class Relaxation(Generic[T]):
     trajectory: Float64[np.ndarray, "steps 3 3"]
 
     def __repr__(self) -> str:
-        change = "" if self.structures is None else f", volume {math.expm1(np.trace(self.strain)):+.1%}"
-        return f"Relaxation({self.status}{change})"
+        return f"Relaxation({shown.line(self)})"
+
+    def _repr_html_(self) -> str:
+        return shown.table(self)
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""
@@ -100,6 +103,9 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         counts = Counter(status.partition(":")[0] for status in self.status)
         found = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         return f"Relaxations({found or 'none'})"
+
+    def _repr_html_(self) -> str:
+        return shown.table_of_many(repr(self), self)
 
     def as_dict(self) -> dict[str, list[Any]]:
         """The attributes in JSON types; see `Relaxation.as_dict`."""
