@@ -35,13 +35,15 @@ def counted(what: str, total: int, progress: bool | None) -> Iterator[Callable[[
     """
     console = stderr()
     if progress is None:
-        progress = console.is_terminal and total >= LONG
-    if progress and not console.is_terminal:
+        progress = total >= LONG and console.is_terminal
+    if not progress:
+        yield lambda count: None
+    elif console.is_terminal:
+        with bar(what, console, hidden=False) as shown:
+            task = shown.add_task(what, total=total)
+            yield lambda count: shown.advance(task, count)
+    else:
         yield _lines(what, total, console)
-        return
-    with bar(what, console, hidden=not progress) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda count: shown.advance(task, count)
 
 
 def _lines(what: str, total: int, console: Console) -> Callable[[int], None]:

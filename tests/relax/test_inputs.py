@@ -75,7 +75,9 @@ def test_paths_and_crystals_together(relaxer, files):
     result = relaxer.relax(given)
     kinds = [Atoms, Atoms, Atoms, type(None), Structure, type(None)]
     assert [type(one) for one in result.structures] == kinds
-    assert result.status[-1] == "refused: an empty path; name a file"
+    assert result.status[-1].startswith("refused: an empty path; name a file")
+    with pytest.raises(CrystalError, match="^text of several lines is no path; name a file, or make a Structure of it"):
+        relaxer.relax(CIF)
 
 
 def test_energies_of_files_are_named_as_those_of_the_input(relaxer, tmp_path):

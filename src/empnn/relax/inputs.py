@@ -100,8 +100,9 @@ def _from_path(path: str | PathLike[str]) -> list[Any]:
 
 def _in_files(path: str | PathLike[str]) -> Iterator[Atoms | CrystalError]:
     """The structures of a file, a folder or a pattern, each with its identifier and where it comes from in its info."""
-    if not fspath(path):
-        yield CrystalError("an empty path; name a file")
+    if not fspath(path) or "\n" in fspath(path):
+        what = "text of several lines is no path" if fspath(path) else "an empty path"
+        yield CrystalError(f"{what}; name a file, or make a Structure of it (Structure.from_str)")
         return
     for record in read(fspath(path)):
         atoms = named(record)
