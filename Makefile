@@ -1,10 +1,11 @@
-# make demo | test | test-energy | test-dft | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-integrations | test-dft | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INTEGRATIONS := .venv-integrations
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-energy test-dft check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-integrations test-dft check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -16,6 +17,10 @@ test: $(READY)
 test-energy: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
 	$(BIN)/python -m pytest -q tests/energy
+
+# The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
+test-integrations: $(INTEGRATIONS)/.ready
+	EMPNN_REQUIRE_INTEGRATIONS=1 $(INTEGRATIONS)/bin/python -m pytest -q tests/integrations
 
 # Real density functional theory: builds GPAW (as root on Debian, with what the build needs) and runs it.
 test-dft: $(READY)
@@ -36,6 +41,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+$(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-integrations.lock
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
@@ -72,8 +83,11 @@ lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" hatchling editables --editable ".[dev]"
-	.venv-lock/bin/python scripts/lock.py
+	.venv-lock/bin/python scripts/lock.py requirements.lock
+	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt
+	.venv-lock/bin/python -m pip install --quiet --constraint .venv-lock/shared.txt --editable ".[integrations]"
+	.venv-lock/bin/python scripts/lock.py requirements-integrations.lock
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) $(INTEGRATIONS) demo-output

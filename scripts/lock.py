@@ -1,13 +1,22 @@
-"""Write requirements.lock: what empnn with its dev extra needs, in the versions of this (fresh) environment."""
+"""Write a lock: what empnn with some of its extras needs, in the versions of this (fresh) environment.
+
+Usage: python scripts/lock.py requirements.lock|requirements-integrations.lock
+"""
 
 import re
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOTS = ("empnn[dev]", "hatchling", "editables")
-HEADER = "# Versions that `make venv` installs, for Python 3.11. Written by scripts/lock.py (make lock).\n"
+BUILD = ("hatchling", "editables")
+LOCKS = {
+    "requirements.lock": ("venv", ("empnn[dev]", *BUILD)),
+    "requirements-integrations.lock": ("test-integrations", ("empnn[integrations,test]", *BUILD)),
+}
+"""What installs each, and what it is for."""
+HEADER = "# Versions that `make {}` installs, for Python 3.11. Written by scripts/lock.py (make lock).\n"
 
 
 def closure(roots: tuple[str, ...]) -> dict[str, str]:
@@ -31,8 +40,10 @@ def closure(roots: tuple[str, ...]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    pins = closure(ROOTS)
+    lock = sys.argv[1]
+    target, roots = LOCKS[lock]
+    pins = closure(roots)
     pins.pop("empnn")
     lines = [f"{name}=={version}\n" for name, version in sorted(pins.items())]
-    Path("requirements.lock").write_text(HEADER + "".join(lines))
-    print(f"wrote requirements.lock: {len(lines)} packages")
+    Path(lock).write_text(HEADER.format(target) + "".join(lines))
+    print(f"wrote {lock}: {len(lines)} packages")

@@ -31,6 +31,20 @@ def test_the_python_snippet_runs() -> None:
     assert len(namespace["result"].structures) == len(namespace["structures"])
 
 
+def test_the_page_on_python_says_what_is_printed(capsys) -> None:
+    """But for figures, which the next weights change."""
+    page = (ROOT / "docs/python.md").read_text()
+    snippets = "".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    namespace: dict[str, object] = {}
+    exec(snippets, namespace)  # noqa: S102
+    said = re.findall(r"print\(.*\)  # (.*)", snippets)
+    assert len(said) == 3
+    without = re.compile(r"[-+]?\d[\d.,]*")
+    assert [without.sub("#", line) for line in capsys.readouterr().out.splitlines()] == [
+        without.sub("#", line) for line in said
+    ]
+
+
 def test_the_tutorial_adds_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
     tutorial = (ROOT / "docs/adding-a-field.md").read_text()
     # The tutorial writes a new key into the table; the table is restored afterwards.

@@ -30,7 +30,7 @@ FLOORS = (
     ("energy",),
     ("relax",),
     ("training", "__init__"),
-    ("evaluate", "viz"),
+    ("evaluate", "viz", "integrations"),
     ("cli",),
 )
 """Modules and folders from the ground up; what stands in a folder without a floor of its own is on the folder's."""

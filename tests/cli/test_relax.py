@@ -12,6 +12,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from support.relaxing import run, salt, tiny_model, told, triclinic
 
@@ -198,7 +199,10 @@ def test_formats(relax, output):
             "out: the name tells no format to write; use .extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db",
         ),
         (["-o", "out.vasp"], "out.vasp: this format holds one structure, the input has more; write .extxyz or .cif"),
-        (["-o", "out.cif", "--device", "abacus"], "device abacus cannot be used"),
+        (
+            ["-o", "out.cif", "--device", "abacus"],
+            "device abacus cannot be used: no such device; choose auto, cpu, cuda or cuda:N",
+        ),
         (["-o", "out.cif", "--model", "nonsense"], "no model nonsense; packaged are: "),
     ],
 )
@@ -293,6 +297,15 @@ def test_evaluate(model, data, here):
     folder = json.loads(run("evaluate", "--model", model, "--data", "set", "--seed", "3", "--json").stdout)
     still = {"seconds": 0, "seconds_per_crystal": 0}
     assert {**folder, **still} == {**figures, **still}
+
+
+def test_the_device_is_found_unless_it_is_named(relax, model, data, monkeypatch):
+    asked = []
+    monkeypatch.setattr("empnn.relax.relaxer.device_of", lambda name: asked.append(name) or torch.device("cpu"))
+    for device in ([], ["--device", "cuda:1"]):
+        assert relax(data, "-o", "out.extxyz", *device).exit_code == 0
+        assert run("evaluate", "--model", model, "--data", data, *device).exit_code == 0
+    assert asked == ["auto", None, "cuda:1", "cuda:1"]
 
 
 def test_evaluate_does_not_replace_its_data(model, data):

@@ -72,7 +72,9 @@ def test_text_is_short(relaxer, many):
     assert repr(many) == "Relaxations(2 suspect, 1 relaxed, 1 refused)"
     assert repr(relaxer.relax([])) == "Relaxations(none)"
     grown = many[0].structures.cell.volume / triclinic().cell.volume - 1
-    assert repr(many[0]) == f"Relaxation(relaxed, volume {100 * grown:+.1f}%)"
+    volumes = f"volume {triclinic().cell.volume:.2f} to {many[0].structures.cell.volume:.2f} Å³ ({100 * grown:+.1f}%)"
+    strain = np.sqrt((many[0].strain ** 2).sum())
+    assert repr(many[0]) == f"Relaxation(CuHO2S relaxed, {volumes}, strain {strain:.3f})"
     assert abs(grown) > 0.05
     assert repr(many[1]) == f"Relaxation({many.status[1]})"
 

@@ -233,7 +233,7 @@ _FILES: tuple[Any, ...] = (
     "missing/*",
 )
 _OUTPUTS = ("o.extxyz", "o.cif", "o.json", "o.csv", "o.db", "o.traj", "o.vasp", "o.xyzzy", "", ".", "o.xsf")
-_NO_CONTAINERS = (dict, str, bytes, ase.Atom, PeriodicSite, Molecule, np.ndarray, torch.Tensor)
+_NO_CONTAINERS = (dict, bytes, ase.Atom, PeriodicSite, Molecule, np.ndarray, torch.Tensor)
 
 
 def hostile(rng: random.Random) -> Hostile:
@@ -320,7 +320,7 @@ class Judge:
         given = rng.choice((*_NO_CRYSTALS, *strange, set(), [], {}, one.todict()))
         try:
             result = self.relaxer.relax(given)
-        except TypeError as error:
+        except (CrystalError, TypeError) as error:
             return repr(given)[:80], _bad_words(error)
         if isinstance(given, _NO_CONTAINERS):
             return repr(given)[:80], f"took a {type(given).__name__} for crystals: {result.status[:2]}"
@@ -348,7 +348,7 @@ class Judge:
             load(name, device)
         except (ConfigError, TypeError) as error:
             return f"load({name!r}, {device!r})", _bad_words(error)
-        return f"load({name!r}, {device!r})", "" if name == "mp-20" and str(device) == "cpu" else "loaded"
+        return f"load({name!r}, {device!r})", "" if name == "mp-20" and str(device) in ("cpu", "None") else "loaded"
 
     def conversions(self, rng: random.Random) -> tuple[str, str]:
         """Crystals as the package holds them."""

@@ -27,7 +27,7 @@ Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
 Fix = Annotated[str | None, typer.Option(help="What to keep: cell, or positions (all fractional coordinates).")]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:N.")]
 
 DataInputs = Annotated[
     list[str],

@@ -51,7 +51,9 @@ def evaluate(
     passes: Annotated[
         int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Where the model computes: cpu (default) or cuda.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the model computes: auto (default), cpu, cuda or cuda:N.")
+    ] = None,
     relaxer: Annotated[
         str, typer.Option(help="empnn, or an oracle of `empnn energy` that relaxes the cell by stress.")
     ] = EMPNN,
@@ -83,7 +85,7 @@ def evaluate(
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
     if relaxer == EMPNN:
-        relaxing = _network(model, device or "cpu", passes)
+        relaxing = _network(model, device, passes)
     else:
         choice, relaxation = Choice(relaxer, parsed_options(option)), relaxation_of("cell", fmax, steps)
         job = Job(choice=choice, relaxation=relaxation, workers=workers, store=store)
@@ -129,14 +131,14 @@ def _only_for_oracles(option: object, fmax: object, steps: object, workers: int,
 
 
 @contextmanager
-def _network(model: str | None, device: str, passes: int | None) -> Iterator[BatchRelaxer]:
+def _network(model: str | None, device: str | None, passes: int | None) -> Iterator[BatchRelaxer]:
     from empnn.models import DEFAULT
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
 
     relaxer = load(model or DEFAULT, device)
     relaxer.passes = passes or relaxer.passes
-    with tuned(device):
+    with tuned(relaxer.device.type):
         yield relaxer
 
 

@@ -70,7 +70,7 @@ def relax(
     model: Model = "pbe",
     passes: Passes = None,
     fix: Fix = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
     resume: Resume = False,
     strict: Strict = False,
@@ -96,8 +96,9 @@ def relax(
     table = str(output) != "-" and writer(output).format.table
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
     detail = Detail(space_groups=groups, columns=table, pictures=changes.pictures)
-    work = Relaxing(load(model, device), passes, batch_atoms, keep_failed, fix, detail)
-    with tuned(device):
+    relaxer = load(model, device)
+    work = Relaxing(relaxer, passes, batch_atoms, keep_failed, fix, detail)
+    with tuned(relaxer.device.type):
         run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
         _process(inputs, output, work, run)
 

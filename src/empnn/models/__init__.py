@@ -54,6 +54,16 @@ def find(name: str | Path) -> Path:
     raise ConfigError(f"no model {given}; packaged are: {names}; else give a model folder or a run directory")
 
 
+def name_of(name: str | Path) -> str:
+    """The name of a packaged model as it is packaged, of another one as it is given.
+
+    Raises:
+        ConfigError: If there is no such model.
+    """
+    folder = find(name)
+    return folder.name if folder.parent == _PACKAGED else str(name)
+
+
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
     """Write configuration, weights and card, each of them whole or not at all; what told errors is of other weights."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from empnn.data.records import Record
 from empnn.relax.changes import COLUMNS, GROUPS, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
 from empnn.relax.relaxer import Relaxer
-from empnn.relax.results import Relaxation
+from empnn.relax.results import Relaxation, Relaxations
 
 KEPT = ("volume_change", "strain", "displacement", *GROUPS)
 """What of what changed is written into each structure, where not everything is."""
@@ -79,7 +79,9 @@ class Relaxing(Work):
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
-        result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
+        result: Relaxations[Atoms] = self.relaxer.relax(
+            readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix, progress=False
+        )
         results = zip(result, result.change, strict=True)
         for record in records:
             repeated = self._repeats(record.id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
 from empnn import models
 from empnn.checks.doubts import doubtful_errors, doubtful_periodicity, doubts, doubts_when_read
@@ -17,19 +19,28 @@ from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
 from empnn.crystals import CELL, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
-from empnn.errors import ConfigError, CrystalError, in_words, printable
+from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
 from empnn.nn.error_head import ErrorHead
+from empnn.relax.devices import device_of
 from empnn.relax.fixed import fixed_in
+from empnn.relax.inputs import listed
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
 from empnn.relax.results import C, Relaxation, Relaxations
 from empnn.relax.trust import PredictedErrors, predicted_errors
 from empnn.relaxers import RelaxedBatch
+from empnn.terminal import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pymatgen.core import Structure
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 UNCHANGED_STRAIN = 1e-4
 UNCHANGED_DISPLACEMENT = 1e-3
 _DEFAULT_STRAIN_LIMIT = 1.0
+_FEW_ELEMENTS = 8
 
 
 class Relaxer:
@@ -40,18 +51,37 @@ class Relaxer:
         card: Where the weights come from and how well they do.
         error_head: What predicts the errors of its answers, or None.
         passes: How often the network is applied unless a call says otherwise; the number of the card at first.
+        name: What it is called, if anything.
+        device: Where it computes.
     """
 
     def __init__(
-        self, network: Network, card: dict[str, Any], device: str = "cpu", error_head: ErrorHead | None = None
+        self,
+        network: Network,
+        card: dict[str, Any],
+        device: str | torch.device | None = "cpu",
+        name: str = "",
+        error_head: ErrorHead | None = None,
     ) -> None:
+        self.name = name
         self.card = card
         self.error_head = error_head
-        self.device = _device(device)
+        self.device = device_of(device)
         self.network = network.eval().to(self.device)
         self.elements = set(card.get("elements", []))
         self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
         self.passes = int(card.get("passes", 1))
+
+    def __repr__(self) -> str:
+        elements = [chemical_symbols[number] for number in sorted(self.elements)]
+        said = [
+            self.name,
+            "moves cell and atoms" if self.moves_atoms else "moves the cell",
+            f"{sum(weight.numel() for weight in self.network.parameters()):,} parameters",
+            " ".join(elements) if len(elements) <= _FEW_ELEMENTS else f"{len(elements)} elements",
+            f"on {self.device}",
+        ]
+        return f"Relaxer({', '.join(filter(None, said))})"
 
     @property
     def moves_atoms(self) -> bool:
@@ -60,21 +90,42 @@ class Relaxer:
 
     @overload
     def relax(
-        self, structures: C, passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
+        self,
+        structures: C,
+        passes: int | None = None,
+        batch_atoms: int = ...,
+        fix: str | None = None,
+        progress: bool | None = None,
     ) -> Relaxation[C]: ...
 
     @overload
     def relax(
-        self, structures: Iterable[C | None], passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
+        self,
+        structures: ComputedStructureEntry,
+        passes: int | None = None,
+        batch_atoms: int = ...,
+        fix: str | None = None,
+        progress: bool | None = None,
+    ) -> Relaxation[Structure]: ...
+
+    @overload
+    def relax(
+        self,
+        structures: str | PathLike[str] | pd.DataFrame | Iterable[C | str | PathLike[str] | None],
+        passes: int | None = None,
+        batch_atoms: int = ...,
+        fix: str | None = None,
+        progress: bool | None = None,
     ) -> Relaxations[C]: ...
 
     def relax(
         self,
-        structures: C | Iterable[C | None],
+        structures: Any,
         passes: int | None = None,
         batch_atoms: int = DEFAULT_BATCH_ATOMS,
         fix: str | None = None,
-    ) -> Relaxation[C] | Relaxations[C]:
+        progress: bool | None = None,
+    ) -> Relaxation[Any] | Relaxations[Any]:
         """Relax one or many crystals: their cells and, if the model moves atoms, these within the cells.
 
         Fractional coordinates that a crystal fixes (ASE's `FixAtoms`, `FixScaled` and what says the same, pymatgen's
@@ -84,28 +135,35 @@ class Relaxer:
 
         Args:
             structures: pymatgen `Structure` (or `IStructure`) or ASE `Atoms`, one, or any number in a list, a tuple, a
-                generator or another iterable.
+                generator or another iterable; the types that are given come back. A `ComputedStructureEntry`, or
+                whatever else holds a `structure`, gives that relaxed. A path (text or `Path`) gives the `Atoms` of all
+                structures in a file, a folder or the files of a pattern, each with `empnn_source` in its info. Of a
+                pandas `DataFrame` the column is taken that holds crystals or entries, else the one that holds their
+                dictionaries, which give a `Structure`, or CIF text, which gives `Atoms`.
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
             fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
+            progress: Whether to show on stderr how far it is; by default on a terminal only, of a thousand or more.
 
         Raises:
-            ConfigError: If `fix` is anything else, or the cell is to stay and the model moves no atoms.
-            CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
-            TypeError: If what is given is neither a crystal nor several: a mapping, a path, or nothing in it is one.
+            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, or several columns
+                of a table hold crystals.
+            CrystalError: If a single crystal is unusable, or nothing in a single file can be read. Among several it is
+                None, and its status says why.
+            TypeError: If what is given is neither a crystal nor several: a mapping, bytes, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
-        given, is_one = _listed(structures)
-        many: Relaxations[C] = self._relax_many(given, passes, batch_atoms, fix)
+        given, is_one = listed(structures, progress)
+        many: Relaxations[Any] = self._relax_many(given, passes, batch_atoms, fix, progress)
         if not is_one:
             return many
         if many.structures[0] is None:
             raise CrystalError(many.status[0].removeprefix("refused: "))
-        return cast("Relaxation[C]", many[0])
+        return many[0]
 
     def digest(self) -> str:
         """What tells these weights, and what predicts errors, from others."""
@@ -142,25 +200,31 @@ class Relaxer:
         passes = self.passes if passes is None else passes
         return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
 
-    def _relax_many(self, given: list[C], passes: int, batch_atoms: int, fix: str | None) -> Relaxations[C]:
+    def _relax_many(
+        self, given: list[C], passes: int, batch_atoms: int, fix: str | None, progress: bool | None
+    ) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
         batches: dict[int, CrystalBatch] = {}
         said: dict[int, list[str]] = {}
-        for position, crystal in enumerate(given):
-            try:
-                batches[position], said[position] = self._converted(crystal, fix)
-            except (CrystalError, TypeError) as error:
-                found[position] = str(error)
+        with counted("checking", len(given), progress) as advance:
+            for position, crystal in enumerate(given):
+                try:
+                    batches[position], said[position] = self._converted(crystal, fix)
+                except (CrystalError, TypeError) as error:
+                    found[position] = str(error)
+                advance(1)
         for position, reason in zip(list(batches), refusals(CrystalBatch.cat(list(batches.values()))), strict=True):
             if reason is not None:
                 found[position] = reason
                 del batches[position]
         usable = list(batches)
-        for part in split([b.n_atoms for b in batches.values()], batch_atoms):
-            positions = [usable[i] for i in part]
-            crystals = CrystalBatch.cat([batches[position] for position in positions])
-            answers = self._relax_part([given[position] for position in positions], crystals, passes)
-            found |= zip(positions, answers, strict=True)
+        with counted("relaxing", len(usable), progress) as advance:
+            for part in split([b.n_atoms for b in batches.values()], batch_atoms):
+                positions = [usable[i] for i in part]
+                crystals = CrystalBatch.cat([batches[position] for position in positions])
+                answers = self._relax_part([given[position] for position in positions], crystals, passes)
+                found |= zip(positions, answers, strict=True)
+                advance(len(part))
         for position, one in found.items():
             if isinstance(one, Relaxation):
                 one.warnings.extend(said[position])
@@ -168,6 +232,8 @@ class Relaxer:
 
     def _converted(self, crystal: Any, fix: str | None) -> tuple[CrystalBatch, list[str]]:
         """A crystal as the network takes it, and notes on what it fixes where that makes a difference."""
+        if isinstance(crystal, CrystalError):
+            raise crystal
         if crystal is None:
             raise CrystalError("there is no structure (None); leave it out or see why it is missing")
         batch = to_batch(crystal)
@@ -246,38 +312,15 @@ def _together(found: list[Relaxation[C] | str]) -> Relaxations[C]:
     return Relaxations(**columns)
 
 
-def _listed(given: object) -> tuple[list[Any], bool]:
-    """The crystals, and whether one was given, not several; what is none among crystals is refused later, alone."""
-    from ase import Atoms
-    from pymatgen.core import IStructure
-
-    # A pymatgen Structure is itself a sequence (of sites).
-    if isinstance(given, Atoms | IStructure):
-        return [given], True
-    got = type(given).__name__
-    if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
-        several = list(given)
-        if not several or any(isinstance(one, Atoms | IStructure | None) for one in several):
-            return several, False
-        got += f" of {type(several[0]).__name__}"
-    raise TypeError(f"expected ASE Atoms or pymatgen Structures, one or several (as a list or a generator), got {got}")
-
-
-def load(name: str | Path = models.DEFAULT, device: str = "cpu") -> Relaxer:
+def load(name: str | Path = models.DEFAULT, device: str | torch.device | None = None) -> Relaxer:
     """A packaged model by name, or one from a model folder or run directory. Needs no network.
+
+    Args:
+        name: Name or folder of the model.
+        device: Where to compute; by default (or `auto`) on a GPU if there is one, else on the CPU.
 
     Raises:
         ConfigError: If there is no such model, it is damaged or the device does not exist.
     """
     network, card = models.load_network(name)
-    return Relaxer(network, card, device, models.load_error_head(name))
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        # Some devices that exist in name only (meta) let values be made, but not be looked at.
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
-        raise ConfigError(f"device {printable(str(name))[:40]} cannot be used: {in_words(error)[:120]}") from None
-    return device
+    return Relaxer(network, card, device, models.name_of(name), models.load_error_head(name))

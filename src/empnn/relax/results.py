@@ -14,6 +14,7 @@ from jaxtyping import Float64
 
 from empnn.crystals import to_batch, wrap
 from empnn.errors import CrystalError
+from empnn.relax import shown
 from empnn.relax.changes import COLUMNS, GROUPS, SYMPREC, Change, changes, columns
 from empnn.relax.trust import PredictedErrors
 from empnn.symmetry_search import space_group
@@ -60,8 +61,10 @@ class Relaxation(Generic[T]):
     errors: PredictedErrors | None
 
     def __repr__(self) -> str:
-        change = "" if self.structures is None else f", volume {math.expm1(np.trace(self.strain)):+.1%}"
-        return f"Relaxation({self.status}{change})"
+        return f"Relaxation({shown.line(self)})"
+
+    def _repr_html_(self) -> str:
+        return shown.table(self)
 
     @property
     def change(self) -> Change | None:
@@ -164,6 +167,9 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         for index, change in zip(done, changes(_cells_before(after, self.strain[done]), after, moved), strict=True):
             found[index] = change
         return found
+
+    def _repr_html_(self) -> str:
+        return shown.table_of_many(repr(self), self)
 
     def as_dict(self) -> dict[str, list[Any]]:
         """The attributes in JSON types; see `Relaxation.as_dict`."""

@@ -1,0 +1,34 @@
+"""What the adapters share: the model that is meant, and what they say of an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from empnn.relax import Relaxation, Relaxer, load
+
+Model = str | Path | Relaxer
+"""A packaged model by name, a model folder or a run directory, or one that is loaded already."""
+
+
+def relaxer_of(model: Model, device: str | torch.device | None) -> Relaxer:
+    """The model that is meant; `device` says where it is loaded, if it is not loaded yet.
+
+    Raises:
+        ConfigError: If there is no such model or device.
+    """
+    return model if isinstance(model, Relaxer) else load(model, device)
+
+
+def marks(result: Relaxation[Any]) -> dict[str, str]:
+    """What is said of an answer where the crystal itself carries it: `empnn_status`, `empnn_warnings` if any."""
+    said = {"empnn_status": result.status}
+    return said | {"empnn_warnings": "; ".join(result.warnings)} if result.warnings else said
+
+
+def mark(said: dict[Any, Any], result: Relaxation[Any]) -> None:
+    """Say that in the info or the properties of a crystal, in place of what was said there before."""
+    said.pop("empnn_warnings", None)
+    said.update(marks(result))
