@@ -33,7 +33,8 @@ def main() -> None:
         found = calibrate(network, data.corruptions, fit, apart)
         if found is None:
             raise SystemExit(f"{name}: too few crystals are held out")
-        models.write_card(PACKAGE / name, {**card, "errors": found.as_dict()})
+        rare = {str(number): count for number, count in data.rare_elements.items()}
+        models.write_card(PACKAGE / name, {**card, "rare_elements": rare, "errors": found.as_dict()})
         models.save_error_head(PACKAGE / name, found.head)
         print(
             f"{name}: fitted to {found.fitted_to:,} crystals, calibrated by {found.calibrated_by:,}; {found.coverage}"

@@ -78,6 +78,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "training_minutes": round(state["seconds"] / 60, 1),
         "structures": trained["structures"],
         "elements": trained["elements"],
+        "rare_elements": trained.get("rare_elements", {}),
         "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
         "passes": options.passes,
         "step": trained["step"],

@@ -120,3 +120,9 @@ def test_doubts_are_invariant(generator):
     moved, moved_after = symmetry.rotate(batch, q), symmetry.rotate(after, q)
     assert doubts(moved, moved_after, set(), 0.4) == doubts(batch, after, set(), 0.4)
     assert {len(texts) for texts in doubts(batch, after, set(), 0.4)} == {0, 1}
+
+
+def test_elements_that_next_to_no_training_crystal_holds_are_named():
+    crystals = CrystalBatch.cat([ZOO["rocksalt"], ZOO["diamond"]])
+    found = doubts(crystals, crystals, {6, 11, 17}, 1.0, {17: 3, 92: 1})
+    assert found == [["Cl is in only 3 of the training crystals"], []]

@@ -12,7 +12,16 @@ import empnn
 from empnn.relax import Relaxer
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)
-COLUMNS = ["crystal", "status", "volume before, Å³", "volume after, Å³", "change", "expected error", "strain", "remarks"]
+COLUMNS = [
+    "crystal",
+    "status",
+    "volume before, Å³",
+    "volume after, Å³",
+    "change",
+    "expected error",
+    "strain",
+    "remarks",
+]
 
 
 @pytest.fixture(scope="module")

@@ -117,3 +117,14 @@ def test_a_run_ends_with_bounds_or_says_why_not(
     head = load(other).error_head
     assert head is not None
     assert bool(head.margins.isnan().all())
+
+
+def test_rare_elements_are_those_of_few_crystals_of_many(monkeypatch: pytest.MonkeyPatch, compounds: str) -> None:
+    data = prepare(load_config(None, [compounds, *KEYS]))
+    counts = data.train.structures_with
+    crystals = data.train.select(np.arange(len(data.train)))
+    assert counts[8] == len(set(crystals.batch[crystals.numbers == 8].tolist()))
+    assert list(counts) == data.elements
+    assert data.rare_elements == {}
+    monkeypatch.setattr("empnn.training.data.RARE_PART", 1.0)
+    assert data.rare_elements == {number: n for number, n in counts.items() if n < 20} != {}

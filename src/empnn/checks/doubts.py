@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +42,13 @@ _BONDS = 4.0
 """Most crystals hang together by distances up to that."""
 
 
-def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain_limit: float) -> list[list[str]]:
+def doubts(
+    before: CrystalBatch,
+    after: CrystalBatch,
+    elements: set[int],
+    strain_limit: float,
+    rare: Mapping[int, int] = MappingProxyType({}),
+) -> list[list[str]]:
     """For each structure the reasons to look at the result twice, in words.
 
     Args:
@@ -49,6 +56,7 @@ def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain
         after: The same relaxed, in usable cells.
         elements: Atomic numbers the model was trained on; empty if unknown.
         strain_limit: Largest principal Hencky strain that the model was trained to remove.
+        rare: Atomic numbers that next to none of the crystals the model was trained on hold, and how many do.
     """
     volumes = {name: volume(some.cell) / some.sizes for name, some in (("given", before), ("relaxed", after))}
     stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after.cell))
@@ -57,9 +65,11 @@ def doubts(before: CrystalBatch, after: CrystalBatch, elements: set[int], strain
     reasons: list[list[str]] = []
     for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
         found = []
-        unseen = set(before.numbers[start:stop].tolist()) - elements if elements else set()
+        present = set(before.numbers[start:stop].tolist())
+        unseen = present - elements if elements else set()
         if unseen:
             found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")
+        found += [f"{_symbol(z)} is in only {rare[z]} of the training crystals" for z in sorted(present & rare.keys())]
         for name, per_atom in volumes.items():
             if not USUAL_VOLUMES[0] <= per_atom[index] <= USUAL_VOLUMES[1]:
                 found.append(f"{name} volume {per_atom[index]:.1f} cubic angstrom per atom is outside 2-200")

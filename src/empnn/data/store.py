@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from empnn.crystals import CrystalBatch, Crystals
+from empnn.crystals import MAX_NUMBER, CrystalBatch, Crystals
 from empnn.data import reading
 from empnn.data.array_files import Layout, Spool, load_arrays
 from empnn.data.parsing import CHUNK, parsed, with_file
@@ -55,10 +55,19 @@ class StoredCrystals:
         return torch.from_numpy(np.array(self.arrays["cell"][self._positions(slice(None))]))
 
     @cached_property
+    def structures_with(self) -> dict[int, int]:
+        """In how many structures each atomic number occurs, ascending; looked for once."""
+        counts = np.zeros(MAX_NUMBER + 1, dtype=np.int64)
+        for part in np.array_split(np.arange(len(self)), len(self) // CHUNK + 1):
+            crystals = self.select(part)
+            once = np.unique((MAX_NUMBER + 1) * crystals.batch.numpy() + crystals.numbers.numpy())
+            counts += np.bincount(once % (MAX_NUMBER + 1), minlength=len(counts))
+        return {number: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+
+    @property
     def elements(self) -> list[int]:
-        """Atomic numbers that occur, ascending; looked for once."""
-        parts = np.array_split(np.arange(len(self)), len(self) // CHUNK + 1)
-        return sorted({number for part in parts for number in np.unique(self.select(part).numbers).tolist()})
+        """Atomic numbers that occur, ascending."""
+        return list(self.structures_with)
 
     @property
     def whole(self) -> StoredCrystals:

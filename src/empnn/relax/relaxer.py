@@ -69,6 +69,7 @@ class Relaxer:
         self.device = device_of(device)
         self.network = network.eval().to(self.device)
         self.elements = set(card.get("elements", []))
+        self.rare = {int(number): int(count) for number, count in card.get("rare_elements", {}).items()}
         self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
         self.passes = int(card.get("passes", 1))
 
@@ -252,7 +253,7 @@ class Relaxer:
         finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
         sound = torch.nonzero(finite).squeeze(-1)
         before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
-        warnings = iter(doubts(before, after, self.elements, self.strain_limit))
+        warnings = iter(doubts(before, after, self.elements, self.strain_limit, self.rare))
         errors: list[PredictedErrors | None] = [None] * len(crystals)
         if self.error_head is not None:
             errors = list(predicted_errors(self.error_head, crystals, moved))

@@ -24,6 +24,9 @@ _WHOLE = "whole:"
 LEAST_CALIBRATION = 100
 """Crystals or pairs below which nothing is said of bounds."""
 
+RARE, RARE_PART = 20, 1e-3
+"""An element is rare that fewer crystals hold, and a smaller part of all."""
+
 Part = tuple[StoredCrystals, PairSet | None]
 Some = TypeVar("Some", StoredCrystals, PairSet)
 
@@ -66,6 +69,17 @@ class RunData:
         """Atomic numbers that occur in what the weights are fitted to, ascending."""
         found = set(self.train.elements)
         return sorted(found if self.train_pairs is None else found | set(self.train_pairs.before.elements))
+
+    @property
+    def rare_elements(self) -> dict[int, int]:
+        """Elements that next to none of what the weights are fitted to holds, and how many do."""
+        counts = dict(self.train.structures_with)
+        total = len(self.train)
+        if self.train_pairs is not None and self.train_pairs.relaxed.arrays is not self.train.arrays:
+            total += len(self.train_pairs)
+            for number, count in self.train_pairs.before.structures_with.items():
+                counts[number] = counts.get(number, 0) + count
+        return {number: n for number, n in sorted(counts.items()) if n < RARE and n < RARE_PART * total}
 
     @property
     def sizes(self) -> str:

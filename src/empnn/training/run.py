@@ -284,6 +284,7 @@ class Checkpoints(Callback):
             "structures": len(self.data.train),
             **({"pairs": len(self.data.train_pairs)} if self.data.train_pairs is not None else {}),
             "elements": self.data.elements,
+            "rare_elements": {str(number): count for number, count in self.data.rare_elements.items()},
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
             **({} if config.model.start_from is None else {"start_from": config.model.start_from}),
