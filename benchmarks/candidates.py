@@ -36,7 +36,7 @@ def decorated(limit: int, largest: int | None = None) -> BeforeAfter:
     train, val = (load_split(folder, split).stored for split in ("train", "val"))
     table = isostructural(train, workers=2)
     own = attach(val, table, workers=2)
-    small = val.crystals.sizes.numpy() <= largest if largest else True
+    small = val.select(np.arange(len(val))).sizes.numpy() <= largest if largest else True
     chosen = np.flatnonzero((table.partners(own) > 0) & small)[:limit]
     uniform = np.array([np.random.default_rng([SEED, index]).uniform() for index in chosen])
     return decorate(val.select(chosen), own, chosen, table, table.partner(chosen, uniform, own))

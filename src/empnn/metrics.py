@@ -11,7 +11,7 @@ from empnn.geometry import hencky_distance, lattice_parameters, volume
 from empnn.graph.reduction import minimum_images
 
 _NOTHING = 1e-6
-"""Errors in angstrom or degrees below this are rounding; no fraction of them can be removed."""
+"""Errors in angstrom or degrees, and strains, below this are rounding: none of them can be removed or made worse."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def relaxation_metrics(before: CrystalBatch, after: CrystalBatch, truth: Crystal
         n=len(truth),
         before=_figures(before, strains[0], truth),
         after=_figures(after, strains[1], truth),
-        strain_worse=float((strains[1] > strains[0]).to(torch.float64).mean()),
+        strain_worse=float((strains[1] > strains[0] + _NOTHING).to(torch.float64).mean()),
     )
 
 

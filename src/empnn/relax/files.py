@@ -18,6 +18,8 @@ from empnn.relax.results import Relaxation, Relaxations
 
 KEPT = ("volume_change", "strain", "displacement", *GROUPS)
 """What of what changed is written into each structure, where not everything is."""
+DIGITS = 6
+"""Decimals of figures that are written into structures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def with_change(atoms: Atoms, change: dict[str, Any], everything: bool = False) 
         atoms.info.pop(f"empnn_{name}", None)
     for name, value in columns(change).items():
         if value is not None and (everything or name in KEPT):
-            atoms.info[f"empnn_{name}"] = value
+            atoms.info[f"empnn_{name}"] = round(value, DIGITS) if isinstance(value, float) else value
     return atoms
 
 
