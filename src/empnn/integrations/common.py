@@ -22,13 +22,17 @@ def relaxer_of(model: Model, device: str | torch.device | None) -> Relaxer:
     return model if isinstance(model, Relaxer) else load(model, device)
 
 
-def marks(result: Relaxation[Any]) -> dict[str, str]:
-    """What is said of an answer where the crystal itself carries it: `empnn_status`, `empnn_warnings` if any."""
-    said = {"empnn_status": result.status}
-    return said | {"empnn_warnings": "; ".join(result.warnings)} if result.warnings else said
+def marks(result: Relaxation[Any]) -> dict[str, Any]:
+    """What is said of an answer where the crystal itself carries it: `empnn_status`, `empnn_warnings`, `empnn_error_*`."""
+    said: dict[str, Any] = {"empnn_status": result.status}
+    if result.warnings:
+        said["empnn_warnings"] = "; ".join(result.warnings)
+    errors = {} if result.errors is None else result.errors.as_dict()
+    return said | {f"empnn_error_{name}": value for name, value in errors.items()}
 
 
 def mark(said: dict[Any, Any], result: Relaxation[Any]) -> None:
     """Say that in the info or the properties of a crystal, in place of what was said there before."""
-    said.pop("empnn_warnings", None)
+    for name in [name for name in said if str(name).startswith(("empnn_warnings", "empnn_error_"))]:
+        del said[name]
     said.update(marks(result))

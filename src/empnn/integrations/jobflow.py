@@ -30,6 +30,7 @@ class EMPNNRelaxDocument(BaseModel):
     volume_change: float = Field(description="V / V before - 1")
     strain: float = Field(description="Frobenius norm of the Hencky strain")
     displacement: float = Field(description="Largest displacement of an atom within the cell, angstrom")
+    errors: dict[str, float] = Field(default_factory=dict, description="Predicted errors, by name: angstrom, per cent")
     model: str = Field(description="Name or folder of the model")
     digest: str = Field(description="What tells its weights from others")
     empnn_version: str = Field(default=__version__, description="Version of empnn")
@@ -78,6 +79,7 @@ class EMPNNRelaxMaker(Maker):
             volume_change=float(np.expm1(np.trace(result.strain))),
             strain=float(np.linalg.norm(result.strain)),
             displacement=float(np.linalg.norm(np.asarray(result.displacements), axis=1).max()),
+            errors={} if result.errors is None else result.errors.as_dict(),
             model=relaxer.name,
             digest=relaxer.digest(),
         )

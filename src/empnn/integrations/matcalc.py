@@ -57,7 +57,8 @@ class EMPNNCalc:
         Returns:
             What was in the dictionary, `final_structure` (a `Structure`), its lengths `a`, `b`, `c` (angstrom), angles
             `alpha`, `beta`, `gamma` (degrees) and `volume` (cubic angstrom), `is_converged` (false if the answer is
-            suspect), `empnn_status`, `empnn_warnings` if there are any, and the units of all that.
+            suspect), `empnn_status`, `empnn_warnings` and `empnn_error_*` if there are any, and the units of the
+            others.
 
         Raises:
             ConfigError: If what is to stay cannot.
