@@ -23,7 +23,7 @@ def relaxer_of(model: Model, device: str | torch.device | None) -> Relaxer:
 
 
 def marks(result: Relaxation[Any]) -> dict[str, Any]:
-    """What is said of an answer where the crystal itself carries it: `empnn_status`, `empnn_warnings`, `empnn_error_*`."""
+    """What the crystal itself carries of what is said of an answer: `empnn_status`, warnings and predicted errors."""
     said: dict[str, Any] = {"empnn_status": result.status}
     if result.warnings:
         said["empnn_warnings"] = "; ".join(result.warnings)
