@@ -18,7 +18,7 @@ from empnn.crystals import CrystalBatch, from_atoms, to_atoms, without_mean
 from empnn.data.writing import writer
 from empnn.graph import knn
 from empnn.relax import Relaxer, passes
-from empnn.relax.files import Relaxing
+from empnn.relax.files import How, Relaxing
 from empnn.relax.symmetrize import MOST_ATOMS, keep_symmetry, rounded, symmetrized
 
 IDENTITY = torch.eye(3, dtype=torch.float64)
@@ -82,7 +82,7 @@ def packaged() -> Relaxer:
 def test_operations_of_the_file_given_hold_in_the_file_written(packaged, name, ending, several, tmp_path):
     source, target = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}"
     writer(source)([SAMPLES[name]()])
-    process([source], target, Relaxing(packaged, several, 2048, False), lambda outcome: None)
+    process([source], target, Relaxing(packaged, How(passes=several)), lambda outcome: None)
     given, written = ase.io.read(source), ase.io.read(target)
     assert len(operations(given)[0]) > (1 if name != "triclinic" else 0)
     assert max(broken(written, operations(given))) < SYMPREC

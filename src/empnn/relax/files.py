@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ase import Atoms
 
-from empnn.ase_atoms import with_input_results, with_results_kept
+from empnn.ase_atoms import SYMMETRIZED, with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax import Relaxer
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS
+from empnn.relax.symmetrize import check_tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How structures are relaxed; see `Relaxer.relax`.
+
+    Attributes:
+        passes: Applications of the network; the model's own number if None.
+        batch_atoms: Atoms per batch.
+        keep_failed: Write refused structures that could be read, unchanged.
+        fix: What stays: `cell` or `positions`.
+        symmetrize: Tolerance in angstrom of the operations that are made exact; None to leave answers as they are.
+    """
+
+    passes: int | None = None
+    batch_atoms: int = DEFAULT_BATCH_ATOMS
+    keep_failed: bool = False
+    fix: str | None = None
+    symmetrize: float | None = None
 
 
 class Relaxing(Work):
@@ -18,46 +40,44 @@ class Relaxing(Work):
 
     Args:
         relaxer: The network.
-        passes: Applications of the network; the model's own number if None.
-        batch_atoms: Atoms per batch.
-        keep_failed: Write refused structures that could be read, unchanged.
-        fix: What stays: `cell` or `positions`.
+        how: How it is applied.
 
     Raises:
-        ConfigError: If that cannot stay, or nothing else is relaxed.
+        ConfigError: If what is to stay cannot, nothing else is relaxed, or a tolerance is out of range.
     """
 
-    def __init__(
-        self, relaxer: Relaxer, passes: int | None, batch_atoms: int, keep_failed: bool, fix: str | None = None
-    ) -> None:
-        relaxer.check_fix(fix)
+    def __init__(self, relaxer: Relaxer, how: How | None = None) -> None:
+        how = how or How()
+        relaxer.check_fix(how.fix)
+        check_tolerance(how.symmetrize)
         self.relaxer = relaxer
-        self.passes = passes
-        self.batch_atoms = batch_atoms
-        self.keep_failed = keep_failed
-        self.fix = fix
-        options = {"passes": passes, "keep_failed": keep_failed, "fix": fix}
-        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **options}
+        self.how = how
+        decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
+        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive}
         self._ids: set[int] = set()
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
-        result = self.relaxer.relax(readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix)
-        results = zip(result.structures, result.status, result.warnings, strict=True)
+        how = self.how
+        results = iter(self.relaxer.relax(readable, how.passes, how.batch_atoms, how.fix, how.symmetrize))
         for record in records:
             repeated = self._repeats(record.id)
             if record.atoms is None:
                 yield outcome_of(record, REFUSED, message=record.error), None
                 continue
-            atoms, status, warnings = next(results)
-            if atoms is None:
-                message = status.removeprefix(f"{REFUSED}: ")
-                failed = marked(record, with_results_kept(record.atoms).copy(), REFUSED) if self.keep_failed else None
+            answer = next(results)
+            if answer.structures is None:
+                message = answer.status.removeprefix(f"{REFUSED}: ")
+                failed = marked(record, with_results_kept(record.atoms).copy(), REFUSED) if how.keep_failed else None
                 yield outcome_of(record, REFUSED, message=message), failed
             else:
-                warnings = warnings + repeated
-                yield outcome_of(record, status, warnings), marked(record, atoms, status, warnings)
+                warnings = answer.warnings + repeated
+                atoms = marked(record, answer.structures, answer.status, warnings)
+                atoms.info.pop(SYMMETRIZED, None)
+                if answer.symmetrized is not None:
+                    atoms.info[SYMMETRIZED] = answer.symmetrized
+                yield outcome_of(record, answer.status, warnings), atoms
 
     def passed(self, outcome: Outcome) -> None:
         """Remember the identifier."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 import torch
@@ -21,13 +21,22 @@ from empnn.errors import ConfigError, CrystalError, in_words, printable
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
 from empnn.relax.fixed import fixed_in
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split, symmetrized
 from empnn.relax.results import C, Relaxation, Relaxations
+from empnn.relax.symmetrize import check_tolerance
 from empnn.relaxers import RelaxedBatch
 
 UNCHANGED_STRAIN = 1e-4
 UNCHANGED_DISPLACEMENT = 1e-3
 _DEFAULT_STRAIN_LIMIT = 1.0
+
+
+class _How(NamedTuple):
+    """How crystals are relaxed; see `Relaxer.relax`."""
+
+    passes: int
+    fix: str | None
+    symmetrize: float | None
 
 
 class Relaxer:
@@ -54,12 +63,22 @@ class Relaxer:
 
     @overload
     def relax(
-        self, structures: C, passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
+        self,
+        structures: C,
+        passes: int | None = None,
+        batch_atoms: int = ...,
+        fix: str | None = None,
+        symmetrize: float | None = None,
     ) -> Relaxation[C]: ...
 
     @overload
     def relax(
-        self, structures: Iterable[C | None], passes: int | None = None, batch_atoms: int = ..., fix: str | None = None
+        self,
+        structures: Iterable[C | None],
+        passes: int | None = None,
+        batch_atoms: int = ...,
+        fix: str | None = None,
+        symmetrize: float | None = None,
     ) -> Relaxations[C]: ...
 
     def relax(
@@ -68,6 +87,7 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = DEFAULT_BATCH_ATOMS,
         fix: str | None = None,
+        symmetrize: float | None = None,
     ) -> Relaxation[C] | Relaxations[C]:
         """Relax one or many crystals: their cells and, if the model moves atoms, these within the cells.
 
@@ -82,9 +102,12 @@ class Relaxer:
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
             fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
+            symmetrize: Distance in angstrom; the operations that spglib finds within it in the answer are made exact,
+                cell and atoms, whether the model moves these or not.
 
         Raises:
-            ConfigError: If `fix` is anything else, or the cell is to stay and the model moves no atoms.
+            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, or `symmetrize` is
+                not above 0 and at most 1.
             CrystalError: If a single crystal is unusable. Among several it is None, and its status says why.
             TypeError: If what is given is neither a crystal nor several: a mapping, a path, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
@@ -93,8 +116,9 @@ class Relaxer:
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
+        check_tolerance(symmetrize)
         given, is_one = _listed(structures)
-        many: Relaxations[C] = self._relax_many(given, passes, batch_atoms, fix)
+        many: Relaxations[C] = self._relax_many(given, batch_atoms, _How(passes, fix, symmetrize))
         if not is_one:
             return many
         if many.structures[0] is None:
@@ -135,13 +159,13 @@ class Relaxer:
         passes = self.passes if passes is None else passes
         return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
 
-    def _relax_many(self, given: list[C], passes: int, batch_atoms: int, fix: str | None) -> Relaxations[C]:
+    def _relax_many(self, given: list[C], batch_atoms: int, how: _How) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
         batches: dict[int, CrystalBatch] = {}
         said: dict[int, list[str]] = {}
         for position, crystal in enumerate(given):
             try:
-                batches[position], said[position] = self._converted(crystal, fix)
+                batches[position], said[position] = self._converted(crystal, how)
             except (CrystalError, TypeError) as error:
                 found[position] = str(error)
         for position, reason in zip(list(batches), refusals(CrystalBatch.cat(list(batches.values()))), strict=True):
@@ -152,30 +176,33 @@ class Relaxer:
         for part in split([b.n_atoms for b in batches.values()], batch_atoms):
             positions = [usable[i] for i in part]
             crystals = CrystalBatch.cat([batches[position] for position in positions])
-            answers = self._relax_part([given[position] for position in positions], crystals, passes)
+            answers = self._relax_part([given[position] for position in positions], crystals, how)
             found |= zip(positions, answers, strict=True)
         for position, one in found.items():
             if isinstance(one, Relaxation):
                 one.warnings.extend(said[position])
         return _together([found[position] for position in range(len(given))])
 
-    def _converted(self, crystal: Any, fix: str | None) -> tuple[CrystalBatch, list[str]]:
+    def _converted(self, crystal: Any, how: _How) -> tuple[CrystalBatch, list[str]]:
         """A crystal as the network takes it, and notes on what it fixes where that makes a difference."""
         if crystal is None:
             raise CrystalError("there is no structure (None); leave it out or see why it is missing")
         batch = to_batch(crystal)
         if too_large := memory_refusal(batch.n_atoms):
             raise CrystalError(too_large)
-        if fix == POSITIONS or not self.moves_atoms:
-            return batch.fixing(fix), []
+        if how.fix == POSITIONS or not (self.moves_atoms or how.symmetrize):
+            return batch.fixing(how.fix), []
         fixed, said = fixed_in(crystal)
         if fixed is not None:
             batch = replace(batch, fixed_frac=torch.from_numpy(fixed))
-        return batch.fixing(fix), said
+        return batch.fixing(how.fix), said
 
-    def _relax_part(self, given: list[C], crystals: CrystalBatch, passes: int) -> Iterator[Relaxation[C] | str]:
+    def _relax_part(self, given: list[C], crystals: CrystalBatch, how: _How) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
-        moved = apply_passes(self.network, crystals, passes)
+        moved = apply_passes(self.network, crystals, how.passes)
+        groups = None
+        if how.symmetrize is not None:
+            moved, groups = symmetrized(moved, crystals, how.symmetrize)
         finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
         sound = torch.nonzero(finite).squeeze(-1)
         before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
@@ -185,7 +212,8 @@ class Relaxer:
         shifts = np.split(moved.shift.numpy(), crystals.starts[1:-1].numpy())
         for row, crystal in enumerate(given):
             if finite[row]:
-                yield _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings))
+                one = _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings))
+                yield one if groups is None else _symmetrized(one, groups[row])
             else:
                 yield "the network turned its cell into an unusable one; check it"
 
@@ -205,6 +233,11 @@ def _relaxation(
         warnings=doubtful + notes(given),
         trajectory=cells,
     )
+
+
+def _symmetrized(answer: Relaxation[C], group: str | None) -> Relaxation[C]:
+    said = f"symmetrised: {group}" if group else "not symmetrised: it fixes some fractional coordinates and not others"
+    return replace(answer, symmetrized=group, warnings=[*answer.warnings, said])
 
 
 def _refused(reason: str, steps: int) -> Relaxation[None]:

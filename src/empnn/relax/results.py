@@ -39,6 +39,7 @@ class Relaxation(Generic[T]):
             cell, charges and moments that the network does not see, deuterium, atoms that stay where they are), in
             words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN if refused.
+        symmetrized: The space group that was made exact, as `P6_3/mmc (194)`; None unless that was asked for.
     """
 
     structures: T
@@ -47,6 +48,7 @@ class Relaxation(Generic[T]):
     status: str
     warnings: list[str]
     trajectory: Float64[np.ndarray, "steps 3 3"]
+    symmetrized: str | None = None
 
     def __repr__(self) -> str:
         change = "" if self.structures is None else f", volume {math.expm1(np.trace(self.strain)):+.1%}"
@@ -54,7 +56,7 @@ class Relaxation(Generic[T]):
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""
-        words = {"status": self.status, "warnings": self.warnings}
+        words = {"status": self.status, "warnings": self.warnings, "symmetrized": self.symmetrized}
         arrays = ("strain", "displacements", "trajectory")
         if self.structures is None:
             return {"structures": None, **dict.fromkeys(arrays), **words}
@@ -74,6 +76,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         status: `relaxed`, `unchanged`, `suspect` or `refused: why`.
         warnings: Doubts and notes on each, in words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN where refused.
+        symmetrized: The space group that was made exact in each; None unless that was asked for.
     """
 
     structures: list[C | None]
@@ -82,6 +85,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
     status: list[str]
     warnings: list[list[str]]
     trajectory: Float64[np.ndarray, "structures steps 3 3"]
+    symmetrized: list[str | None]
 
     def __len__(self) -> int:
         return len(self.structures)
