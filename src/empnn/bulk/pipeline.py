@@ -103,9 +103,11 @@ class Work:
     Attributes:
         settings: What decides the result besides the input, in JSON types.
         say: Takes a line on what takes long, as soon as there is something to be said.
+        slow: Whether a structure takes so long that each is to be kept at once.
     """
 
     settings: dict[str, Any]
+    slow = False
     say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def __call__(self, records: Sequence[Record]) -> Iterable[tuple[Outcome, Atoms | None]]:
@@ -171,7 +173,8 @@ def process(
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
     summary = Summary()
-    with opened(output, files, {"inputs": fingerprint(files), **work.settings}, resume) as sink:
+    settings = {"inputs": fingerprint(files), **work.settings}
+    with opened(output, files, settings, resume, 1 if work.slow else None) as sink:
         for note in sink.journal():
             outcome = Outcome(**note)
             work.passed(outcome)

@@ -19,7 +19,7 @@ from empnn.data.writing import writer
 from empnn.files import replacing
 
 RECORDS = 4_096
-"""Most input records per part."""
+"""Most input records per part, unless told otherwise."""
 ATOMS = 200_000
 """Atoms after which a part ends: it is in memory until then."""
 
@@ -35,13 +35,15 @@ class PartedOutput:
         path: The output.
         settings: What decides the content, in JSON types; a run resumes only what was begun with the same.
         resume: Go on where a run that was stopped had come to; otherwise what it did is discarded.
+        records: Most input records per part.
 
     Raises:
         ConfigError: If the output cannot be written, another process is writing it, or it was begun
             with other settings.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, records: int | None = None) -> None:
+        self._records = records or RECORDS
         self._write = writer(path)
         self._settings = settings
         self._folder = path.parent / f".{path.name}.parts"
@@ -115,7 +117,7 @@ class PartedOutput:
             self.written += 1
             self._write.check(self.written)
         self._entries.append((note, prepared))
-        if len(self._entries) >= RECORDS or self._atoms >= ATOMS:
+        if len(self._entries) >= self._records or self._atoms >= ATOMS:
             self._flush()
 
     def _flush(self) -> None:

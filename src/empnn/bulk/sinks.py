@@ -76,9 +76,9 @@ class Stream:
 
 
 def opened(
-    output: Path | Folder, inputs: Sequence[Path], settings: dict[str, Any], resume: bool
+    output: Path | Folder, inputs: Sequence[Path], settings: dict[str, Any], resume: bool, records: int | None
 ) -> AbstractContextManager[Sink]:
-    """What takes the structures of some files; see `process`."""
+    """What takes the structures of some files, and keeps so many of a single file together; see `process`."""
     if isinstance(output, Folder):
         return FolderOutput(output, inputs, settings, resume)
-    return nullcontext(Stream()) if str(output) == STREAM else PartedOutput(output, settings, resume)
+    return nullcontext(Stream()) if str(output) == STREAM else PartedOutput(output, settings, resume, records)

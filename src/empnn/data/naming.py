@@ -33,7 +33,7 @@ def names_of(files: Sequence[Path]) -> list[str]:
     if not any(bare):
         return [_STREAM_NAME] * len(files)
     folder = os.path.commonpath([path.parent for path in bare if path is not None])
-    counts = Counter(bare)
+    counts = Counter(_bare(file) for file in set(map(_absolute, files)))
     named = [
         path if path is None or counts[path] == 1 else _absolute(file) for file, path in zip(files, bare, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from empnn.data.formats.constraints import held
 from empnn.data.records import Record
 from empnn.energy.files import with_result
 from empnn.energy.oracle import Result, about
-from empnn.energy.run import NOT_CONVERGED, Job, Judged, judge
+from empnn.energy.run import NOT_CONVERGED, Job, Judged, judged_in_turn
 from empnn.errors import ConfigError
 from empnn.relax.files import Relaxing
 from empnn.relax.symmetrize import made_symmetric
@@ -32,7 +33,8 @@ class RelaxingOn(Work):
     """Relaxes with a network, then from there with an oracle, cell and atoms unless the job says otherwise.
 
     A crystal that the oracle cannot relax is written as the network left it, and one that does not converge as far as
-    it came; both are told. Results of the oracle are stored: a run that is resumed computes none of them again.
+    it came; both are told. Each is kept as soon as it is done, so that a run which is resumed computes none of them
+    again.
 
     Args:
         first: What the network does.
@@ -41,6 +43,8 @@ class RelaxingOn(Work):
     Raises:
         ConfigError: If there is no such oracle, it is not installed, it relaxes nothing, or the cell is to stay.
     """
+
+    slow = True
 
     def __init__(self, first: Relaxing, job: Job) -> None:
         name = job.choice.name
@@ -64,15 +68,17 @@ class RelaxingOn(Work):
             for position, (record, (outcome, atoms)) in enumerate(zip(records, found, strict=True))
             if atoms is not None and outcome.status != REFUSED
         }
-        free = {position: record for position, record in answers.items() if not self._is_held(record)}
-        judged = dict(zip(free, judge(list(free.values()), self._job, self._say_how_far), strict=True))
-        for position, (outcome, atoms) in enumerate(found):
-            if position in answers:
-                reason = f"{self._name} cannot keep what the input fixes and relax the rest; fix all or nothing"
-                held_back = Judged(record=answers[position], status=REFUSED, message=reason)
-                yield self._told(outcome, judged.get(position, held_back))
-            else:
-                yield outcome, atoms
+        free = [record for record in answers.values() if not self._is_held(record)]
+        with closing(judged_in_turn(free, self._job, self._say_how_far)) as judged:
+            for position, (outcome, atoms) in enumerate(found):
+                if position not in answers:
+                    yield outcome, atoms
+                elif self._is_held(answers[position]):
+                    reason = f"{self._name} cannot keep what the input fixes and relax the rest; fix all or nothing"
+                    held_back = Judged(record=answers[position], status=REFUSED, message=reason)
+                    yield self._told(outcome, held_back)
+                else:
+                    yield self._told(outcome, next(judged))
 
     def passed(self, outcome: Outcome) -> None:
         """Learn of a structure that an earlier run had done."""

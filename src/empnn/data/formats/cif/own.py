@@ -67,7 +67,7 @@ def _has_tag(key: Any, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _written(value: str | float) -> str:
+def _written(value: str | float | int) -> str:
     """Text in quotes where it would be read as a number."""
     if not isinstance(value, str):
         return repr(value if isinstance(value, int) else float(value))
@@ -86,7 +86,7 @@ def _own_pairs(block: gemmi.cif.Block) -> Iterator[tuple[str, Any]]:
             yield tag[1:], gemmi.cif.as_string(text) if value is None else value
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> float | int | None:
     """The number that a value without quotes is; None if it is none."""
     for kind in (int, float):
         try:
