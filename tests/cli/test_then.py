@@ -18,7 +18,7 @@ from empnn.bulk.pipeline import process
 from empnn.energy import OracleRelaxation, load_oracle
 from empnn.errors import ConfigError
 from empnn.relax import load
-from empnn.relax.files import How, Relaxing
+from empnn.relax.files import Relaxing
 from empnn.relax.then import RelaxingOn
 
 COUNTING = "support.calculators:Counting"
@@ -213,12 +213,10 @@ def test_mistakes_get_one_line(relax, arguments, message):
     assert not Path("out.extxyz").exists()
 
 
-def test_the_cell_cannot_stay(tmp_path):
-    moving = str(tiny_model(tmp_path / "moving"))
-    with pytest.raises(ConfigError, match="relaxes the cell and cannot keep it"):
-        first = Relaxing(load(moving))
-        first.how = How(fix="cell")
-        RelaxingOn(first, job(relaxation=OracleRelaxation(mode="all")))
+def test_the_cell_cannot_stay():
+    result = run("relax", written(bulk("Cu")), "-o", "out.cif", "--then", EMT_PATH, "--fix", "cell")
+    assert result.exit_code == 1
+    assert f"--fix cell: {EMT_PATH} relaxes the cell and cannot keep it; leave it out" in result.stderr
 
 
 def test_what_is_not_installed_says_what_to_install(relax, monkeypatch):

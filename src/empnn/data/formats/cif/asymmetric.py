@@ -43,7 +43,7 @@ class AsymmetricUnit:
         operators: All operators, centring included, as `x,y,z`.
         name: Hermann-Mauguin symbol of the setting, spaced, with a suffix where there are two origins or kinds of axes.
         number: Number of the space group.
-        as_given: Whether the lattice vectors are those given.
+        as_given: Whether the lattice parameters are those given.
     """
 
     parameters: np.ndarray
@@ -71,12 +71,12 @@ def asymmetric_unit(atoms: Atoms) -> AsymmetricUnit | None:
     if found is None or found.number == 1:
         return None
     settings = _settings(found.number)
-    for setting in [*(one for one in settings if one.turns == _turns(found.rotations)), settings[0]]:
-        found = ask_spglib(spglib.get_symmetry_dataset, crystal, symprec=EXACT, hall_number=setting.hall)
-        as_given = found is not None and np.allclose(found.transformation_matrix, np.eye(3))
-        if as_given or (found is not None and setting is settings[0]):
-            return _unit(crystal, setting, found, as_given)
-    return None
+    turns = _turns(found.rotations)
+    for setting in (one for one in settings if one.turns == turns):
+        unit = _unit(crystal, setting)
+        if unit is not None and unit.as_given:
+            return unit
+    return _unit(crystal, settings[0])
 
 
 def _right_handed(atoms: Atoms) -> _Crystal:
@@ -88,12 +88,15 @@ def _right_handed(atoms: Atoms) -> _Crystal:
     return sign * cell, frac, np.unique(kinds, return_inverse=True)[1]
 
 
-def _unit(crystal: _Crystal, setting: _Setting, found: Any, as_given: bool) -> AsymmetricUnit | None:
-    """The asymmetric unit in a setting; None if it does not make up the crystal."""
-    cell, frac, _ = crystal
+def _unit(crystal: _Crystal, setting: _Setting) -> AsymmetricUnit | None:
+    """The asymmetric unit in a setting; None if there is none that makes up the crystal."""
+    found = ask_spglib(spglib.get_symmetry_dataset, crystal, symprec=EXACT, hall_number=setting.hall)
+    if found is None:
+        return None
+    given, frac, _ = crystal
     change = found.transformation_matrix
     moved = frac @ change.T + found.origin_shift
-    cell = np.linalg.inv(change).T @ cell
+    cell = np.linalg.inv(change).T @ given
     metric = (setting.rotations.transpose(0, 2, 1) @ (cell @ cell.T) @ setting.rotations).mean(0)
     sites, places, multiplicities = [], [], []
     for site, orbit in _orbits(found.crystallographic_orbits):
@@ -117,7 +120,7 @@ def _unit(crystal: _Crystal, setting: _Setting, found: Any, as_given: bool) -> A
         operators=setting.operators,
         name=setting.name,
         number=found.number,
-        as_given=as_given,
+        as_given=np.allclose(cell @ cell.T, given @ given.T),
     )
 
 
@@ -165,7 +168,7 @@ def _settings(number: int) -> list[_Setting]:
 
 @functools.cache
 def _type(hall: int) -> Any:
-    return spglib.get_spacegroup_type(hall)
+    return ask_spglib(spglib.get_spacegroup_type, hall)
 
 
 def _turns(rotations: np.ndarray) -> frozenset[bytes]:

@@ -48,7 +48,8 @@ def losses(atoms: Atoms) -> list[str]:
     found = asymmetric_unit(kept) if SYMMETRIZED in kept.info else None
     if found is None:
         return []
-    words = [] if found.as_given else [f"holds the conventional cell of its space group ({found.n_atoms} atoms)"]
+    cell = f"holds the standard cell of its space group ({found.n_atoms} atoms; {len(atoms)} as given)"
+    words = [] if found.as_given else [cell]
     arrays = ", ".join(name for name in kept.arrays if name not in _IN_SITES)
     constraints = names_of(kept.constraints)
     words += [f"has no place for its arrays beside symmetry ({arrays}), which are lost"] if arrays else []
