@@ -81,7 +81,7 @@ def relaxed_files(model: empnn.relax.Relaxer, candidates: list[Atoms], ending: s
         source, target = Path(folder) / f"in.{ending}", Path(folder) / f"out.{ending}"
         for start in range(0, len(candidates), count):
             write_file(source, candidates[start : start + count])
-            process([source], target, Relaxing(model, None, 2048, False), lambda outcome: None)
+            process([source], target, Relaxing(model), lambda outcome: None)
             given += in_file(source)
             answers += in_file(target)
     return given, answers

@@ -22,6 +22,8 @@ OXIDATION_STATES = "oxi_states"
 
 DOUBTS = "empnn_doubts"
 """The info that holds what was doubtful in a file when it was read."""
+SYMMETRIZED = "empnn_symmetrized"
+"""The info that holds the space group that a crystal was made symmetric under."""
 DEUTERIUM_MASS = 2.014
 
 

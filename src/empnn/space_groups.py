@@ -102,6 +102,17 @@ def symmetrise(crystals: CrystalBatch, groups: SpaceGroups) -> CrystalBatch:
     return replace(crystals, cell=cell, frac=wrap(crystals.frac + shift))
 
 
+def group_names(crystals: CrystalBatch, symprec: float = SYMPREC) -> list[str]:
+    """The space group that spglib finds in each crystal, as `P6_3/mmc (194)`; `P1 (1)` where it finds none."""
+    names = []
+    frac, numbers = crystals.frac.numpy(), crystals.numbers.numpy()
+    for cell, (start, stop) in zip(crystals.cell.numpy(), pairwise(crystals.starts.tolist()), strict=True):
+        crystal = (cell, frac[start:stop], numbers[start:stop])
+        found = ask_spglib(spglib.get_symmetry_dataset, crystal, symprec=symprec)
+        names.append("P1 (1)" if found is None else f"{found.international} ({found.number})")
+    return names
+
+
 def invariant_strain(
     generator: Float64[Tensor, "structures 3 3"], crystals: CrystalBatch, groups: SpaceGroups
 ) -> Float64[Tensor, "structures 3 3"]:

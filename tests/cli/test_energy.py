@@ -17,7 +17,7 @@ from support.calculators import EMT_PATH, strained_copper
 from support.relaxing import run
 
 from empnn.cli.common import json_document
-from empnn.cli.energy import parsed_options
+from empnn.cli.oracles import parsed_options
 
 FIGURES = (
     *("file", "index", "id", "status", "energy_per_atom", "energy", "n_atoms", "max_force", "stress", "steps"),

@@ -193,7 +193,7 @@ def test_formats(relax, output):
         (["-o", "in.extxyz"], "in.extxyz is also an input; choose another output"),
         (["-o", "./link.extxyz"], "link.extxyz is also an input; choose another output"),
         (["-o", "no/out.cif"], "no/out.cif: the folder no does not exist; create it"),
-        (["-o", "folder"], "folder: it is a folder; name a file in it"),
+        (["-o", "folder"], "folder: a folder gets a file per structure; say with --format of which format (cif,"),
         (
             ["-o", "out"],
             "out: the name tells no format to write; use .extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db",

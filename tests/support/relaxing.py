@@ -63,7 +63,7 @@ def triclinic(identifier: str | None = None) -> Atoms:
 def run(*arguments: str) -> Result:
     """What the command line does with these arguments, in this process."""
     result = CliRunner().invoke(app, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     assert "Traceback" not in result.output
     return result
 

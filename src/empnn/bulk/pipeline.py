@@ -1,22 +1,24 @@
-"""Files of crystals in, one file of crystals out, some at a time, with a word on each."""
+"""Files of crystals in, one file or a folder of files out, some at a time, with a word on each."""
 
 from __future__ import annotations
 
-import sys
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
-from empnn.bulk.resumable import PartedOutput, fingerprint
+from empnn.bulk.folder import Folder
+from empnn.bulk.sinks import Sink, opened
+from empnn.bulk.state import fingerprint
 from empnn.checks.doubts import doubts_when_read
 from empnn.crystals import from_atoms
-from empnn.data.reading import STREAM, files_of, read
+from empnn.data.naming import STREAM
+from empnn.data.reading import files_of, read
 from empnn.data.records import Record, named
-from empnn.data.writing import FORMATS, Writer
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import check_outputs
 
@@ -25,6 +27,8 @@ CHUNK_ATOMS = 32_768
 REFUSED = "refused"
 SUSPECT = "suspect"
 CONVERTED = "converted"
+UNDONE = (REFUSED, "failed")
+"""Statuses under `Outcome.then` of what an oracle did not relax."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ class Outcome:
         change: What changed of one that was relaxed, by name.
         errors: The errors that its model predicts, by name.
         picture: What a picture of it before and after takes; only of the few that are to be drawn.
+        then: How far an oracle got that relaxed it on; None unless that was asked for.
     """
 
     file: str
@@ -52,6 +57,7 @@ class Outcome:
     change: dict[str, Any] | None = None
     errors: dict[str, float] | None = None
     picture: dict[str, Any] | None = None
+    then: dict[str, Any] | None = None
 
     @property
     def line(self) -> str:
@@ -84,6 +90,8 @@ class Summary:
         resumed: Structures that an earlier run had done.
         written: Structures in the output.
         discarded: Structures that a run that was stopped had done, and that were done again.
+        replaced: Files that were there before.
+        then: How many of those that an oracle relaxed on got how far.
     """
 
     done: int = 0
@@ -92,9 +100,13 @@ class Summary:
     resumed: int = 0
     written: int = 0
     discarded: int = 0
+    replaced: int = 0
+    then: Counter[str] = field(default_factory=Counter)
 
     def count(self, outcome: Outcome) -> None:
         """Add one structure."""
+        if outcome.then is not None:
+            self.then[outcome.then["status"]] += 1
         refused = outcome.status == REFUSED
         self.skipped += refused
         self.done += not refused
@@ -107,10 +119,14 @@ class Work:
     Attributes:
         settings: What decides the result besides the input, in JSON types.
         said: What the JSON interface says of each outcome besides what it says of all.
+        say: Takes a line on what takes long, as soon as there is something to be said.
+        slow: Whether a structure takes so long that each is to be kept at once.
     """
 
     settings: dict[str, Any]
     said: Sequence[str] = ()
+    slow = False
+    say: Callable[[str], None] = staticmethod(lambda line: None)
 
     def __call__(self, records: Sequence[Record]) -> Iterable[tuple[Outcome, Atoms | None]]:
         """What becomes of each, and what is written, if anything."""
@@ -140,23 +156,26 @@ class Conversion(Work):
 
 def process(
     inputs: Sequence[Path],
-    output: Path,
+    output: Path | Folder,
     work: Work,
     on_outcome: Callable[[Outcome], None],
     strict: bool = False,
     resume: bool = False,
 ) -> Summary:
-    """Do something with all structures of all inputs; the output appears only when everything is done.
+    """Do something with all structures of all inputs.
+
+    An output file appears only when everything is done; in a folder each file as soon as its structure is done.
 
     Memory does not grow with the number of structures where the formats let them be read and written a part at a time
     (extxyz, CSV, parquet, feather).
 
     Args:
         inputs: Files, folders, patterns, or `-` for standard input.
-        output: The file to write; its name tells the format. `-` is extxyz on standard output.
+        output: The file to write; its name tells the format. `-` is extxyz on standard output. Or a folder, in which
+            each structure gets a file of its own, called as its input is (see `empnn.data.naming`).
         work: What is done.
         on_outcome: Called for each structure, also for those that an earlier run had done.
-        strict: Stop at the first structure that is refused, and write nothing.
+        strict: Stop at the first structure that is refused; an output file is not written then.
         resume: Go on where a run that was stopped had come to.
 
     Raises:
@@ -165,11 +184,15 @@ def process(
         OSError: If the output cannot be written.
     """
     files = [file for path in inputs for file in files_of(path)]
-    check_outputs([None if str(output) == STREAM else output], files)
+    if isinstance(output, Folder):
+        _check_apart(output.path, inputs)
+    else:
+        check_outputs([None if str(output) == STREAM else output], files)
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
     summary = Summary()
-    with _sink(output, {"inputs": fingerprint(files), **work.settings}, resume) as sink:
+    settings = {"inputs": fingerprint(files), **work.settings}
+    with opened(output, files, settings, resume, 1 if work.slow else None) as sink:
         for note in sink.journal():
             outcome = Outcome(**note)
             work.passed(outcome)
@@ -177,24 +200,32 @@ def process(
             summary.resumed += 1
             on_outcome(outcome)
         for chunk in _chunks(read(*files, start=summary.resumed)):
-            for outcome, atoms in work(chunk):
-                settled = _written(sink, outcome, atoms, strict)
+            for record, (outcome, atoms) in zip(chunk, work(chunk), strict=True):
+                settled = _written(sink, outcome, atoms, str(record.name), strict)
                 summary.count(settled)
                 on_outcome(settled)
-    summary.written, summary.discarded = sink.written, sink.discarded
+    summary.written, summary.discarded, summary.replaced = sink.written, sink.discarded, sink.replaced
     return summary
 
 
-def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None, strict: bool) -> Outcome:
+def _check_apart(folder: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a folder within one whose files are read: the next time its own would be among them."""
+    place = Path(os.path.realpath(folder))
+    for path in inputs:
+        if path.is_dir() and place.is_relative_to(os.path.realpath(path)):
+            raise ConfigError(f"{folder} is in the input folder {path}, and would be read with it; choose another")
+
+
+def _written(sink: Sink, outcome: Outcome, atoms: Atoms | None, name: str, strict: bool) -> Outcome:
     """The outcome of a structure once it is handed on; refused if the format cannot hold it."""
     if outcome.status == REFUSED and strict:
         raise CrystalError(outcome.line)
     try:
         if atoms is not None:
-            outcome = replace(outcome, warnings=[*outcome.warnings, *sink.losses(atoms)])
-        sink.add(asdict(outcome), atoms)
+            outcome = replace(outcome, warnings=[*outcome.warnings, *sink.losses(atoms, name)])
+        sink.add(asdict(outcome), atoms, name)
     except CrystalError as error:
-        return _written(sink, outcome.refused(str(error)), None, strict)
+        return _written(sink, outcome.refused(str(error)), None, name, strict)
     return outcome
 
 
@@ -219,31 +250,6 @@ def marked(
         atoms.info["empnn_warnings"] = "; ".join(warnings)
     atoms.info.update({f"empnn_{name}": round(value, 6) for name, value in (figures or {}).items()})
     return atoms
-
-
-class _Stream:
-    """Extxyz on standard output, as it comes."""
-
-    written = 0
-    discarded = 0
-
-    def journal(self) -> Iterator[dict[str, Any]]:
-        yield from ()
-
-    def __init__(self) -> None:
-        self._write = Writer(Path(STREAM), FORMATS[".extxyz"])
-
-    def losses(self, atoms: Atoms) -> list[str]:
-        return self._write.losses(atoms)
-
-    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
-        if atoms is not None:
-            sys.stdout.write(self._write.prepared(atoms))
-            self.written += 1
-
-
-def _sink(output: Path, settings: dict[str, Any], resume: bool) -> AbstractContextManager[PartedOutput | _Stream]:
-    return nullcontext(_Stream()) if str(output) == STREAM else PartedOutput(output, settings, resume)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ase import Atoms
 
+from empnn.bulk.state import check_settings, keep_settings, locked, say_how_to_go_on
 from empnn.data.writing import writer
-from empnn.errors import ConfigError, CrystalError
 from empnn.files import replacing
 
-try:
-    import fcntl
-except ImportError:  # Windows, where two processes that write one output are not kept apart
-    fcntl = None  # type: ignore[assignment]
-
 RECORDS = 4_096
-"""Most input records per part."""
+"""Most input records per part, unless told otherwise."""
 ATOMS = 200_000
 """Atoms after which a part ends: it is in memory until then."""
 
-_GO_ON = "the same command with `resume` goes on from here"
-_SETTINGS = "settings.json"
 _JOURNAL = ".jsonl"
 
 
@@ -42,13 +35,15 @@ class PartedOutput:
         path: The output.
         settings: What decides the content, in JSON types; a run resumes only what was begun with the same.
         resume: Go on where a run that was stopped had come to; otherwise what it did is discarded.
+        records: Most input records per part.
 
     Raises:
         ConfigError: If the output cannot be written, another process is writing it, or it was begun
             with other settings.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, records: int | None = None) -> None:
+        self._records = records or RECORDS
         self._write = writer(path)
         self._settings = settings
         self._folder = path.parent / f".{path.name}.parts"
@@ -60,16 +55,17 @@ class PartedOutput:
         """Structures in the output so far."""
         self.discarded = 0
         """Records that a run that was stopped had done."""
+        self.replaced = 0
+        """Files that were there before."""
 
     def __enter__(self) -> PartedOutput:
-        self._lock = self._locked()
+        self._lock = locked(self._folder, self._write.path)
         try:
             if self._resume:
-                self._check_settings()
+                check_settings(self._folder, self._settings, self._write.path)
             else:
                 self._clear()
-            with replacing(self._folder / _SETTINGS) as temporary:
-                temporary.write_text(json.dumps(self._settings))
+            keep_settings(self._folder, self._settings)
         except BaseException:
             self._lock.close()
             raise
@@ -82,6 +78,7 @@ class PartedOutput:
                 self._flush()
             if error is None:
                 if parts := self._parts():
+                    self.replaced = int(self._write.path.is_file())
                     self._write.join(parts)
                 complete = True
         except BaseException as failure:
@@ -91,7 +88,7 @@ class PartedOutput:
             if complete or not self._journals():
                 shutil.rmtree(self._folder, ignore_errors=True)
             elif error is not None:
-                _say_how_to_go_on(error)
+                say_how_to_go_on(error)
             if self._lock is not None:
                 self._lock.close()
 
@@ -103,11 +100,11 @@ class PartedOutput:
                 self.written += entry["written"]
                 yield entry["note"]
 
-    def losses(self, atoms: Atoms) -> list[str]:
+    def losses(self, atoms: Atoms, name: str) -> list[str]:
         """Notes on what the format has no place for."""
         return self._write.losses(atoms)
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None) -> None:
+    def add(self, note: dict[str, Any], atoms: Atoms | None, name: str) -> None:
         """Take what became of the next input record: a note, and the structure unless there is none to be written.
 
         Raises:
@@ -120,7 +117,7 @@ class PartedOutput:
             self.written += 1
             self._write.check(self.written)
         self._entries.append((note, prepared))
-        if len(self._entries) >= RECORDS or self._atoms >= ATOMS:
+        if len(self._entries) >= self._records or self._atoms >= ATOMS:
             self._flush()
 
     def _flush(self) -> None:
@@ -145,30 +142,6 @@ class PartedOutput:
         named = (self._folder / f"{path.stem}-{self._write.path.name}" for path in self._journals())
         return [path for path in named if path.exists()]
 
-    def _locked(self) -> IO[str]:
-        try:
-            self._folder.mkdir(exist_ok=True)
-            lock = (self._folder / "lock").open("w")
-        except OSError as error:
-            raise OSError(error.errno, f"cannot be written ({error.strerror})", str(self._write.path)) from None
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.close()
-                raise ConfigError(
-                    f"{self._write.path}: another process is writing it; wait or choose another"
-                ) from None
-        return lock
-
-    def _check_settings(self) -> None:
-        begun = self._folder / _SETTINGS
-        if begun.exists() and json.loads(begun.read_text()) != json.loads(json.dumps(self._settings)):
-            raise ConfigError(
-                f"{self._write.path}: it was begun with other inputs, options or weights; "
-                "give the same, or leave out `resume` to begin again"
-            )
-
     def _clear(self) -> None:
         for journal in self._journals():
             with journal.open("rb") as lines:
@@ -176,17 +149,3 @@ class PartedOutput:
         for path in self._folder.iterdir():
             if path.name != "lock":
                 path.unlink()
-
-
-def _say_how_to_go_on(error: BaseException) -> None:
-    if isinstance(error, KeyboardInterrupt):
-        error.args = (_GO_ON,)
-    elif isinstance(error, OSError):
-        error.strerror = f"{error.strerror}; once that is mended, {_GO_ON}"
-    elif isinstance(error, CrystalError | ConfigError):
-        error.args = (f"{error}; {_GO_ON}",)
-
-
-def fingerprint(paths: Sequence[Path]) -> list[list[Any]]:
-    """What tells that input files are still the same: name, size and time of the last change."""
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.is_file()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome
 
 CSV, HTML = ".csv", ".html"
@@ -17,19 +18,20 @@ _DRAWN = 6
 """Of the most doubtful and of those that were changed most, how many are drawn."""
 
 
-def check_report(report: Path, inputs: Iterable[Path], output: Path) -> None:
+def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder) -> None:
     """Make sure, before anything is done, that a report can be written.
 
     Raises:
         ConfigError: If it cannot, or is an input or the output, too.
     """
-    from empnn.data.reading import STREAM, files_of
+    from empnn.data.naming import STREAM
+    from empnn.data.reading import files_of
     from empnn.files import check_outputs
 
     if report.suffix.lower() not in (CSV, HTML):
         raise ConfigError(f"{report}: the name tells no kind of report; use {HTML} or {CSV}")
     given = [file for path in inputs for file in files_of(path)]
-    check_outputs([None if str(output) == STREAM else output, report], given)
+    check_outputs([output if isinstance(output, Path) and str(output) != STREAM else None, report], given)
 
 
 class Changes:

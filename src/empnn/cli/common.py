@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -29,6 +30,15 @@ Passes = Annotated[
 Fix = Annotated[str | None, typer.Option(help="What to keep: cell, or positions (all fractional coordinates).")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:N.")]
 
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN",
+        help="Files of crystals, folders, patterns; - for extxyz on stdin.",
+        show_default=False,
+        readable=False,
+    ),
+]
 DataInputs = Annotated[
     list[str],
     typer.Argument(
@@ -58,6 +68,8 @@ OPTIONS = {
     "sigma": "--noise",
     "steps": "--steps",
     "store": "--store",
+    "symmetrize": "--symmetrize",
+    "then": "--then",
     "workers": "--workers",
 }
 """How arguments that messages of the library name in backticks are typed on the command line."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import Json, Quiet, followed, in_options, print_json, reports_errors
-from empnn.cli.relax import Inputs
+from empnn.cli.common import Inputs, Json, Quiet, followed, in_options, print_json, reports_errors
+from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 from empnn.terminal import stderr
 
 if TYPE_CHECKING:
-    from empnn.energy.oracle import OracleRelaxation
     from empnn.energy.run import Job, Judged
 
 VASP = "vasp-inputs"
@@ -22,19 +21,6 @@ VASP = "vasp-inputs"
 OracleName = Annotated[
     str,
     typer.Option(help="chgnet, sevennet, sevennet:7net-l3i5, gpaw, vasp-inputs, or module:Class of an ASE calculator."),
-]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="KEY=VALUE", help="Option of the oracle, as cutoff=800 or kpoint_density=4."),
-]
-Fmax = Annotated[
-    float | None,
-    typer.Option(help="Converged below this: eV/angstrom on atoms, eV of virial per atom; 0.02 by default."),
-]
-Steps = Annotated[int | None, typer.Option(help="Steps after which a relaxation is given up; 200 by default.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes, with one thread each.")]
-StoreFolder = Annotated[
-    Path | None, typer.Option("--store", help="Folder of results; `energies` in the cache folder by default.")
 ]
 
 
@@ -81,7 +67,7 @@ def energy(
     if write is not None:
         write.check(len(records))
     judged = _judge(records, job, quiet)
-    written = [with_energy(one) for one in judged if one.result is not None] if write is not None else []
+    written = [_with_energy(one) for one in judged if one.result is not None] if write is not None else []
     if write is not None and written:
         write(written)
     if as_json:
@@ -96,37 +82,6 @@ def energy(
         raise typer.Exit(1)
 
 
-def parsed_options(given: list[str] | None) -> dict[str, Any]:
-    """KEY=VALUE as a dictionary; values are YAML, and 1e3 is a number.
-
-    Raises:
-        ConfigError: If one is not of that form.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    options: dict[str, Any] = {}
-    for text in given or []:
-        key, equals, _ = text.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"--option {text}: give KEY=VALUE, as in cutoff=800")
-        try:
-            values: Any = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
-        except (YAMLError, OmegaConfBaseException):
-            raise ConfigError(f"--option {text}: the value cannot be read; give a number or [7,7,7]") from None
-        options |= values
-    return options
-
-
-def relaxation_of(mode: str, fmax: float | None, steps: int | None) -> OracleRelaxation:
-    """What is relaxed, with the limits that were given."""
-    from empnn.energy.oracle import OracleRelaxation
-
-    limits: dict[str, Any] = {"fmax": fmax, "steps": steps}
-    return OracleRelaxation(mode=mode, **{name: value for name, value in limits.items() if value is not None})
-
-
 def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:
     if output is None:
         raise ConfigError("vasp-inputs writes a folder per structure; give the folder for them with -o")
@@ -136,24 +91,15 @@ def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | Non
     return {"folder": str(output)}
 
 
-def with_energy(judged: Judged) -> Any:
-    """The crystal at the end with its energy, forces and stress as ASE keeps them; status, source, warnings in info."""
-    import numpy as np
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    from empnn.ase_atoms import with_input_results
+def _with_energy(judged: Judged) -> Any:
+    """The crystal at the end with its energy; status, source and warnings in info."""
     from empnn.bulk.pipeline import marked
-    from empnn.crystals import replace_cell
+    from empnn.energy.files import with_result
 
     result, record = judged.result, judged.record
     if result is None or record.atoms is None:
         raise ConfigError(f"{record.label}: there is no result to be written")
-    shift = 0.0 if result.shift is None else np.array(result.shift)
-    atoms: Any = replace_cell(with_input_results(record.atoms), np.array(result.cell), shift)
-    held = {"energy": result.energy, "forces": result.forces, "stress": result.stress}
-    atoms.calc = SinglePointCalculator(atoms, **{key: value for key, value in held.items() if value is not None})
-    atoms.info["empnn_energy_per_atom"] = result.energy_per_atom
-    return marked(record, atoms, judged.status, judged.warnings)
+    return marked(record, with_result(record.atoms, result), judged.status, judged.warnings)
 
 
 def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:

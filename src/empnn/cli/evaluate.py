@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from empnn.cli.common import Fix, Json, Quiet, followed, in_options, json_document, print_json, reports_errors
-from empnn.cli.energy import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
+from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:

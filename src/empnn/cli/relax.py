@@ -12,26 +12,33 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from empnn.cli.changes import Changes, check_report
-from empnn.cli.common import Device, Fix, Json, Model, Passes, Quiet, followed, reports_errors
+from empnn.cli.common import Device, Fix, Inputs, Json, Model, Passes, Quiet, followed, in_options, reports_errors
+from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome, Summary, Work
 
 _FEW = 3
 """Inputs that a report calls by their names."""
 
-Inputs = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IN",
-        help="Files of crystals, folders, patterns; - for extxyz on stdin.",
-        show_default=False,
-        readable=False,
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="File to write, whose name tells the format, - for extxyz on stdout; or, with --format, a folder.",
     ),
 ]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="File to write; its name tells the format. - for extxyz on stdout.")
+Ending = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="cif|vasp|poscar|...",
+        help="One file of this format per structure in the folder OUT, called as its input is.",
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run that was stopped had come to.")]
@@ -67,9 +74,23 @@ class _Run:
 def relax(
     inputs: Inputs,
     output: Output,
+    ending: Ending = None,
     model: Model = "pbe",
     passes: Passes = None,
     fix: Fix = None,
+    symmetrize: Annotated[
+        float | None,
+        typer.Option(metavar="TOL", help="Make the space group found in the answer within TOL angstrom exact."),
+    ] = None,
+    then: Annotated[
+        str | None,
+        typer.Option(metavar="ORACLE", help="Relax on from there by forces and stress: chgnet, sevennet, gpaw ..."),
+    ] = None,
+    option: Options = None,
+    fmax: Fmax = None,
+    steps: Steps = None,
+    workers: Workers = 1,
+    store: StoreFolder = None,
     device: Device = "auto",
     batch_atoms: Annotated[int, typer.Option(min=1, help="Atoms per batch; bounds memory.")] = 2048,
     resume: Resume = False,
@@ -87,20 +108,32 @@ def relax(
     from empnn.data.writing import writer
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
-    from empnn.relax.files import Detail, Relaxing
+    from empnn.relax.files import Detail, How, Relaxing
 
+    target = _target(output, ending)
     if report is not None:
-        check_report(report, inputs, output)
+        check_report(report, inputs, target)
     given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
     changes = Changes(report, f"{given}, relaxed by {model}, to {output}")
-    table = str(output) != "-" and writer(output).format.table
+    table = isinstance(target, Path) and output != "-" and writer(target).format.table
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
     detail = Detail(space_groups=groups, columns=table, pictures=changes.pictures)
+    how = How(passes=passes, batch_atoms=batch_atoms, keep_failed=keep_failed, fix=fix, symmetrize=symmetrize)
+    _only_with_then(then, {"--option": option, "--fmax": fmax, "--steps": steps, "--store": store}, workers)
     relaxer = load(model, device)
-    work = Relaxing(relaxer, passes, batch_atoms, keep_failed, fix, detail)
+    network = Relaxing(relaxer, how, detail)
+    work: Work = network
+    if then is not None:
+        from empnn.energy.answers import Choice
+        from empnn.energy.run import Job
+        from empnn.relax.then import RelaxingOn
+
+        relaxation = relaxation_of("cell" if fix == "positions" else "all", fmax, steps)
+        choice = Choice(then, parsed_options(option))
+        work = RelaxingOn(network, Job(choice=choice, relaxation=relaxation, workers=workers, store=store))
     with tuned(relaxer.device.type):
         run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
-        _process(inputs, output, work, run)
+        _process(inputs, target, work, run)
 
 
 @reports_errors
@@ -108,21 +141,50 @@ def convert(
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="File, folder or pattern; - for extxyz on stdin.", readable=False)
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; - for extxyz on stdout.")],
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="File to write; - for extxyz on stdout; with --format a folder.")
+    ],
+    ending: Ending = None,
     resume: Resume = False,
     strict: Strict = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write crystals in another format, which the name of OUT tells."""
+    """Write crystals in another format, which the name of OUT or --format tells."""
     from empnn.bulk.pipeline import Conversion
 
     run = _Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
-    _process([source], target, Conversion(), run)
+    _process([source], _target(output, ending), Conversion(), run)
 
 
-def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
-    from empnn.bulk.pipeline import CONVERTED, REFUSED, process
+def _only_with_then(then: str | None, options: dict[str, object], workers: int) -> None:
+    given = [name for name, value in {**options, "--workers": workers if workers > 1 else None}.items() if value]
+    if given and then is None:
+        raise ConfigError(f"{given[0]} belongs to --then; name an oracle there, or leave it out")
+
+
+def _target(output: str, ending: str | None) -> Path | Folder:
+    """The file or folder to write to."""
+    from empnn.bulk.folder import Folder
+    from empnn.data.writing import BARE_FORMATS, ENDINGS, FORMATS
+
+    path = Path(output)
+    is_folder = path.is_dir() or output.endswith("/")
+    if ending is None:
+        if is_folder:
+            raise ConfigError(
+                f"{output}: a folder gets a file per structure; say with --format of which format ({ENDINGS})"
+            )
+        return path
+    if output == "-":
+        raise ConfigError("--format and the output - exclude each other: files want a folder")
+    if not is_folder and path.suffix.lower() in {**FORMATS, **BARE_FORMATS}:
+        raise ConfigError(f"{output}: with --format this would be a folder; end its name with /, or leave out --format")
+    return Folder(path, ending.lower().removeprefix("."))
+
+
+def _process(inputs: list[Path], output: Path | Folder, work: Work, run: _Run) -> None:
+    from empnn.bulk.pipeline import CONVERTED, REFUSED, UNDONE, process
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
@@ -135,12 +197,16 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
                     run.changes.add(outcome)
                 if outcome.status == REFUSED:
                     console.print(outcome.line, markup=False)
+                elif outcome.then is not None and outcome.then["status"] in UNDONE:
+                    console.print(in_options(replace(outcome, message=outcome.warnings[-1]).line), markup=False)
                 elif outcome.status == CONVERTED and outcome.warnings and not run.quiet:
                     lost = replace(outcome, message="; ".join(outcome.warnings))
                     console.print(lost.line, markup=False)
                 if run.as_json or run.report is not None:
                     outcomes.write(f"{json.dumps(outcome.as_dict(work.said))}\n")
 
+            if not run.quiet:
+                work.say = lambda line: console.print(in_options(line), markup=False)
             summary = process(inputs, output, work, note, run.strict, run.resume)
         if run.changes is not None:
             outcomes.seek(0)
@@ -152,7 +218,7 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
         for line in () if run.changes is None else run.changes.lines():
             console.print(line, markup=False)
         console.print(_closing_line(run, summary, output), markup=False)
-    if summary.skipped:
+    if summary.skipped or any(summary.then[status] for status in UNDONE):
         raise typer.Exit(1)
 
 
@@ -164,15 +230,24 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
     sys.stdout.write("]}\n")
 
 
-def _closing_line(run: _Run, summary: Summary, output: Path) -> str:
+def _closing_line(run: _Run, summary: Summary, output: Path | Folder) -> str:
     from empnn.ase_atoms import DOUBTS
+    from empnn.bulk.folder import Folder
 
     key = "empnn_warnings" if run.done == "relaxed" else DOUBTS
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
     resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
     if summary.discarded:
         resumed = f"; what an unfinished run had done ({summary.discarded:,}) was discarded without --resume"
-    place = "stdout" if str(output) == "-" else str(output)
-    written = f"wrote {summary.written:,} to {place}" if summary.written else "nothing written"
     report = "" if run.report is None else f", and what changed to {run.report}"
-    return f"{summary.done:,} {run.done}{doubtful}, {summary.skipped:,} skipped{resumed}; {written}{report}"
+    if isinstance(output, Folder):
+        written = f"wrote {summary.written:,} file{'s' * (summary.written != 1)} to {output.path}"
+        written += f", {summary.replaced:,} of them in place of earlier ones" if summary.replaced else ""
+    else:
+        written = f"wrote {summary.written:,} to {'stdout' if str(output) == '-' else output}"
+        written += ", in place of what was there" if summary.replaced else ""
+    if not summary.written:
+        written = "nothing written"
+    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.then.items()))
+    then = f"; then {counts}" if counts else ""
+    return f"{summary.done:,} {run.done}{doubtful}, {summary.skipped:,} skipped{then}{resumed}; {written}{report}"

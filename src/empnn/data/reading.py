@@ -6,18 +6,19 @@ import glob
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, cast
 
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats import cif, extxyz, pair_json, poscar, pymatgen_json, tables
+from empnn.data.naming import STREAM, is_poscar, names_of, numbered
 from empnn.data.records import PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
 from empnn.files import COMPRESSED
-
-STREAM = "-"
 
 _READERS: dict[str, Reader] = {
     ".cif": cif.entries,
@@ -57,15 +58,22 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
     it, a pattern (`runs/*.cif`) for what matches it, `-` for extxyz on standard input. What cannot be read comes as a
     record with an `error`, never as an exception.
 
+    The only structure of a file that tells no identifier is called after the file; see `names_of`.
+
     Args:
         paths: Files, folders, patterns or `-`.
         start: Records to leave out at the beginning; they are not parsed where the format lets them be skipped.
     """
+    files = [file for path in paths for file in files_of(path)]
     passed = 0
-    for file in (file for path in paths for file in files_of(path)):
-        for index, entry in enumerate(entries(file)):
+    for file, name in zip(files, names_of(files), strict=True):
+        found = entries(file)
+        first, second = next(found), next(found, None)
+        for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
             if passed >= start:
-                yield entry.record(str(file), index)
+                alone = second is None
+                record = entry.record(str(file), index, name if alone else None)
+                yield replace(record, name=name if alone else numbered(name, index))
             passed += 1
 
 
@@ -140,7 +148,7 @@ def _reader(path: Path, side: str) -> Reader:
         raise CrystalError("the file is empty; nothing to read")
     if side:
         return partial(_PAIR_READERS[_ending(path)], side=side)
-    return _READERS.get(_ending(path), poscar.entries if poscar.is_poscar(path) else ase_files.entries)
+    return _READERS.get(_ending(path), poscar.entries if is_poscar(path) else ase_files.entries)
 
 
 def holds_pairs(path: Path) -> bool:
@@ -155,7 +163,7 @@ def _ending(path: Path) -> str:
 
 def holds_crystals(path: Path) -> bool:
     """Whether a file in a folder is taken for one of crystals, by its name."""
-    known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or poscar.is_poscar(path)
+    known = _ending(path) in _READERS or _ending(path) in _OTHERS_IN_FOLDERS or is_poscar(path)
     return known and not path.name.startswith(".")
 
 

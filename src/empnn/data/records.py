@@ -20,6 +20,7 @@ from ase import Atoms
 from ase.io import ParseError
 from ase.io.formats import UnknownFileTypeError
 
+from empnn.data.naming import is_called
 from empnn.errors import CrystalError, in_words, printable
 
 ID_KEYS = ("material_id", "id", "name")
@@ -61,7 +62,9 @@ class Record:
     Attributes:
         file: Name of the file as the caller gave it.
         index: Position in the file, from 0.
-        id: Identifier in the file, where there is one.
+        id: Identifier in the file; without one the name of the file if it holds no other structure.
+        name: What a file of its own would be called, without ending: the name of the file (see `naming`), with the
+            position where it holds several structures.
         atoms: The crystal, or None if it could not be read.
         error: `what is wrong; what to do`, or None.
     """
@@ -69,6 +72,7 @@ class Record:
     file: str = ""
     index: int
     id: str | None = None
+    name: str | None = None
     atoms: Atoms | None = None
     error: str | None = None
 
@@ -79,8 +83,8 @@ class Record:
 
     @property
     def label(self) -> str:
-        """`file[index] (id)`, how messages name the structure."""
-        return f"{self.source} ({self.id})" if self.id else self.source
+        """`file[index] (id)`, how messages name the structure; without what the file is called anyway."""
+        return f"{self.source} ({self.id})" if self.id and not is_called(self.file, self.id) else self.source
 
 
 class Entry(NamedTuple):
@@ -91,24 +95,33 @@ class Entry(NamedTuple):
         content: What is to be parsed.
         id: Identifier, where it stands beside the content.
         cif: CIF text or data block with all of the crystal, for who needs no more than that.
+        stem_says_more: Whether the identifier beside the content is what a program calls whatever it writes.
     """
 
     parse: Callable[[Any], Atoms]
     content: Any
     id: str | None = None
     cif: Any = None
+    stem_says_more: bool = False
 
-    def record(self, file: str, index: int) -> Record:
-        """The structure parsed; whatever the parser raises becomes the record's error."""
+    def record(self, file: str, index: int, stem: str | None = None) -> Record:
+        """The structure parsed; whatever the parser raises becomes the record's error.
+
+        Args:
+            file: Name of the file as the caller gave it.
+            index: Position in the file.
+            stem: What the file is called, if it holds no other structure.
+        """
+        name = stem if stem and (self.stem_says_more or not self.id) else self.id
         try:
             # Infinite numbers on the way are no cause for a warning: a crystal that holds one is refused.
             with np.errstate(all="ignore"):
                 atoms = self.parse(self.content)
-            return Record(file=file, index=index, id=identifier(atoms.info) or self.id, atoms=atoms)
+            return Record(file=file, index=index, id=identifier(atoms.info) or name, atoms=atoms)
         except CrystalError as error:
-            return Record(file=file, index=index, id=self.id, error=printable(str(error)))
+            return Record(file=file, index=index, id=name, error=printable(str(error)))
         except PARSE_ERRORS as error:
-            return Record(file=file, index=index, id=self.id, error=unreadable(error))
+            return Record(file=file, index=index, id=name, error=unreadable(error))
 
 
 Entries = Iterator[Entry]

@@ -17,6 +17,7 @@ from torch import Tensor
 from empnn.crystals import MAX_NUMBER, CrystalBatch, Crystals
 from empnn.data import reading
 from empnn.data.array_files import Layout, Spool, load_arrays
+from empnn.data.naming import STREAM
 from empnn.data.parsing import CHUNK, parsed, with_file
 from empnn.errors import ConfigError
 from empnn.files import cache_folder
@@ -169,7 +170,7 @@ def check_files(files: Sequence[Path]) -> None:
         ConfigError: If one does not exist or is a stream.
     """
     for file in files:
-        if (file.exists() and not file.is_dir() and not file.is_file()) or str(file) == reading.STREAM:
+        if (file.exists() and not file.is_dir() and not file.is_file()) or str(file) == STREAM:
             raise ConfigError(f"{file}: a stream can be read once only; save it to a file and name that")
         if not file.is_file():
             raise ConfigError(f"{file}: no such file; check the path")

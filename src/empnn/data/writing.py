@@ -20,12 +20,15 @@ from empnn.data.formats import ase as ase_files
 from empnn.data.formats import cif, extxyz, poscar, pymatgen_json, tables
 from empnn.data.formats.cif.names import BlockNames
 from empnn.data.formats.constraints import names_of
+from empnn.data.naming import is_poscar
 from empnn.data.reading import read
 from empnn.data.records import Record
-from empnn.errors import ConfigError, CrystalError, in_words
+from empnn.errors import ConfigError, CrystalError, in_words, printable
 from empnn.files import COMPRESSED, check_place, replacing
 
 _CANNOT_HOLD = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, StructureError)
+ENDINGS = "cif, vasp, poscar, extxyz, json or another ending that can be written"
+"""What a format is called where no file is named."""
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
 
 
@@ -40,7 +43,7 @@ class Format:
         prepare: Makes of a structure what is written of it.
         part: Writes some of them to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
-        lost: The constraints of a structure that the format has no place for, in words; none if empty.
+        losses: What becomes of a structure that the format has no place for, in words that follow the name of the file.
         table: Whether it is a table, of which each info is a column.
     """
 
@@ -49,7 +52,7 @@ class Format:
     prepare: Callable[[Atoms], Any] = lambda atoms: atoms
     part: Callable[[Path, Iterable[Any]], None] | None = None
     single: bool = False
-    lost: Callable[[Atoms], str] = lambda atoms: ""
+    losses: Callable[[Atoms], list[str]] = lambda atoms: []
     table: bool = False
 
 
@@ -90,9 +93,8 @@ class Writer:
             raise CrystalError(f"{self.path.name} cannot hold it ({in_words(error)}); write .extxyz") from None
 
     def losses(self, atoms: Atoms) -> list[str]:
-        """A note on the constraints that the format has no place for, if there are such."""
-        names = self.format.lost(atoms)
-        return [f"{self.path.name} has no place for its constraints ({names}), which are lost"] if names else []
+        """Notes on what the format has no place for."""
+        return [f"{self.path.name} {words}" for words in self.format.losses(atoms)]
 
     def __call__(self, structures: Sequence[Atoms]) -> None:
         """Write all structures; the file appears or changes only when they are all there.
@@ -118,6 +120,15 @@ class Writer:
             OSError: If the file cannot be written.
         """
         self._write(self.format.part or self.format.write, path, prepared)
+
+    def whole(self, path: Path, prepared: Any) -> None:
+        """Write one structure, all that the file is to hold, to another place first.
+
+        Raises:
+            ConfigError: If the format cannot hold it.
+            OSError: If the file cannot be written.
+        """
+        self._write(self.format.write, path, [prepared])
 
     def join(self, parts: Sequence[Path]) -> None:
         """Make the file of files that `part` wrote; a single one that is complete is moved.
@@ -174,10 +185,22 @@ def writer(path: str | Path) -> Writer:
     return Writer(target, _format(target))
 
 
+def format_called(ending: str) -> Format:
+    """The format of files with this ending, `cif` or `cif.gz`.
+
+    Raises:
+        ConfigError: If there is no such format that can be written.
+    """
+    found = {**FORMATS, **BARE_FORMATS}.get(f".{ending}")
+    if found is None:
+        raise ConfigError(f"`ending` {printable(ending)}: choose {ENDINGS}")
+    return found
+
+
 def _format(target: Path) -> Format:
     packed = target.suffix.lower() in COMPRESSED
     ending = "".join(target.suffixes[-2:] if packed else target.suffixes[-1:]).lower()
-    found = FORMATS.get(ending) or BARE_FORMATS.get(ending) or (_POSCAR if poscar.is_poscar(target) else None)
+    found = FORMATS.get(ending) or BARE_FORMATS.get(ending) or (_POSCAR if is_poscar(target) else None)
     if found is None:
         raise ConfigError(f"{target}: the name tells no format to write; use {_KNOWN}")
     return found
@@ -234,16 +257,24 @@ def _join_cif(parts: Sequence[Path], target: Path) -> None:
                 out.write(names.renamed(handle.read()))
 
 
+def _without(constraints: str) -> list[str]:
+    return [f"has no place for its constraints ({constraints}), which are lost"] if constraints else []
+
+
+def _losses_of_others(atoms: Atoms) -> list[str]:
+    return _without(names_of(atoms.constraints))
+
+
 _write_texts = _as_text(TextIOBase.writelines)
 _EXTXYZ = Format(_write_texts, _concatenate, extxyz.text_from_atoms)
-_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_write_texts)
+_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_write_texts, losses=cif.losses)
 _CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row, table=True)
 _JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
 
 _FEATHER = Format(
     tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part, table=True
 )
-_POSCAR = Format(_as_text(poscar.write), single=True, lost=poscar.lost)
+_POSCAR = Format(_as_text(poscar.write), single=True, losses=lambda atoms: _without(poscar.lost(atoms)))
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
 
@@ -259,7 +290,7 @@ FORMATS: dict[str, Format] = {
 
 BARE_FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": _POSCAR for ending in (".vasp", ".poscar") for packed in _PACKED},
-    ".xsf": Format(partial(ase_files.write, "xsf"), lost=lambda atoms: names_of(atoms.constraints)),
-    ".gen": Format(partial(ase_files.write, "gen"), single=True, lost=lambda atoms: names_of(atoms.constraints)),
+    ".xsf": Format(partial(ase_files.write, "xsf"), losses=_losses_of_others),
+    ".gen": Format(partial(ase_files.write, "gen"), single=True, losses=_losses_of_others),
 }
 """Formats that hold a cell and atoms, and little else."""

@@ -78,6 +78,7 @@ class Result:
         steps: Steps of the relaxation.
         converged: Whether it ended before it was given up.
         seconds: Time it took, loading of weights excluded.
+        start_energy: Total energy of the crystal as given, eV; None where nothing was relaxed, or it is not known.
 
     Raises:
         CrystalError: If a figure is not finite.
@@ -92,9 +93,10 @@ class Result:
     steps: int = 0
     converged: bool = True
     seconds: float = 0.0
+    start_energy: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("energy", "cell", "shift", "forces", "stress"):
+        for name in ("energy", "cell", "shift", "forces", "stress", "start_energy"):
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise CrystalError(f"its {name} comes out as NaN or infinite; check it or choose another oracle")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,10 +121,17 @@ def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], Non
     """
     run = _Run(records, job, on_judged or _ignore)
     try:
-        return run()
+        return list(run())
     except KeyboardInterrupt as error:
         error.args = (f"{run.done} of {len(records)} done and kept; the same command goes on from here",)
         raise
+
+
+def judged_in_turn(
+    records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None] | None = None
+) -> Generator[Judged, None, None]:
+    """The same, each as soon as it and all before it are there; close it to end the processes."""
+    return _Run(records, job, on_judged or _ignore)()
 
 
 class _Run:
@@ -146,12 +153,16 @@ class _Run:
     def done(self) -> int:
         return sum(judged is not None for judged in self._judged)
 
-    def __call__(self) -> list[Judged]:
+    def __call__(self) -> Generator[Judged, None, None]:
+        given = 0
         # Closing the generator ends its processes, however this ends.
         with closing(answers(self._job.choice, self._requests(), self._job.workers)) as found:
             for position, answer in found:
                 self._keep(position, answer)
-        return [judged for judged in self._judged if judged is not None]
+                while given < len(self._judged) and (judged := self._judged[given]) is not None:
+                    given += 1
+                    yield judged
+        yield from (judged for judged in self._judged[given:] if judged is not None)
 
     def _requests(self) -> Iterator[tuple[int, Request]]:
         """What is left to be computed; what is known or refused is settled on the way."""

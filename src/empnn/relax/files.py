@@ -8,13 +8,15 @@ from typing import Any
 
 from ase import Atoms
 
-from empnn.ase_atoms import with_input_results, with_results_kept
+from empnn.ase_atoms import SYMMETRIZED, with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax.changes import COLUMNS, GROUPS, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS
 from empnn.relax.relaxer import Relaxer
 from empnn.relax.results import Relaxation, Relaxations
+from empnn.relax.symmetrize import check_tolerance
 
 KEPT = ("volume_change", "strain", "displacement", *GROUPS)
 """What of what changed is written into each structure, where not everything is."""
@@ -40,49 +42,62 @@ class Detail:
 _LITTLE = Detail()
 
 
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How structures are relaxed; see `Relaxer.relax`.
+
+    Attributes:
+        passes: Applications of the network; the model's own number if None.
+        batch_atoms: Atoms per batch.
+        keep_failed: Write refused structures that could be read, unchanged.
+        fix: What stays: `cell` or `positions`.
+        symmetrize: Tolerance in angstrom of the operations that are made exact; None to leave answers as they are.
+    """
+
+    passes: int | None = None
+    batch_atoms: int = DEFAULT_BATCH_ATOMS
+    keep_failed: bool = False
+    fix: str | None = None
+    symmetrize: float | None = None
+
+
 class Relaxing(Work):
     """Relaxes structures, and says in each what became of it, what changed and where it comes from.
 
     Args:
         relaxer: The network.
-        passes: Applications of the network; the model's own number if None.
-        batch_atoms: Atoms per batch.
-        keep_failed: Write refused structures that could be read, unchanged.
-        fix: What stays: `cell` or `positions`.
+        how: How it is applied.
         detail: How much is said of what changed.
 
     Raises:
-        ConfigError: If that cannot stay, or nothing else is relaxed.
+        ConfigError: If what is to stay cannot, nothing else is relaxed, or a tolerance is out of range.
     """
 
-    said = ("change", "errors")
+    said: Sequence[str] = ("change", "errors")
 
-    def __init__(
-        self,
-        relaxer: Relaxer,
-        passes: int | None,
-        batch_atoms: int,
-        keep_failed: bool,
-        fix: str | None = None,
-        detail: Detail = _LITTLE,
-    ) -> None:
-        relaxer.check_fix(fix)
+    def __init__(self, relaxer: Relaxer, how: How | None = None, detail: Detail = _LITTLE) -> None:
+        how = how or How()
+        relaxer.check_fix(how.fix)
+        check_tolerance(how.symmetrize)
         self.relaxer = relaxer
-        self.passes = passes
-        self.batch_atoms = batch_atoms
-        self.keep_failed = keep_failed
-        self.fix = fix
+        self.how = how
         self.detail = detail
-        options = {"passes": passes, "keep_failed": keep_failed, "fix": fix, "detail": asdict(detail)}
-        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **options}
+        decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
+        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "detail": asdict(detail)}
         self._ids: set[int] = set()
         self._notable = Notable(detail.pictures)
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
         readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
+        how = self.how
         result: Relaxations[Atoms] = self.relaxer.relax(
-            readable, passes=self.passes, batch_atoms=self.batch_atoms, fix=self.fix, progress=False
+            readable,
+            passes=how.passes,
+            batch_atoms=how.batch_atoms,
+            fix=how.fix,
+            symmetrize=how.symmetrize,
+            progress=False,
         )
         results = zip(result, result.change, strict=True)
         for record in records:
@@ -98,11 +113,14 @@ class Relaxing(Work):
                 outcome = self._outcome(record, one, dict(vars(change)), one.warnings + repeated)
                 told = {f"error_{name}": value for name, value in (outcome.errors or {}).items()}
                 atoms = marked(record, one.structures, outcome.status, outcome.warnings, told)
+                atoms.info.pop(SYMMETRIZED, None)
+                if one.symmetrized is not None:
+                    atoms.info[SYMMETRIZED] = one.symmetrized
                 yield outcome, with_change(atoms, outcome.change or {}, self.detail.columns)
 
     def _failed(self, record: Record) -> Atoms | None:
         """A structure that was refused as it was read, if it is to be written."""
-        if record.atoms is None or not self.keep_failed:
+        if record.atoms is None or not self.how.keep_failed:
             return None
         return with_change(marked(record, with_results_kept(record.atoms).copy(), REFUSED), {})
 

@@ -13,7 +13,7 @@ from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.geometry import polar_factor
 from empnn.graph import Graph
 from empnn.nn import Deformation, Network
-from empnn.relax.symmetrize import keep_symmetry
+from empnn.relax.symmetrize import keep_symmetry, made_symmetric
 from empnn.relaxers import RelaxedBatch
 
 DEFAULT_BATCH_ATOMS = 2048
@@ -91,6 +91,23 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
         first=first,
         graph=graph,
     )
+
+
+def symmetrized(moved: Passes, crystals: CrystalBatch, tolerance: float) -> tuple[Passes, list[str | None]]:
+    """What passes do to crystals and then `made_symmetric`, within a tolerance in angstrom.
+
+    Returns:
+        That, and the space group of each answer; None where it was left alone or the network fails.
+    """
+    sound = torch.nonzero(torch.isfinite(moved.stretches).all(-1).all(-1).all(0)).squeeze(-1)
+    atoms = torch.isin(crystals.batch, sound)
+    some = crystals.select(sound)
+    stretch, shift, names = made_symmetric(some, moved.stretches[-1, sound], moved.shift[atoms], tolerance)
+    stretches = moved.stretches.clone()
+    stretches[-1, sound] = stretch
+    found = dict(zip(sound.tolist(), names, strict=True))
+    projected = replace(moved, stretches=stretches, shift=moved.shift.masked_scatter(atoms.unsqueeze(-1), shift))
+    return projected, [found.get(index) for index in range(len(crystals))]
 
 
 def relax_batch(

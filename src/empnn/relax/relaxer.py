@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from empnn.nn.error_head import ErrorHead
 from empnn.relax.devices import device_of
 from empnn.relax.fixed import fixed_in
 from empnn.relax.inputs import listed
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split, symmetrized
 from empnn.relax.results import C, Relaxation, Relaxations
+from empnn.relax.symmetrize import check_tolerance
 from empnn.relax.trust import PredictedErrors, predicted_errors
 from empnn.relaxers import RelaxedBatch
 from empnn.terminal import counted
@@ -41,6 +42,14 @@ UNCHANGED_STRAIN = 1e-4
 UNCHANGED_DISPLACEMENT = 1e-3
 _DEFAULT_STRAIN_LIMIT = 1.0
 _FEW_ELEMENTS = 8
+
+
+class _How(NamedTuple):
+    """How crystals are relaxed; see `Relaxer.relax`."""
+
+    passes: int
+    fix: str | None
+    symmetrize: float | None
 
 
 class Relaxer:
@@ -96,6 +105,7 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = ...,
         fix: str | None = None,
+        symmetrize: float | None = None,
         progress: bool | None = None,
     ) -> Relaxation[C]: ...
 
@@ -106,6 +116,7 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = ...,
         fix: str | None = None,
+        symmetrize: float | None = None,
         progress: bool | None = None,
     ) -> Relaxation[Structure]: ...
 
@@ -116,6 +127,7 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = ...,
         fix: str | None = None,
+        symmetrize: float | None = None,
         progress: bool | None = None,
     ) -> Relaxations[C]: ...
 
@@ -125,6 +137,7 @@ class Relaxer:
         passes: int | None = None,
         batch_atoms: int = DEFAULT_BATCH_ATOMS,
         fix: str | None = None,
+        symmetrize: float | None = None,
         progress: bool | None = None,
     ) -> Relaxation[Any] | Relaxations[Any]:
         """Relax one or many crystals: their cells and, if the model moves atoms, these within the cells.
@@ -144,11 +157,13 @@ class Relaxer:
             passes: How often the network is applied, with a new graph each time; the model's own number by default.
             batch_atoms: Atoms per batch, which bounds memory.
             fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
+            symmetrize: Distance in angstrom; the operations that spglib finds within it in the answer are made exact,
+                cell and atoms, whether the model moves these or not.
             progress: Whether to show on stderr how far it is; by default on a terminal only, of a thousand or more.
 
         Raises:
-            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, or several columns
-                of a table hold crystals.
+            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, `symmetrize` is
+                not above 0 and at most 1, or several columns of a table hold crystals.
             CrystalError: If a single crystal is unusable, or nothing in a single file can be read. Among several it is
                 None, and its status says why.
             TypeError: If what is given is neither a crystal nor several: a mapping, bytes, or nothing in it is one.
@@ -158,8 +173,9 @@ class Relaxer:
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
+        check_tolerance(symmetrize)
         given, is_one = listed(structures, progress)
-        many: Relaxations[Any] = self._relax_many(given, passes, batch_atoms, fix, progress)
+        many: Relaxations[Any] = self._relax_many(given, batch_atoms, _How(passes, fix, symmetrize), progress)
         if not is_one:
             return many
         if many.structures[0] is None:
@@ -201,16 +217,14 @@ class Relaxer:
         passes = self.passes if passes is None else passes
         return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
 
-    def _relax_many(
-        self, given: list[C], passes: int, batch_atoms: int, fix: str | None, progress: bool | None
-    ) -> Relaxations[C]:
+    def _relax_many(self, given: list[C], batch_atoms: int, how: _How, progress: bool | None) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
         batches: dict[int, CrystalBatch] = {}
         said: dict[int, list[str]] = {}
         with counted("checking", len(given), progress) as advance:
             for position, crystal in enumerate(given):
                 try:
-                    batches[position], said[position] = self._converted(crystal, fix)
+                    batches[position], said[position] = self._converted(crystal, how)
                 except (CrystalError, TypeError) as error:
                     found[position] = str(error)
                 advance(1)
@@ -223,7 +237,7 @@ class Relaxer:
             for part in split([b.n_atoms for b in batches.values()], batch_atoms):
                 positions = [usable[i] for i in part]
                 crystals = CrystalBatch.cat([batches[position] for position in positions])
-                answers = self._relax_part([given[position] for position in positions], crystals, passes)
+                answers = self._relax_part([given[position] for position in positions], crystals, how)
                 found |= zip(positions, answers, strict=True)
                 advance(len(part))
         for position, one in found.items():
@@ -231,7 +245,7 @@ class Relaxer:
                 one.warnings.extend(said[position])
         return _together([found[position] for position in range(len(given))])
 
-    def _converted(self, crystal: Any, fix: str | None) -> tuple[CrystalBatch, list[str]]:
+    def _converted(self, crystal: Any, how: _How) -> tuple[CrystalBatch, list[str]]:
         """A crystal as the network takes it, and notes on what it fixes where that makes a difference."""
         if isinstance(crystal, CrystalError):
             raise crystal
@@ -240,16 +254,19 @@ class Relaxer:
         batch = to_batch(crystal)
         if too_large := memory_refusal(batch.n_atoms):
             raise CrystalError(too_large)
-        if fix == POSITIONS or not self.moves_atoms:
-            return batch.fixing(fix), []
+        if how.fix == POSITIONS or not (self.moves_atoms or how.symmetrize):
+            return batch.fixing(how.fix), []
         fixed, said = fixed_in(crystal)
         if fixed is not None:
             batch = replace(batch, fixed_frac=torch.from_numpy(fixed))
-        return batch.fixing(fix), said
+        return batch.fixing(how.fix), said
 
-    def _relax_part(self, given: list[C], crystals: CrystalBatch, passes: int) -> Iterator[Relaxation[C] | str]:
+    def _relax_part(self, given: list[C], crystals: CrystalBatch, how: _How) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
-        moved = apply_passes(self.network, crystals, passes)
+        moved = apply_passes(self.network, crystals, how.passes)
+        groups = None
+        if how.symmetrize is not None:
+            moved, groups = symmetrized(moved, crystals, how.symmetrize)
         finite = torch.isfinite(moved.stretches).all(-1).all(-1).all(0)
         sound = torch.nonzero(finite).squeeze(-1)
         before, after = crystals.select(sound), moved.relaxed(crystals).select(sound)
@@ -262,7 +279,8 @@ class Relaxer:
         shifts = np.split(moved.shift.numpy(), crystals.starts[1:-1].numpy())
         for row, crystal in enumerate(given):
             if finite[row]:
-                yield _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings), errors[row])
+                one = _relaxation(crystal, cells[row], next(strains), shifts[row], next(warnings), errors[row])
+                yield one if groups is None else _symmetrized(one, groups[row])
             else:
                 yield "the network turned its cell into an unusable one; check it"
 
@@ -289,6 +307,11 @@ def _relaxation(
         trajectory=cells,
         errors=errors,
     )
+
+
+def _symmetrized(answer: Relaxation[C], group: str | None) -> Relaxation[C]:
+    said = f"symmetrised: {group}" if group else "not symmetrised: it fixes some fractional coordinates and not others"
+    return replace(answer, symmetrized=group, warnings=[*answer.warnings, said])
 
 
 def _refused(reason: str, steps: int) -> Relaxation[None]:

@@ -50,6 +50,7 @@ class Relaxation(Generic[T]):
             words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN if refused.
         errors: What the answer may be off by; None if refused, or if the model has nothing that tells.
+        symmetrized: The space group that was made exact, as `P6_3/mmc (194)`; None unless that was asked for.
     """
 
     structures: T
@@ -59,6 +60,7 @@ class Relaxation(Generic[T]):
     warnings: list[str]
     trajectory: Float64[np.ndarray, "steps 3 3"]
     errors: PredictedErrors | None
+    symmetrized: str | None = None
 
     def __repr__(self) -> str:
         return f"Relaxation({shown.line(self)})"
@@ -108,7 +110,7 @@ class Relaxation(Generic[T]):
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""
         errors = None if self.errors is None else self.errors.as_dict()
-        words = {"status": self.status, "warnings": self.warnings, "errors": errors}
+        words = {"status": self.status, "warnings": self.warnings, "errors": errors, "symmetrized": self.symmetrized}
         arrays = ("strain", "displacements", "trajectory")
         if self.structures is None:
             return {"structures": None, **dict.fromkeys(arrays), **words}
@@ -129,6 +131,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         warnings: Doubts and notes on each, in words.
         trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN where refused.
         errors: What each answer may be off by; None where refused, or if the model has nothing that tells.
+        symmetrized: The space group that was made exact in each; None unless that was asked for.
     """
 
     structures: list[C | None]
@@ -138,6 +141,7 @@ class Relaxations(Sequence[Relaxation[C | None]]):
     warnings: list[list[str]]
     trajectory: Float64[np.ndarray, "structures steps 3 3"]
     errors: list[PredictedErrors | None]
+    symmetrized: list[str | None]
 
     def __len__(self) -> int:
         return len(self.structures)

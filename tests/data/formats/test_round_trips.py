@@ -111,7 +111,8 @@ def test_moments_that_are_vectors(tmp_path, ending):
     given.calc = SinglePointCalculator(given, energy=-3.5)
     writer(tmp_path / f"a{ending}")([given])
     (record,) = read(tmp_path / f"a{ending}")
-    assert record.atoms.get_initial_magnetic_moments() == pytest.approx(given.get_initial_magnetic_moments())
+    expected = pytest.approx(given.get_initial_magnetic_moments(), abs=1e-7)
+    assert record.atoms.get_initial_magnetic_moments() == expected
     assert with_results_kept(record.atoms).info["energy"] == -3.5
 
 

@@ -1,7 +1,7 @@
 """POSCAR and CONTCAR: read by ASE once it is certain that the lines say what ASE takes them for.
 
-The first line is free text. What is written here has the identifier in it, as `material_id=mp-1`, or else the comment
-that the structure came with.
+The first line is free text. What is written here has the comment in it that the structure came with, and the
+identifier, as `material_id=mp-1`.
 
 Files of VASP 4 have no line of elements: VASP takes them from its POTCAR, ASE takes whatever letters of the first line
 make a formula ("FCC Cu" is fluorine), pymatgen calls them H, He, Li ... where the first line is no list of symbols.
@@ -28,12 +28,11 @@ from empnn.ase_atoms import mark_deuterium
 from empnn.data.formats.constraints import held, hold, names_of
 from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
-from empnn.files import COMPRESSED, read_text
+from empnn.files import read_text
 
 _SCALE, _SYMBOLS = 1, 5
 """The lines of the scaling factor, and of the elements (VASP 5) or of their counts (VASP 4)."""
-_ID = "material_id="
-_NAMES = ("POSCAR", "CONTCAR")
+_ID, _BETWEEN = "material_id=", "; "
 _MODES = ("direct", "cartesian", "selective")
 _LOGICAL = re.compile(r"\.?([TF]).*", re.IGNORECASE)
 """What Fortran reads as a logical: T, .TRUE., f, .False. and whatever else begins so."""
@@ -49,12 +48,6 @@ def entries(path: Path) -> Entries:
     yield Entry(_atoms_from_text, read_text(path))
 
 
-def is_poscar(path: Path) -> bool:
-    """Whether VASP, or who named a file after its files, would take this for one: POSCAR_2, Si_CONTCAR.gz."""
-    name = path.stem if path.suffix.lower() in COMPRESSED else path.name
-    return name.startswith(_NAMES) or name.endswith(_NAMES)
-
-
 def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:
     """The only structure, in fractional coordinates, with the constraints that selective dynamics can say."""
     (given,) = structures
@@ -64,7 +57,8 @@ def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:
     ase.io.write(text, hold(atoms, held(given)[0]), format="vasp", direct=True)
     elements, _, rest = text.getvalue().partition("\n")
     name, comment = identifier(atoms.info), " ".join(str(atoms.info.get("comment", "")).split())
-    handle.write(f"{_ID + name if name else comment or elements}\n{rest}")
+    first = _BETWEEN.join(filter(None, [comment, _ID + name if name else ""]))
+    handle.write(f"{first or elements}\n{rest}")
 
 
 def lost(atoms: Atoms) -> str:
@@ -101,9 +95,12 @@ def _atoms_from_text(text: str) -> Atoms:
 
 def _info(first: str, symbols: list[str]) -> dict[str, Any]:
     """What the first line says, if it is more than the elements once again."""
-    if first.startswith(_ID) and first != _ID:
-        return {"material_id": first.removeprefix(_ID)}
-    return {"comment": first} if first.split() not in ([], symbols) else {}
+    comment, _, name = first.partition(_ID)
+    if not name or (comment and not comment.endswith(_BETWEEN)):
+        comment, name = first, ""
+    comment = comment.removesuffix(_BETWEEN)
+    found = {"comment": comment} if comment.split() not in ([], symbols) else {}
+    return {**found, "material_id": name} if name else found
 
 
 def _header(lines: Sequence[str]) -> tuple[list[str], list[int], int]:

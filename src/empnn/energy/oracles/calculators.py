@@ -58,6 +58,7 @@ class CalculatorOracle:
         before = _fractional(atoms)
         atoms.calc = self.calculator(atoms)
         started = time.perf_counter()
+        start_energy = None if request.relaxation.mode == "none" else float(atoms.get_potential_energy())
         steps, converged = relax(atoms, request.relaxation)
         energy = float(atoms.get_potential_energy())
         forces, stress = _listed(atoms, "get_forces"), _listed(atoms, "get_stress")
@@ -72,6 +73,7 @@ class CalculatorOracle:
             steps=steps,
             converged=converged,
             seconds=time.perf_counter() - started,
+            start_energy=start_energy,
         )
 
 

@@ -20,12 +20,12 @@ def write_in_parts(path, structures, interrupted_after=None):
     if interrupted_after is not None:
         with suppress(KeyboardInterrupt), PartedOutput(path, {}) as output:
             for atoms in structures[:interrupted_after]:
-                output.add({}, atoms)
+                output.add({}, atoms, "a")
             raise KeyboardInterrupt
     with PartedOutput(path, {}, resume=interrupted_after is not None) as output:
         done = len(list(output.journal()))
         for atoms in structures[done:]:
-            output.add({}, atoms)
+            output.add({}, atoms, "a")
 
 
 @pytest.mark.parametrize("name", ["a.cif", "a.cif.gz", "a.cif.bz2", "a.cif.xz"])

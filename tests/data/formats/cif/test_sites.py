@@ -7,7 +7,7 @@ import pytest
 from pymatgen.io.cif import CifParser
 from support import cif_texts as cif
 
-from empnn.data.formats.cif.crystals import atoms_from_text, text_from_atoms
+from empnn.data.formats.cif import atoms_from_text, text_from_atoms
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.errors import CrystalError
 

@@ -1,8 +1,4 @@
-"""CIF text to crystals and back, with gemmi: symmetry expanded, partial occupancy refused.
-
-CIF has no place for the orientation and handedness of a cell, nor for ASE's info and arrays: what is written here keeps
-them under `_empnn_ase`, in JSON, which other programs skip.
-"""
+"""CIF text to crystals, with gemmi: symmetry expanded, partial occupancy refused; see `writing` for the way back."""
 
 from __future__ import annotations
 
@@ -15,14 +11,14 @@ from typing import Any, NamedTuple
 import gemmi
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
-from ase.io.jsonio import decode, encode
+from ase.io.jsonio import decode
 from scipy.spatial import KDTree
 
-from empnn.ase_atoms import DOUBTS, OXIDATION_STATES, mark_deuterium, with_results_kept
+from empnn.ase_atoms import DOUBTS, OXIDATION_STATES, mark_deuterium
 from empnn.data.formats.cif.blocks import blocks_from_text, describes_crystal, parts
 from empnn.data.formats.cif.formula import contradiction
-from empnn.data.formats.cif.names import UNNAMED, block_name
+from empnn.data.formats.cif.names import says_nothing
+from empnn.data.formats.cif.own import OWN_TAG, info_in_tags, orientation
 from empnn.data.formats.cif.sites import (
     LABELS,
     NOT_GIVEN,
@@ -31,15 +27,10 @@ from empnn.data.formats.cif.sites import (
     charges_of,
     check_alternatives,
     check_site,
-    is_whole,
     labels_of_sites,
-    labels_to_write,
-    species,
     species_of_sites,
-    states_to_write,
 )
 from empnn.data.formats.cif.symmetry import (
-    GROUP_NUMBERS,
     IDENTITY,
     SAME_ATOM,
     Operation,
@@ -47,7 +38,7 @@ from empnn.data.formats.cif.symmetry import (
     operations,
     without_quoted_numbers,
 )
-from empnn.data.records import Entries, Entry, identifier, refuse
+from empnn.data.records import Entries, Entry, refuse
 from empnn.errors import CrystalError
 from empnn.files import read_text
 
@@ -63,8 +54,6 @@ CELL_TAGS = (
     "_cell_angle_gamma",
 )
 SITE_TAGS = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-_OWN_INFO = ("empnn_status", "empnn_source", "empnn_warnings", DOUBTS)
-OWN_TAG = "_empnn_ase"
 _SAME_CELL = 1e-5
 """How far, in angstrom, the vectors of a cell kept beside its parameters may be from them."""
 
@@ -117,10 +106,12 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     symmetry = operations(block, sites, [kind.symbol for kind in kinds], _rounded_cells(block))
     images = _images(sites, kinds, symmetry.operations, cell)
     of_atoms = [image.site for image in images]
-    moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     frac = np.array([image.frac for image in images])
-    kept = _kept_beside(block, cell)
-    cell = kept.pop("cell", cell)
+    kept = _kept_beside(block)
+    vectors = kept.pop("cell", orientation(block))
+    if vectors is not None and _is_of(vectors, cell):
+        cell = vectors
+    moments = magnetic_moments(block, [sites[i].label for i in of_atoms], [image.by for image in images], cell)
     numbers = np.array([kind.number for kind in kinds])
     atoms = Atoms(numbers=numbers[of_atoms], scaled_positions=frac, cell=cell, pbc=True)
     if any(kind.charge for kind in kinds):
@@ -137,53 +128,8 @@ def atoms_from_block(block: gemmi.cif.Block) -> Atoms:
     doubts = symmetry.doubt, contradiction(block, symbols, attached_hydrogens(block, of_atoms))
     if any(doubts):
         atoms.info[DOUBTS] = "; ".join(filter(None, doubts))
-    for key in _OWN_INFO:
-        if value := block.find_value(f"_{key}"):
-            atoms.info[key] = gemmi.cif.as_string(value)
+    atoms.info.update(info_in_tags(block))
     return atoms
-
-
-def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
-    """A CIF data block in P1; fractional coordinates as they are, not wrapped.
-
-    `with_info` is for tables, which hold info in columns of their own.
-    """
-    block = gemmi.cif.Block(block_name(name))
-    parameters = atoms.cell.cellpar()
-    for tag, value in zip(CELL_TAGS, parameters, strict=True):
-        block.set_pair(tag, f"{value:.15g}")
-    block.set_pair("_symmetry_space_group_name_H-M", "'P 1'")
-    block.set_pair(GROUP_NUMBERS[0], "1")
-    if with_info:
-        for key in _OWN_INFO:
-            if key in atoms.info:
-                block.set_pair(f"_{key}", gemmi.cif.quote(str(atoms.info[key])))
-    labels = labels_to_write(atoms)
-    beside = _beside(atoms, parameters, with_info)
-    if labels is not None:
-        del beside[LABELS]
-    if beside:
-        block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
-    block.init_loop("_symmetry_equiv_pos_", ["as_xyz"]).add_row(["'x, y, z'"])
-    loop = block.init_loop("_atom_site_", list(SITE_TAGS))
-    frac = (atoms.cell.scaled_positions(atoms.positions) + 0.0).tolist()
-    symbols = [chemical_symbols[number] for number in atoms.numbers]
-    names = [f"{s}{i}" for i, s in enumerate(symbols)] if labels is None else map(gemmi.cif.quote, labels)
-    kinds = species(atoms, symbols)
-    for kind, name, site in zip(kinds, names, frac, strict=True):
-        loop.add_row([kind, name, *map(_written, site), "1"])
-    if states := states_to_write(atoms, kinds):
-        types = block.init_loop("_atom_type_", ["symbol", "oxidation_number"])
-        for kind, state in states.items():
-            types.add_row([kind, str(state)])
-    text: str = block.as_string()
-    return text
-
-
-def named_text_from_atoms(atoms: Atoms) -> str:
-    """A data block named by the identifier, with all that belongs to the crystal; CIF wants the names to differ."""
-    kept = with_results_kept(atoms)
-    return text_from_atoms(kept, identifier(kept.info) or UNNAMED) + "\n"
 
 
 def cells_from_parameters(parameters: np.ndarray) -> np.ndarray:
@@ -213,43 +159,24 @@ def closes_a_cell(parameters: Sequence[float]) -> bool:
     return 1 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2 * cos_alpha * cos_beta * cos_gamma > 0
 
 
-def _written(coordinate: float) -> str:
-    return f"{coordinate:.15g}"
-
-
-def _beside(atoms: Atoms, parameters: np.ndarray, with_info: bool) -> dict[str, Any]:
-    """What CIF has no place for: vectors in another orientation, arrays, constraints, pbc and info."""
-    beside: dict[str, Any] = {
-        key: value for key, value in atoms.todict().items() if key not in ("numbers", "positions", "cell", "info")
-    }
-    if np.all(beside["pbc"]):
-        del beside["pbc"]
-    states = beside.get(OXIDATION_STATES)
-    if states is not None and all(map(is_whole, states)):
-        del beside[OXIDATION_STATES]
-    if np.abs(cells_from_parameters(parameters[None])[0] - atoms.cell.array).max() > 1e-9:
-        beside["cell"] = atoms.cell.array
-    info = {key: value for key, value in atoms.info.items() if key not in _OWN_INFO} if with_info else {}
-    return {**beside, **({"info": info} if info else {})}
-
-
-def _kept_beside(block: gemmi.cif.Block, cell: np.ndarray) -> dict[str, Any]:
-    """What was kept beside the crystal; the vectors only where they still belong to the lattice parameters."""
+def _kept_beside(block: gemmi.cif.Block) -> dict[str, Any]:
+    """What was kept in JSON beside the crystal; older files have the lattice vectors there, too."""
     text = block.find_value(OWN_TAG)
     if not text:
         return {}
     kept = decode(gemmi.cif.as_string(text))
     if not isinstance(kept, dict):
         raise CrystalError(f"{OWN_TAG} holds no JSON object; remove it")
-    vectors = kept.pop("cell", None)
-    if vectors is not None:
-        vectors = np.asarray(vectors, dtype=float)
-        if (
-            vectors.shape == (3, 3)
-            and np.abs(vectors @ vectors.T - cell @ cell.T).max() < _SAME_CELL * np.abs(cell).max()
-        ):
-            kept["cell"] = vectors
+    if "cell" in kept:
+        kept["cell"] = np.asarray(kept["cell"], dtype=float)
     return kept
+
+
+def _is_of(vectors: np.ndarray, cell: np.ndarray) -> bool:
+    """Whether vectors have the lattice parameters of a cell."""
+    if vectors.shape != (3, 3):
+        return False
+    return bool(np.abs(vectors @ vectors.T - cell @ cell.T).max() < _SAME_CELL * np.abs(cell).max())
 
 
 def number(text: str) -> float:
@@ -376,7 +303,7 @@ def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
 
 
 def _entry(block: gemmi.cif.Block) -> Entry:
-    return Entry(atoms_from_block, block, block.name or None, cif=block)
+    return Entry(atoms_from_block, block, block.name or None, cif=block, stem_says_more=says_nothing(block))
 
 
 def _entries_of_part(text: str) -> list[Entry]:

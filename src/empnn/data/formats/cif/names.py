@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import re
 
+import gemmi
+
 UNNAMED = "structure"
 _NOT_IN_NAMES = re.compile(r"[^!-~]+")
 _TEXT_OR_NAME = re.compile(r"^;.*?^;|^data_(\S+)", re.MULTILINE | re.DOTALL)
+_SAYS_NOTHING = re.compile(rf"|{UNNAMED}(_\d+)?|image\d+|VESTA_phase_\d+|findsym-output|global|publ", re.IGNORECASE)
+"""What programs call a block whatever is in it: our own, ASE, VESTA, FINDSYM, and journals."""
 
 
 def block_name(identifier: str) -> str:
     """A name for the block of a structure; CIF allows ASCII without spaces."""
     return _NOT_IN_NAMES.sub("_", identifier.strip()) or UNNAMED
+
+
+def says_nothing(block: gemmi.cif.Block) -> bool:
+    """Whether programs give the name of a block to any, or to any of this formula (pymatgen)."""
+    name: str = block.name
+    formula = block.find_value("_chemical_formula_structural")
+    of_formula = formula is not None and gemmi.cif.as_string(formula) == name
+    return of_formula or _SAYS_NOTHING.fullmatch(name) is not None
 
 
 class BlockNames:

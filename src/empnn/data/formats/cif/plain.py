@@ -14,12 +14,12 @@ from ase.data import atomic_numbers
 from empnn.crystals import MAX_FRAC
 from empnn.data.formats.cif.crystals import (
     CELL_TAGS,
-    OWN_TAG,
     SITE_TAGS,
     TWO_SIGNS,
     cells_from_parameters,
     closes_a_cell,
 )
+from empnn.data.formats.cif.own import MATRIX_TAGS, OWN_TAG
 from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, OPERATOR_MARK, OPERATOR_TAGS
 
 PLAIN_SITE_TAGS = frozenset(
@@ -67,7 +67,7 @@ class PlainCrystals:
         return len(document) == 1 and self._add_block(document[0], content)
 
     def _add_block(self, block: gemmi.cif.Block, text: str) -> bool:
-        if block.find_value(OWN_TAG):
+        if block.find_value(OWN_TAG) or block.find_value(MATRIX_TAGS[0][0]):
             return False
         loop = block.find_loop("_atom_site_fract_x").get_loop()
         if loop is None or not _only_identity(block, text):

@@ -35,7 +35,7 @@ _NUMBERED = ("_id", "_mxmymz")
 """Ends of tags that hold no operation of their own."""
 _GROUP_MARKS = ("_space_group_", "_symmetry_int_", "_symmetry_it_")
 _MOMENT = "_atom_site_moment_"
-_MOMENT_TAGS = [_MOMENT + tag for tag in ("label", "crystalaxis_x", "crystalaxis_y", "crystalaxis_z")]
+MOMENT_TAGS = [_MOMENT + tag for tag in ("label", "crystalaxis_x", "crystalaxis_y", "crystalaxis_z")]
 _NONE = np.zeros(3)
 
 _VALUE = r"(?:\d+\.?\d*|\.\d+)(?:/\d+)?"
@@ -144,10 +144,10 @@ def magnetic_moments(
         images: What takes the site to the atom.
         cell: Lattice vectors.
     """
-    columns = next((items for items in _items(block, _MOMENT) if set(_MOMENT_TAGS) <= set(items)), None)
+    columns = next((items for items in _items(block, _MOMENT) if set(MOMENT_TAGS) <= set(items)), None)
     if columns is None:
         return None
-    rows = zip(*(columns[tag] for tag in _MOMENT_TAGS), strict=True)
+    rows = zip(*(columns[tag] for tag in MOMENT_TAGS), strict=True)
     of_site = {label: np.array([gemmi.cif.as_number(text, 0.0) for text in moment]) for label, *moment in rows}
     lengths = np.linalg.norm(cell, axis=1)
     turned = [image.on_moment(of_site.get(label, _NONE) / lengths) for label, image in zip(labels, images, strict=True)]
