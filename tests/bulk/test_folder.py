@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.constraints import FixBondLength
-from support.relaxing import run, salt, tiny_model, triclinic
+from support.relaxing import run, salt, tiny_model, told, triclinic
 
 from empnn.bulk.folder import Folder, FolderOutput
 from empnn.data import writing
@@ -71,7 +71,7 @@ def state(folder="out"):
 
 
 def last(result):
-    return result.stderr.splitlines()[-1]
+    return told(result.stderr)[-1]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_every_structure_gets_a_file_of_its_own(relax, ending, expected):
     ase.io.write("many.extxyz", [salt("b"), salt("a")])
     inputs = ["run1/POSCAR", "run2/POSCAR", "many.extxyz", "x/one.cif", "one.extxyz"]
     result = relax(*inputs, "-o", "out", "--format", ending)
-    assert (result.exit_code, result.stderr) == (0, "6 relaxed, 0 skipped; wrote 6 files to out\n")
+    assert (result.exit_code, told(result.stderr)) == (0, ["6 relaxed, 0 skipped; wrote 6 files to out"])
     assert files() == expected
     numbers = {name: [len(record.atoms) for record in read(f"out/{name}")] for name in expected}
     assert numbers == {name: [2 if name.startswith("many") else 5] for name in expected}
@@ -209,7 +209,7 @@ def test_files_of_others_stay(relax):
     for mine in ("out/a.cif", "out/many-0000.cif"):
         Path(mine).write_text("mine")
         result = relax("a.extxyz", "many.extxyz", "-o", "out", "--format", "cif")
-        assert (result.exit_code, result.stderr.splitlines()) == (
+        assert (result.exit_code, told(result.stderr)) == (
             1,
             [f"empnn: {mine} was there before and is not of an earlier run; move it away or choose another folder"],
         )
@@ -220,7 +220,7 @@ def test_files_of_others_stay(relax):
     Path("out/many-0001.cif").write_text("mine")
     result = relax("a.extxyz", "many.extxyz", "-o", "out", "--format", "cif")
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
+    assert told(result.stderr) == [
         "many.extxyz[1]: out/many-0001.cif was there before and is not of an earlier run; "
         "move it away or choose another folder",
         "2 relaxed, 1 skipped; wrote 2 files to out",
@@ -265,7 +265,7 @@ def test_mistakes_get_one_line(relax, arguments, message):
     before = files(".")
     result = relax(*arguments)
     assert result.exit_code == 1
-    (line,) = result.stderr.splitlines()
+    (line,) = told(result.stderr)
     assert line.startswith(f"empnn: {message}")
     assert files(".") == before
     assert not Path("out").exists()
@@ -344,7 +344,7 @@ def test_convert_says_what_is_lost_by_the_name_of_the_file():
     atoms.set_constraint(FixBondLength(0, 1))
     ase.io.write("in.traj", [atoms, salt()])
     result = run("convert", "in.traj", "out/", "--format", "vasp")
-    assert result.stderr.splitlines() == [
+    assert told(result.stderr) == [
         "in.traj[0]: in-0000.vasp has no place for its constraints (FixBondLengths), which are lost",
         "2 converted (1 suspect: see empnn_doubts in the output, or --json), 0 skipped; wrote 2 files to out",
     ]

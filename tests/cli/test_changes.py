@@ -241,6 +241,7 @@ def test_a_run_that_goes_on_reports_what_one_that_never_stopped_reports(relax, m
     whole = relax(*arguments)
     expected = Path(report).read_text()
     Path(report).unlink()
+    Path("out.extxyz").unlink()
     assert relax(*arguments, "--strict").exit_code == 1
     assert not Path(report).exists()
     resumed = relax(*arguments, "--resume")

@@ -83,7 +83,7 @@ class Relaxing(Work):
         self.how = how
         self.detail = detail
         decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
-        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "detail": asdict(detail)}
+        self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "columns": detail.columns}
         self._ids: set[int] = set()
         self._notable = Notable(detail.pictures)
 
