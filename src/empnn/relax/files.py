@@ -35,6 +35,10 @@ class How:
     symmetrize: float | None = None
 
 
+THEN = "empnn_then"
+"""How the info begins that tells what an oracle made of the network's answer."""
+
+
 class Relaxing(Work):
     """Relaxes structures, and says in each what became of it and where it comes from.
 
@@ -58,7 +62,7 @@ class Relaxing(Work):
 
     def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
         """Relax some structures together."""
-        readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
+        readable = [_as_given(record.atoms) for record in records if record.atoms is not None]
         how = self.how
         results = iter(self.relaxer.relax(readable, how.passes, how.batch_atoms, how.fix, how.symmetrize))
         for record in records:
@@ -74,7 +78,6 @@ class Relaxing(Work):
             else:
                 warnings = answer.warnings + repeated
                 atoms = marked(record, answer.structures, answer.status, warnings)
-                atoms.info.pop(SYMMETRIZED, None)
                 if answer.symmetrized is not None:
                     atoms.info[SYMMETRIZED] = answer.symmetrized
                 yield outcome_of(record, answer.status, warnings), atoms
@@ -94,3 +97,13 @@ class Relaxing(Work):
         seen = digest in self._ids
         self._ids.add(digest)
         return [f"the identifier {identifier} occurs more than once"] if seen else []
+
+
+def _as_given(atoms: Atoms) -> Atoms:
+    """The crystal with its results named as those of the input, and without what an earlier run told of its answer."""
+    stale = [key for key in atoms.info if key == SYMMETRIZED or str(key).startswith(THEN)]
+    if stale:
+        atoms = with_results_kept(atoms).copy()
+        for key in stale:
+            del atoms.info[key]
+    return with_input_results(atoms)
