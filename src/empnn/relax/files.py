@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ase import Atoms
 
 from empnn.ase_atoms import SYMMETRIZED, with_input_results, with_results_kept
-from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
+from empnn.bulk.pipeline import REFUSED, Done, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax import Relaxer
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS
@@ -60,7 +60,7 @@ class Relaxing(Work):
         self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive}
         self._ids: set[int] = set()
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
+    def __call__(self, records: Sequence[Record]) -> Done:
         """Relax some structures together."""
         readable = [_as_given(record.atoms) for record in records if record.atoms is not None]
         how = self.how

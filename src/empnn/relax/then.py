@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
@@ -12,7 +12,7 @@ import torch
 from ase import Atoms
 
 from empnn.ase_atoms import SYMMETRIZED
-from empnn.bulk.pipeline import REFUSED, UNDONE, Outcome, Work, marked
+from empnn.bulk.pipeline import REFUSED, UNDONE, Done, Outcome, Work, marked
 from empnn.crystals import CELL, from_atoms, replace_cell
 from empnn.data.formats.constraints import held
 from empnn.data.records import Record
@@ -60,7 +60,7 @@ class RelaxingOn(Work):
         self._name = oracle.name
         self.settings = {**first.settings, "then": {**about(oracle), "relaxation": job.relaxation.settings}}
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
+    def __call__(self, records: Sequence[Record]) -> Done:
         """Relax some structures together."""
         found = list(self._first(records))
         answers = {
