@@ -107,6 +107,9 @@ def test_relaxed_crystals_are_written_as_they_were_given():
     assert after.info["empnn_source"] == "in.extxyz[0]"
     assert after.info["empnn_energy_per_atom"] < 0.0
     assert np.linalg.norm(after.cell.array - before.cell.array) > 0.01
+    assert result.stderr.splitlines()[-1].endswith("wrote 1 to out.extxyz")
+    again = energy("in.extxyz", "--relax", "cell", "-o", "out.extxyz")
+    assert again.stderr.splitlines()[-1].endswith("wrote 1 to out.extxyz, in place of what was there")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_what_the_oracle_cannot_do_is_said_and_the_answer_of_the_network_kept(re
         f"in.extxyz[1]: not relaxed by {EMT_PATH}: {EMT_PATH} fails on it (NotImplementedError: No EMT-potential for "
         "W); check it or choose another oracle",
         f"in.extxyz[2]: not relaxed by {EMT_PATH}: {EMT_PATH} cannot keep what the input fixes and relax the rest; "
-        "fix all or nothing",
+        "free it or fix all",
         "3 relaxed (1 suspect: see empnn_warnings in the output, or --json), 0 skipped; "
         "then 1 converged, 1 failed, 1 refused; wrote 3 to out.extxyz",
     ]
@@ -124,6 +124,15 @@ def test_what_does_not_converge_is_said(relax):
     assert "not converged after 1 steps; give more --steps" in said
     assert last == "1 relaxed, 0 skipped; then 1 not-converged; wrote 1 to out.extxyz"
     assert "not converged after 1 steps" in ase.io.read("out.extxyz").info["empnn_warnings"]
+
+
+def test_what_an_earlier_run_told_is_not_told_again(relax):
+    relax(written(strained_copper()), "-o", "first.extxyz", "--then", EMT_PATH, "--symmetrize", "0.5")
+    assert {"empnn_then", "empnn_symmetrized"} <= set(ase.io.read("first.extxyz").info)
+    relax("first.extxyz", "-o", "second.extxyz")
+    info = ase.io.read("second.extxyz").info
+    assert [key for key in info if "then" in key or "symmetrized" in key] == []
+    assert info["empnn_source"] == "first.extxyz[0]"
 
 
 def test_positions_that_are_to_stay_do(relax):

@@ -80,7 +80,7 @@ class FolderOutput:
         self.written = 0
         """Structures in the output so far."""
         self.discarded = 0
-        """None: files of a run that was stopped stay until they are replaced."""
+        """Records whose work is thrown away; none are, for files stay until they are replaced."""
         self.replaced = 0
         """Files of earlier runs that were replaced."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,10 @@ class Summary:
         self.suspect += outcome.status == SUSPECT or (outcome.status == CONVERTED and bool(outcome.warnings))
 
 
+Done = Generator[tuple[Outcome, Atoms | None], None, None]
+"""What becomes of structures, one after the other."""
+
+
 class Work:
     """What is done with structures.
 
@@ -128,8 +133,8 @@ class Work:
     slow = False
     say: Callable[[str], None] = staticmethod(lambda line: None)
 
-    def __call__(self, records: Sequence[Record]) -> Iterable[tuple[Outcome, Atoms | None]]:
-        """What becomes of each, and what is written, if anything."""
+    def __call__(self, records: Sequence[Record]) -> Done:
+        """What becomes of each, in order, and what is written, if anything."""
         raise NotImplementedError
 
     def passed(self, outcome: Outcome) -> None:
@@ -141,7 +146,7 @@ class Conversion(Work):
 
     settings: dict[str, Any] = {"converted": True}  # noqa: RUF012
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
+    def __call__(self, records: Sequence[Record]) -> Done:
         """The structures as they are."""
         for record in records:
             try:
@@ -200,10 +205,11 @@ def process(
             summary.resumed += 1
             on_outcome(outcome)
         for chunk in _chunks(read(*files, start=summary.resumed)):
-            for record, (outcome, atoms) in zip(chunk, work(chunk), strict=True):
-                settled = _written(sink, outcome, atoms, str(record.name), strict)
-                summary.count(settled)
-                on_outcome(settled)
+            with closing(work(chunk)) as done:
+                for record, (outcome, atoms) in zip(chunk, done, strict=True):
+                    settled = _written(sink, outcome, atoms, str(record.name), strict)
+                    summary.count(settled)
+                    on_outcome(settled)
     summary.written, summary.discarded, summary.replaced = sink.written, sink.discarded, sink.replaced
     return summary
 

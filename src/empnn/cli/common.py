@@ -52,6 +52,8 @@ Workers = Annotated[
 ]
 
 INTERRUPTED = 130
+IN_PLACE = ", in place of what was there"
+"""Said of an output that replaced a file."""
 
 OPTIONS = {
     "by": "--by",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors
+from empnn.cli.common import IN_PLACE, DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors
 from empnn.terminal import stderr
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def dedupe(
     with counted("reduced and compared", 2 * len(collection.records), quiet) as advance:
         first = duplicate_groups(collection.crystals, tolerances, workers or os.cpu_count() or 1, advance).tolist()
     kept = [position for position, leader in enumerate(first) if position == leader]
+    replaced = IN_PLACE if output.is_file() else ""
     write(collection.atoms(kept))
     if groups is not None:
         _write_groups(groups, collection.records, first)
@@ -61,7 +62,7 @@ def dedupe(
     if not quiet:
         skipped = f"; {len(collection.refused):,} skipped" if collection.refused else ""
         unique = f"{len(kept):,} of {len(first):,} are unique ({len(kept) / len(first):.1%})"
-        console.print(f"{unique}{skipped}; wrote {len(kept):,} to {output}", markup=False)
+        console.print(f"{unique}{skipped}; wrote {len(kept):,} to {output}{replaced}", markup=False)
     if collection.refused:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import Inputs, Json, Quiet, followed, in_options, print_json, reports_errors
+from empnn.cli.common import IN_PLACE, Inputs, Json, Quiet, followed, in_options, print_json, reports_errors
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 from empnn.terminal import stderr
@@ -68,6 +68,7 @@ def energy(
         write.check(len(records))
     judged = _judge(records, job, quiet)
     written = [_with_energy(one) for one in judged if one.result is not None] if write is not None else []
+    replaced = IN_PLACE if output is not None and output.is_file() else ""
     if write is not None and written:
         write(written)
     if as_json:
@@ -76,7 +77,9 @@ def energy(
     elif not quiet:
         _print_energies(judged)
     if not quiet:
-        place = f"; wrote {len(written):,} to {output}" if written else f" in {output}" if oracle == VASP else ""
+        place = (
+            f"; wrote {len(written):,} to {output}{replaced}" if written else f" in {output}" if oracle == VASP else ""
+        )
         stderr().print(f"{_counts(judged)}{place}", markup=False)
     if any(one.failed for one in judged):
         raise typer.Exit(1)

@@ -18,12 +18,15 @@ Options = Annotated[
 ]
 Fmax = Annotated[
     float | None,
-    typer.Option(help="Converged below this: eV/angstrom on atoms, eV of virial per atom; 0.02 by default."),
+    typer.Option(
+        help="Forces at which the oracle is done: eV/angstrom on atoms, eV of virial per atom; 0.02 by default."
+    ),
 ]
-Steps = Annotated[int | None, typer.Option(help="Steps after which a relaxation is given up; 200 by default.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes, with one thread each.")]
+Steps = Annotated[int | None, typer.Option(help="Steps after which the oracle gives up; 200 by default.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes of the oracle, with one thread each.")]
 StoreFolder = Annotated[
-    Path | None, typer.Option("--store", help="Folder of results; `energies` in the cache folder by default.")
+    Path | None,
+    typer.Option("--store", help="Folder of the oracle's results; `energies` in the cache folder by default."),
 ]
 
 

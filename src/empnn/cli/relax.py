@@ -12,7 +12,19 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from empnn.cli.changes import Changes, check_report
-from empnn.cli.common import Device, Fix, Inputs, Json, Model, Passes, Quiet, followed, in_options, reports_errors
+from empnn.cli.common import (
+    IN_PLACE,
+    Device,
+    Fix,
+    Inputs,
+    Json,
+    Model,
+    Passes,
+    Quiet,
+    followed,
+    in_options,
+    reports_errors,
+)
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
@@ -245,7 +257,7 @@ def _closing_line(run: _Run, summary: Summary, output: Path | Folder) -> str:
         written += f", {summary.replaced:,} of them in place of earlier ones" if summary.replaced else ""
     else:
         written = f"wrote {summary.written:,} to {'stdout' if str(output) == '-' else output}"
-        written += ", in place of what was there" if summary.replaced else ""
+        written += IN_PLACE if summary.replaced else ""
     if not summary.written:
         written = "nothing written"
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.then.items()))

@@ -46,8 +46,8 @@ def numbered(name: str, index: int) -> str:
 
 
 def is_called(file: str, name: str) -> bool:
-    """Whether the name of a file tells that name already."""
-    return f"/{name}" in (f"/{_bare(Path(file)).as_posix()}"[-len(name) - 1 :], f"/{file}"[-len(name) - 1 :])
+    """Whether the path of a file ends in a name, with or without its endings."""
+    return f"/{_bare(Path(file)).as_posix()}".endswith(f"/{name}") or f"/{file}".endswith(f"/{name}")
 
 
 def _bare(file: Path) -> Path:

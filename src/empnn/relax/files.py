@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ase import Atoms
 
 from empnn.ase_atoms import SYMMETRIZED, with_input_results, with_results_kept
-from empnn.bulk.pipeline import REFUSED, Outcome, Work, marked, outcome_of
+from empnn.bulk.pipeline import REFUSED, Done, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax.changes import COLUMNS, GROUPS, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
@@ -61,6 +61,10 @@ class How:
     symmetrize: float | None = None
 
 
+THEN = "empnn_then"
+"""How the info begins that tells what an oracle made of the network's answer."""
+
+
 class Relaxing(Work):
     """Relaxes structures, and says in each what became of it, what changed and where it comes from.
 
@@ -87,9 +91,9 @@ class Relaxing(Work):
         self._ids: set[int] = set()
         self._notable = Notable(detail.pictures)
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
+    def __call__(self, records: Sequence[Record]) -> Done:
         """Relax some structures together."""
-        readable = [with_input_results(record.atoms) for record in records if record.atoms is not None]
+        readable = [_as_given(record.atoms) for record in records if record.atoms is not None]
         how = self.how
         result: Relaxations[Atoms] = self.relaxer.relax(
             readable,
@@ -113,7 +117,6 @@ class Relaxing(Work):
                 outcome = self._outcome(record, one, dict(vars(change)), one.warnings + repeated)
                 told = {f"error_{name}": value for name, value in (outcome.errors or {}).items()}
                 atoms = marked(record, one.structures, outcome.status, outcome.warnings, told)
-                atoms.info.pop(SYMMETRIZED, None)
                 if one.symmetrized is not None:
                     atoms.info[SYMMETRIZED] = one.symmetrized
                 yield outcome, with_change(atoms, outcome.change or {}, self.detail.columns)
@@ -174,3 +177,13 @@ def _picture(one: Relaxation[Any]) -> dict[str, Any]:
     arrays = (before, after, frac_before, frac_after, numbers)
     names = ("cell_before", "cell_after", "frac_before", "frac_after", "numbers")
     return {name: array.tolist() for name, array in zip(names, arrays, strict=True)}
+
+
+def _as_given(atoms: Atoms) -> Atoms:
+    """The crystal with its results named as those of the input, and without what an earlier run told of its answer."""
+    stale = [key for key in atoms.info if key == SYMMETRIZED or str(key).startswith(THEN)]
+    if stale:
+        atoms = with_results_kept(atoms).copy()
+        for key in stale:
+            del atoms.info[key]
+    return with_input_results(atoms)

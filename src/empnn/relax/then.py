@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
@@ -12,7 +12,7 @@ import torch
 from ase import Atoms
 
 from empnn.ase_atoms import SYMMETRIZED
-from empnn.bulk.pipeline import REFUSED, UNDONE, Outcome, Work, marked
+from empnn.bulk.pipeline import REFUSED, UNDONE, Done, Outcome, Work, marked
 from empnn.crystals import CELL, from_atoms, replace_cell
 from empnn.data.formats.constraints import held
 from empnn.data.records import Record
@@ -20,7 +20,7 @@ from empnn.energy.files import with_result
 from empnn.energy.oracle import Result, about
 from empnn.energy.run import NOT_CONVERGED, Job, Judged, judged_in_turn
 from empnn.errors import ConfigError
-from empnn.relax.files import Relaxing
+from empnn.relax.files import THEN, Relaxing
 from empnn.relax.symmetrize import made_symmetric
 
 CONVERGED = "converged"
@@ -61,7 +61,7 @@ class RelaxingOn(Work):
         self._name = oracle.name
         self.settings = {**first.settings, "then": {**about(oracle), "relaxation": job.relaxation.settings}}
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[tuple[Outcome, Atoms | None]]:
+    def __call__(self, records: Sequence[Record]) -> Done:
         """Relax some structures together."""
         found = list(self._first(records))
         answers = {
@@ -75,9 +75,8 @@ class RelaxingOn(Work):
                 if position not in answers:
                     yield outcome, atoms
                 elif self._is_held(answers[position]):
-                    reason = f"{self._name} cannot keep what the input fixes and relax the rest; fix all or nothing"
-                    held_back = Judged(record=answers[position], status=REFUSED, message=reason)
-                    yield self._told(outcome, held_back)
+                    reason = f"{self._name} cannot keep what the input fixes and relax the rest; free it or fix all"
+                    yield self._told(outcome, Judged(record=answers[position], status=REFUSED, message=reason))
                 else:
                     yield self._told(outcome, next(judged))
 
@@ -111,7 +110,7 @@ class RelaxingOn(Work):
         marked(record, after, outcome.status, warnings)
         for name, value in then.items():
             if value is not None and name != "message":
-                after.info["empnn_then" if name == "oracle" else f"empnn_then_{name}"] = value
+                after.info[THEN if name == "oracle" else f"{THEN}_{name}"] = value
         return replace(outcome, warnings=warnings, then=then), after
 
     def _settled(self, atoms: Atoms) -> Atoms:

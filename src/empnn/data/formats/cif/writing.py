@@ -26,6 +26,7 @@ from empnn.data.formats.constraints import names_of
 from empnn.data.records import identifier
 
 _ALL_DIGITS = 0
+"""Instead of a number of decimals."""
 _DECIMALS = (8, 11, 15)
 _FAR = 5e-7
 """The farthest, in angstrom, that rounding may take an atom or the end of a lattice vector."""
@@ -80,7 +81,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
     if np.abs(cells_from_parameters(parameters[None])[0] - atoms.cell.array).max() > _USUAL:
         for row, values in zip(MATRIX_TAGS, atoms.cell.array.T.tolist(), strict=True):
             for tag, value in zip(row, values, strict=True):
-                block.set_pair(tag, _written(value, decimals))
+                block.set_pair(tag, _written(value, decimals) if decimals else repr(value))
     if beside:
         block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
     _add_operators(block, ["x, y, z"])
@@ -154,9 +155,7 @@ def _add_sites(
 
 
 def _written(value: float, decimals: int) -> str:
-    if decimals == _ALL_DIGITS:
-        return f"{value + 0.0:.15g}"
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}" if decimals else f"{value:.15g}"
 
 
 def _decimals(parameters: np.ndarray, cell: np.ndarray, frac: np.ndarray) -> int:
