@@ -129,7 +129,8 @@ def relax(
     changes = Changes(report, f"{given}, relaxed by {model}, to {output}")
     table = isinstance(target, Path) and output != "-" and writer(target).format.table
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
-    detail = Detail(space_groups=groups, columns=table, pictures=changes.pictures)
+    written = table if space_groups is None else space_groups
+    detail = Detail(space_groups=groups, written_groups=written, columns=table, pictures=changes.pictures)
     how = How(passes=passes, batch_atoms=batch_atoms, keep_failed=keep_failed, fix=fix, symmetrize=symmetrize)
     _only_with_then(then, {"--option": option, "--fmax": fmax, "--steps": steps, "--store": store}, workers)
     relaxer = load(model, device)

@@ -30,11 +30,13 @@ class Detail:
 
     Attributes:
         space_groups: Look for space groups before and after, which takes as long as relaxing or longer.
+        written_groups: Write them into each structure too.
         columns: Write everything into each structure, for formats that are tables.
         pictures: Note what a picture takes of so many structures that were changed most, and of so many doubtful ones.
     """
 
     space_groups: bool = False
+    written_groups: bool = False
     columns: bool = False
     pictures: int = 0
 
@@ -88,6 +90,7 @@ class Relaxing(Work):
         self.detail = detail
         decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
         self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "columns": detail.columns}
+        self.settings["written_groups"] = detail.written_groups
         self._ids: set[int] = set()
         self._notable = Notable(detail.pictures)
 
@@ -119,7 +122,12 @@ class Relaxing(Work):
                 atoms = marked(record, one.structures, outcome.status, outcome.warnings, told)
                 if one.symmetrized is not None:
                     atoms.info[SYMMETRIZED] = one.symmetrized
-                yield outcome, with_change(atoms, outcome.change or {}, self.detail.columns)
+                yield outcome, with_change(atoms, self._written(outcome), self.detail.columns)
+
+    def _written(self, outcome: Outcome) -> dict[str, Any]:
+        """What is written of what changed: what else is asked for than the output does not change it."""
+        kept = outcome.change or {}
+        return {name: value for name, value in kept.items() if self.detail.written_groups or name not in GROUPS}
 
     def _failed(self, record: Record) -> Atoms | None:
         """A structure that was refused as it was read, if it is to be written."""
