@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def process(
     on_outcome: Callable[[Outcome], None],
     strict: bool = False,
     resume: bool = False,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Summary:
     """Do something with all structures of all inputs; the output appears only when everything is done.
 
@@ -127,6 +129,7 @@ def process(
         on_outcome: Called for each structure, also for those that an earlier run had done.
         strict: Stop at the first structure that is refused, and write nothing.
         resume: Go on where a run that was stopped had come to.
+        on_share: Told, now and then, which part of the bytes of the inputs has been gone through; not of streams.
 
     Raises:
         ConfigError: If the output cannot be what it is asked to be.
@@ -137,7 +140,7 @@ def process(
     check_outputs([None if str(output) == STREAM else output], files)
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
-    summary = Summary()
+    summary, share = Summary(), _Share(files)
     with _sink(output, {"inputs": fingerprint(files), **work.settings}, resume) as sink:
         for note in sink.journal():
             outcome = Outcome(**note)
@@ -150,8 +153,25 @@ def process(
                 settled = _written(sink, outcome, atoms, strict)
                 summary.count(settled)
                 on_outcome(settled)
+            share.reach(chunk[-1], on_share)
     summary.written, summary.discarded = sink.written, sink.discarded
     return summary
+
+
+class _Share:
+    """How much of files has been gone through, by their sizes."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [str(file) for file in files]
+        self._ends = list(accumulate((file.stat().st_size if file.is_file() else 0 for file in files), initial=0))
+        self._at = 0
+
+    def reach(self, record: Record, tell: Callable[[float], None]) -> None:
+        """Tell how much has been gone through with this record; of a file given twice the first one counts."""
+        self._at = self._files.index(record.file, self._at)
+        start, end = self._ends[self._at : self._at + 2]
+        if self._ends[-1]:
+            tell((start + record.share * (end - start)) / self._ends[-1])
 
 
 def _written(sink: PartedOutput | _Stream, outcome: Outcome, atoms: Atoms | None, strict: bool) -> Outcome:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from empnn.cli.common import Device, Fix, Json, Model, Passes, Quiet, followed, reports_errors
+from empnn.cli.common import Device, Fix, Json, Model, Passes, Quiet, gone_through, reports_errors, worded
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
     with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes:
-        with followed(run.done, None, run.quiet) as (console, advance):
+        with gone_through(run.done, run.quiet) as (console, advance, reach):
 
             def note(outcome: Outcome) -> None:
                 advance()
@@ -107,9 +107,9 @@ def _process(inputs: list[Path], output: Path, work: Work, run: _Run) -> None:
                     lost = replace(outcome, message="; ".join(outcome.warnings))
                     console.print(lost.line, markup=False)
                 if run.as_json:
-                    outcomes.write(f"{json.dumps(vars(outcome))}\n")
+                    outcomes.write(f"{json.dumps(worded(vars(outcome)))}\n")
 
-            summary = process(inputs, output, work, note, run.strict, run.resume)
+            summary = process(inputs, output, work, note, run.strict, run.resume, reach)
         if run.as_json:
             outcomes.seek(0)
             _print_outcomes(run.done, summary, outcomes)

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
-from empnn.errors import ConfigError
 
 
 @reports_errors
@@ -30,9 +29,7 @@ def train(
 
     given = list(arguments or [])
     if resume is not None:
-        if given:
-            raise ConfigError(f"--resume goes on with the run's own configuration; leave out {' '.join(given)}")
-        folder = resume_run(resume, Reporter(quiet, in_options))
+        folder = resume_run(resume, Reporter(quiet, in_options), given)
     else:
         base = given.pop(0) if given and "=" not in given[0] else None
         folder = train_run(load_config(base, given), Reporter(quiet, in_options))

@@ -64,6 +64,7 @@ class Record:
         id: Identifier in the file, where there is one.
         atoms: The crystal, or None if it could not be read.
         error: `what is wrong; what to do`, or None.
+        share: The part of its file that was read when it was, from 0 to 1; 0 where that is not known.
     """
 
     file: str = ""
@@ -71,6 +72,7 @@ class Record:
     id: str | None = None
     atoms: Atoms | None = None
     error: str | None = None
+    share: float = 0.0
 
     @property
     def source(self) -> str:
@@ -91,12 +93,14 @@ class Entry(NamedTuple):
         content: What is to be parsed.
         id: Identifier, where it stands beside the content.
         cif: CIF text or data block with all of the crystal, for who needs no more than that.
+        share: The part of its file that was read when it was, from 0 to 1; 0 where that is not known.
     """
 
     parse: Callable[[Any], Atoms]
     content: Any
     id: str | None = None
     cif: Any = None
+    share: float = 0.0
 
     def record(self, file: str, index: int) -> Record:
         """The structure parsed; whatever the parser raises becomes the record's error."""
@@ -104,11 +108,13 @@ class Entry(NamedTuple):
             # Infinite numbers on the way are no cause for a warning: a crystal that holds one is refused.
             with np.errstate(all="ignore"):
                 atoms = self.parse(self.content)
-            return Record(file=file, index=index, id=identifier(atoms.info) or self.id, atoms=atoms)
+            name = identifier(atoms.info) or self.id
+            return Record(file=file, index=index, id=name, atoms=atoms, share=self.share)
         except CrystalError as error:
-            return Record(file=file, index=index, id=self.id, error=printable(str(error)))
+            message = printable(str(error))
         except PARSE_ERRORS as error:
-            return Record(file=file, index=index, id=self.id, error=unreadable(error))
+            message = unreadable(error)
+        return Record(file=file, index=index, id=self.id, error=message, share=self.share)
 
 
 Entries = Iterator[Entry]
