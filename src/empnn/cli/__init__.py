@@ -38,7 +38,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 for command in (relax, convert, train, evaluate, energy, models, fields):
     add(app, command)
-app.add_typer(data.app, name="data")
+app.add_typer(data.app, name="data", short_help=data.app.info.help)
 
 
 def main() -> None:

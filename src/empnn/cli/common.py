@@ -32,11 +32,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
-Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory.")]
+Model = Annotated[
+    str,
+    typer.Option(metavar="NAME|PATH", help="A packaged model (see `empnn models`), a model folder or a run directory."),
+]
 Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
-Fix = Annotated[str | None, typer.Option(help="What to keep: cell, or positions (all fractional coordinates).")]
+Fix = Annotated[
+    str | None,
+    typer.Option(metavar="cell|positions", help="What to keep: cell, or positions (all fractional coordinates)."),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 
 DataInputs = Annotated[

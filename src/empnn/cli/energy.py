@@ -57,7 +57,7 @@ def energy(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
+    """Compute the energy per atom of crystals, relaxed first if asked for; what is known is not computed again."""
     from empnn.data.reading import files_of, read
     from empnn.data.writing import writer
     from empnn.energy.answers import Choice

@@ -20,6 +20,10 @@ _KINDS = {"int": "N", "float": "X", "str": "TEXT", "path": "PATH"}
 class Command(TyperCommand):
     """A command whose help names values by what they are, not by types of Python, and ends with examples."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What stands behind the name in the first line; what is required is not bracketed."""
+        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Arguments, then options."""
         lists: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}

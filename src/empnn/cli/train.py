@@ -15,13 +15,21 @@ from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
 def train(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml|PRESET] [KEY=VALUE]...", help="Configuration and changes to it."),
+        typer.Argument(
+            metavar="CONFIG|KEY=VALUE",
+            help="A preset (default, fine-tune, paper, paper-table1) or a YAML file, if any; then changes to it.",
+        ),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this directory; with train.steps=N, to so many steps.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train on relaxed crystals: no energies, forces or stresses needed."""
+    """Train on relaxed crystals: no energies, forces or stresses needed.
+
+    The keys are listed in docs/training.md. A wrong one is refused with the name of the nearest.
+    """
     from empnn.training.config import load_config
     from empnn.training.report import Reporter
     from empnn.training.run import resume as resume_run

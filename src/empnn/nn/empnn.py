@@ -91,8 +91,8 @@ class ModelConfig:
         Raises:
             ConfigError: If `deform` is something else than the cell, or the cell and the positions.
         """
-        if sorted(map(str, self.deform)) not in (["cell"], ["cell", "positions"]):
-            raise ConfigError(f"model.deform=[{', '.join(map(str, self.deform))}]: must be [cell] or [cell, positions]")
+        if sorted(self.deform) not in (["cell"], ["cell", "positions"]):
+            raise ConfigError(f"model.deform=[{', '.join(self.deform)}]: must be [cell] or [cell, positions]")
         return "positions" in self.deform
 
 

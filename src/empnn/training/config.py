@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -238,7 +238,8 @@ def _implied(merged: Any) -> dict[str, Any]:
     """What follows from the model to start from and from the kinds of data, unless something else is given."""
     implied: dict[str, Any] = {}
     if merged.model.start_from is not None:
-        implied["model"] = OmegaConf.structured(models.config_of(merged.model.start_from))
+        start = merged.model.start_from
+        implied["model"] = OmegaConf.structured(replace(models.config_of(start), start_from=start))
     if merged.data.pairs is not None:
         alone = merged.data.path is None and merged.data.name is None
         implied["noise"] = {"mix": {"pairs": 1.0, **({"strain": 0.0, "symmetric": 0.0} if alone else {})}}
@@ -324,7 +325,7 @@ def _reject_unknown(content: Any, section: Any, prefix: str) -> None:
             if not isinstance(value, dict):
                 raise ConfigError(f"{prefix}{name}: expected a section with {', '.join(_keys(inner))}")
             _reject_unknown(value, inner, f"{prefix}{name}.")
-        elif isinstance(value, dict) and (kind := _kind(section, name)) and kind != _KINDS[dict]:
+        elif (kind := _kind(section, name)) and _is_of_other_kind(value, kind):
             raise ConfigError(f"{prefix}{name}={value}: must be {kind}")
 
 
@@ -333,6 +334,13 @@ def _kind(section: Any, name: str) -> str | None:
     hint = get_type_hints(section if isinstance(section, type) else type(section))[name]
     kinds = [kind for kind in get_args(hint) if kind is not type(None)] if type(None) in get_args(hint) else [hint]
     return _KINDS.get(get_origin(kinds[0]) or kinds[0])
+
+
+def _is_of_other_kind(value: Any, kind: str) -> bool:
+    """Whether a value is a mapping where none is expected, or a list of mappings or lists: OmegaConf stumbles there."""
+    if kind == _KINDS[list] and isinstance(value, list):
+        return any(isinstance(item, list | dict) for item in value)
+    return isinstance(value, dict) and kind != _KINDS[dict]
 
 
 def _misfit(error: OmegaConfBaseException) -> ConfigError:
