@@ -44,7 +44,7 @@ def main() -> None:
     what = f"Carbon-24, {state.step:,} steps of {settings.batch_size}, {scores['n']:,} structures of val, improvement"
     papers = {"best of Table 2": PAPER[NAME], "ketbra-e": SAME_FIELD}
     rows = [row(what, improvement, "paper's {}: {} A / {} deg".format(name, *paper)) for name, paper in papers.items()]
-    # Hours of all stretches of the run, whatever else its cores did.
+    # Hours of the run, whatever else its cores did.
     times = {"hours": state.seconds / 3600, "best_step": state.best_step}
     write("paper_schedule", __doc__ or "", {**times, "val": scores, "dev": curve, "rows": rows})
 

@@ -47,20 +47,21 @@ def table(triples: list[Triple]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for column, style in (("crystal", ""), ("before", "red"), ("after", "blue"), ("true", "dim")):
+    for column, style in (("crystal", ""), ("before", "red"), ("after", "blue"), ("true", "")):
         result.add_column(column, style=style, no_wrap=column != "crystal")
     for triple in triples:
         shown = [parameters(getattr(triple, name)) for name in ("before", "after", "true")]
-        result.add_row(f"{triple.name}\n{len(triple.true)} atoms", *shown)
+        result.add_row(f"{triple.name}\n[dim]{len(triple.true)} atoms[/dim]", *shown)
     return result
 
 
 def parameters(atoms: ase.Atoms) -> str:
     """Lengths on one line, angles on the next."""
     found = atoms.cell.cellpar()
-    return "\n".join(
-        " ".join(f"{value:{form}}" for value in part) for part, form in ((found[:3], "5.2f"), (found[3:], "5.1f"))
+    lengths, angles = (
+        " ".join(f"{value:5.{digits}f}" for value in part) for part, digits in ((found[:3], 2), (found[3:], 1))
     )
+    return f"{lengths}\n[dim]{angles}[/dim]"
 
 
 def what_next() -> str:

@@ -54,7 +54,7 @@ def test_a_wide_terminal_is_used() -> None:
 
 @pytest.mark.parametrize("group", [(), ("data",)])
 def test_the_list_of_commands_has_whole_sentences(group: tuple[str, ...]) -> None:
-    listed = helped(80, *group).partition("Commands:\n")[2]
+    listed = helped(80, *group).partition("Commands:\n")[2].partition("Examples:\n")[0]
     assert "..." not in listed
     entries = re.findall(r"^  (\w+)  +(\w[^\n]*(?:\n {4,}[^\n]+)*)", listed, flags=re.MULTILINE)
     assert [name for name, _ in entries] == [path[-1] for path in (*COMMANDS, ("data",)) if path[:-1] == group]
@@ -73,6 +73,19 @@ def test_every_command_has_examples_that_it_understands(path: tuple[str, ...]) -
         assert (program, tuple(words[: len(path)])) == ("empnn", path)
         # Raises if an option or argument does not exist or is missing.
         COMMANDS[path].make_context(path[-1], words[len(path) :])
+
+
+@pytest.mark.parametrize(("path", "name"), [((), "empnn"), (("data",), "data")])
+def test_groups_of_commands_have_examples_too(path: tuple[str, ...], name: str) -> None:
+    shown = helped(80, *path).partition("Examples:\n")[2]
+    lines = [line for _, line in EXAMPLES[name]]
+    assert [line.strip() for line in shown.splitlines() if line.startswith("    ")] == lines
+    for words in map(shlex.split, lines):
+        assert words[: 1 + len(path)] == ["empnn", *path]
+        command, rest = next(
+            (found, words[1 + len(key) :]) for key, found in COMMANDS.items() if words[1 : 1 + len(key)] == [*key]
+        )
+        command.make_context("", rest)
 
 
 def test_values_have_names_that_mean_something() -> None:

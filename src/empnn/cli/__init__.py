@@ -11,7 +11,7 @@ import typer
 from empnn.cli import data
 from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
-from empnn.cli.help import WIDEST, add
+from empnn.cli.help import WIDEST, Group, add
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
 from empnn.cli.train import train
@@ -20,6 +20,8 @@ from empnn.version import __version__
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 app = typer.Typer(
+    name="empnn",
+    cls=Group,
     help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, list[tuple[str, str]]] = {
+    "empnn": [
+        ("Relax a file of crystals:", "empnn relax candidates.cif -o relaxed.cif"),
+        ("See which models there are:", "empnn models"),
+        ("Teach the default model your own crystals:", "empnn train fine-tune data=mine.extxyz"),
+    ],
+    "data": [
+        ("Look at the crystals that come with the package:", "empnn data stats sample"),
+        ("Download a benchmark set:", "empnn data fetch mp_20"),
+    ],
     "relax": [
         ("Relax a file with the default model:", "empnn relax candidates.cif -o relaxed.cif"),
         ("Relax a folder of files into one, and go on after Ctrl-C:", "empnn relax runs/ -o relaxed.extxyz --resume"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from empnn.cli.examples import EXAMPLES
 
@@ -17,7 +17,23 @@ _KINDS = {"int": "N", "float": "X", "str": "TEXT", "path": "PATH"}
 """What stands for a value in the list of options, by what Typer calls its kind."""
 
 
-class Command(TyperCommand):
+class _WithExamples:
+    name: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Examples, each with what it does."""
+        with formatter.section("Examples"):
+            for what, line in EXAMPLES[str(self.name)]:
+                formatter.write_text(what)
+                with formatter.indentation():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+class Group(_WithExamples, TyperGroup):
+    """Commands under one name, whose help ends with examples."""
+
+
+class Command(_WithExamples, TyperCommand):
     """A command whose help names values by what they are, not by types of Python, and ends with examples."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -35,14 +51,6 @@ class Command(TyperCommand):
             if records:
                 with formatter.section(f"{kind.capitalize()}s"):
                     formatter.write_dl(records)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Examples, each with what it does."""
-        with formatter.section("Examples"):
-            for what, line in EXAMPLES[str(self.name)]:
-                formatter.write_text(what)
-                with formatter.indentation():
-                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
 def add(app: typer.Typer, command: Callable[..., Any]) -> None:

@@ -142,10 +142,7 @@ class Reporter:
         if state.best_step == 0:
             self.note(f"no step did better than {card.get('start_from')}, which training started from")
         if worse := card.get(WORSE):
-            self.note(
-                f"warning: of the crystals to select by, they leave more wrong than doing nothing: {', '.join(worse)}; "
-                f"go on with `resume` {folder} train.steps={2 * state.step}, or give more crystals"
-            )
+            self.note(f"warning: worse than doing nothing at {', '.join(worse)}; train longer, or on more crystals")
 
 
 class _Rate(ProgressColumn):
