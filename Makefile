@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INTEGRATIONS := .venv-integrations
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Where torch comes from: the index of its CPU builds (0.2 GB). With `make venv TORCH_INDEX=` it is the ordinary one, whose
+# builds for Linux are for NVIDIA GPUs and bring 6 GB of CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH := $(shell grep '^torch==' requirements.lock)
 
 .PHONY: demo test test-energy test-integrations test-dft check venv figures bench energies lock clean
 
@@ -15,7 +20,7 @@ test: $(READY)
 
 # Potentials with weights in their wheels; the lock as a constraint keeps torch and all else at its version.
 test-energy: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
+	$(PIP) --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
 	$(BIN)/python -m pytest -q tests/energy
 
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
@@ -38,8 +43,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "empnn needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@test -z "$(TORCH_INDEX)" || $(PIP) --no-deps --retries 1 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || \
+		echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index, on Linux with CUDA (6 GB)"
+	$(PIP) --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
@@ -64,7 +71,7 @@ figures: $(READY)
 
 # The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "vesin>=0.6"
+	$(PIP) "vesin>=0.6"
 	for name in train_step memory relax_throughput neighbours scaling roofline breakdown; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/bench.py
 

@@ -20,10 +20,18 @@ import empnn
 from empnn.crystals import CELL, FIXABLE
 from empnn.data.sets import locate
 from empnn.files import data_folder
+from empnn.models import card_of, find, packaged, write_card
+
+
+def for_card(row: dict[str, Any], nothing: dict[str, Any]) -> dict[str, Any]:
+    """What the card of a model says of its row."""
+    measured = {name: row[name] for name in ("n", "strain_removed", "strain_mean", "strain_median", "volume_median")}
+    removed = 1 - row["positions_mean"] / nothing["positions_mean"]
+    return {**measured, "positions_mean": row["positions_mean"], "positions_removed": removed}
 
 
 def main() -> None:
-    """Measure, write the result file and print a line per relaxer."""
+    """Measure, write the result file and the cards of packaged models, and print a line per relaxer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["mp-20", "pbe"])
     parser.add_argument("--fix", nargs="*", default=[], choices=FIXABLE)
@@ -47,6 +55,9 @@ def main() -> None:
         rows[name]["unseen"] = figures(*(crystals.select(apart) for crystals in (before, after, truth)))
         print(shown(name, rows[name]), flush=True)
     write(options.out, __doc__, seed=SEED, rows=rows)
+    if options.out == RESULTS / "decorated.json":
+        for name in set(options.models) & set(packaged()):
+            write_card(find(name), {**card_of(name), "decorated": for_card(rows[name], rows["nothing"])})
 
 
 if __name__ == "__main__":

@@ -44,26 +44,17 @@ def main() -> None:
     what = f"Carbon-24, {state.step:,} steps of {settings.batch_size}, {scores['n']:,} structures of val, improvement"
     papers = {"best of Table 2": PAPER[NAME], "ketbra-e": SAME_FIELD}
     rows = [row(what, improvement, "paper's {}: {} A / {} deg".format(name, *paper)) for name, paper in papers.items()]
-    # Hours of all stretches of the run, whatever else its cores did.
-    times = {"hours": state.seconds / 3600, "stretches": len(logs(run)), "best_step": state.best_step}
+    # Hours of the run, whatever else its cores did.
+    times = {"hours": state.seconds / 3600, "best_step": state.best_step}
     write("paper_schedule", __doc__ or "", {**times, "val": scores, "dev": curve, "rows": rows})
 
 
-def logs(run: Path) -> list[Path]:
-    """Figures of each stretch, from one start to where it was stopped."""
-    return sorted((run / "logs").glob("from-*/metrics.csv"), key=lambda f: int(f.parent.name.split("-")[1]))
-
-
 def validations(run: Path) -> list[dict[str, Any]]:
-    """Step and figures of each validation; a step that was done again after a crash counts once."""
-    found = {}
-    for file in logs(run):
-        with file.open() as lines:
-            for line in csv.DictReader(lines):
-                if line.get("lengths_removed"):
-                    keys = [*MEASURES, "lengths_removed", "angles_removed"]
-                    found[int(line["step"])] = {key: round(float(line[key]), 4) for key in keys}
-    return [{"step": step, **found[step]} for step in sorted(found)]
+    """Step and figures of each validation."""
+    keys = [*MEASURES, "lengths_removed", "angles_removed"]
+    with (run / "metrics.csv").open() as lines:
+        found = [line for line in csv.DictReader(lines) if line.get("lengths_removed")]
+    return [{"step": int(line["step"]), **{key: round(float(line[key]), 4) for key in keys}} for line in found]
 
 
 def draw(curve: list[dict[str, Any]], scores: dict[str, Any], best_step: int) -> None:

@@ -4,10 +4,14 @@ Usage: python examples/demo.py [--out FOLDER]
 """
 
 import argparse
+import os
+import shutil
+import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import ase.io
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -34,20 +38,43 @@ def relax_samples() -> list[Triple]:
 
 
 def table(triples: list[Triple]) -> Table:
-    """Lattice parameters before and after, volume, and the error against the known relaxed cell."""
-    columns = ("crystal", "", "a", "b", "c (Å)", "alpha", "beta", "gamma (°)", "volume (Å³)", "error (Å / °)")
-    result = Table(title="Real crystals the models have never seen, strained by sigma = 0.1", title_justify="left")
-    for column in columns:
-        result.add_column(column, justify="left" if column in ("crystal", "") else "right", no_wrap=True)
+    """The lattice parameters of each crystal before, after and in truth."""
+    result = Table(
+        title="Real crystals that the models have never seen, strained by sigma = 0.1",
+        title_justify="left",
+        caption="first line: a, b, c in Å; second line: the angles in °",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for column, style in (("crystal", ""), ("before", "red"), ("after", "blue"), ("true", "")):
+        result.add_column(column, style=style, no_wrap=column != "crystal")
     for triple in triples:
-        errors = dict(zip(("before", "after"), parameter_errors(triple), strict=True))
-        for row, (name, style) in enumerate((("before", "red"), ("after", "blue"), ("true", "dim"))):
-            atoms = getattr(triple, name)
-            lengths_angles = [f"{p:.2f}" for p in atoms.cell.cellpar()]
-            error = f"{errors[name][0]:.3f} / {errors[name][1]:.2f}" if name in errors else ""
-            cells = [triple.name if row == 0 else "", name, *lengths_angles, f"{atoms.get_volume():.1f}", error]
-            result.add_row(*cells, style=style, end_section=name == "true")
+        shown = [parameters(getattr(triple, name)) for name in ("before", "after", "true")]
+        result.add_row(f"{triple.name}\n[dim]{len(triple.true)} atoms[/dim]", *shown)
     return result
+
+
+def parameters(atoms: ase.Atoms) -> str:
+    """Lengths on one line, angles on the next."""
+    found = atoms.cell.cellpar()
+    lengths, angles = (
+        " ".join(f"{value:5.{digits}f}" for value in part) for part, digits in ((found[:3], 2), (found[3:], 1))
+    )
+    return f"{lengths}\n[dim]{angles}[/dim]"
+
+
+def what_next() -> str:
+    """Commands to go on with, as they are typed here."""
+    program = Path(sys.executable).with_name("empnn")
+    empnn_here = os.path.relpath(program) if program.is_file() and shutil.which("empnn") != str(program) else "empnn"
+    lines = (
+        ("relax your own crystals", "relax my.cif -o relaxed.cif"),
+        ("see what each model is for", "models"),
+        ("train one on your crystals", "train fine-tune data=my.cif"),
+        ("all commands", "--help"),
+    )
+    return "\n".join(["What next", *(f"  {what:<28}{empnn_here} {line}" for what, line in lines)])
 
 
 def main() -> None:
@@ -57,13 +84,14 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     triples = relax_samples()
-    console = Console(width=None if Console().is_terminal else 120)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table(triples))
     writer(out / "relaxed.extxyz")([t.after for t in triples])
     picture(triples, out / "before_after.png", drawn=(1, 5))
     before, after = (sum(parameter_errors(t)[side] for t in triples) / len(triples) for side in (0, 1))
     console.print(f"mean error: {before[0]:.3f} Å / {before[1]:.2f}° before, {after[0]:.3f} Å / {after[1]:.2f}° after")
-    console.print(f"wrote {out / 'relaxed.extxyz'} and {out / 'before_after.png'}")
+    console.print(f"wrote {out / 'relaxed.extxyz'} and {out / 'before_after.png'}\n")
+    console.print(what_next())
 
 
 if __name__ == "__main__":

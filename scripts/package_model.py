@@ -36,6 +36,14 @@ SOURCES = {
     "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
 }
 
+PURPOSES = {
+    "mp-20": ("strained inorganic crystals", "wrong volumes of a right shape, carbon, high pressure"),
+    "pbe": ("candidates from prototypes, strained crystals", "carbon, high pressure"),
+    "carbon-24": ("strained carbon", "anything else"),
+    "perov-5": ("strained cubic perovskites", "anything else"),
+}
+"""What each model is for, and what it is not for."""
+
 
 def what_counts(config: Config) -> Config:
     """The configuration without what does not change the weights, and without places."""
@@ -65,8 +73,11 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
     state = json.loads((run / "last" / "state.json").read_text())
     trained = models.card_of(run)
     data, licence = SOURCES[options.name]
+    purpose, limits = PURPOSES[options.name]
     of_manifest = {"sources": sources(options.manifest)} if options.manifest else {}
     return {
+        "for": purpose,
+        "not_for": limits,
         "data": data,
         "licence": licence,
         "note": options.note,

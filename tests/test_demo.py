@@ -43,6 +43,21 @@ def test_what_is_printed_says_what_was_gained_and_where_it_is(demo: tuple[Path, 
     assert (out / "before_after.png").is_file()
 
 
+def test_what_is_printed_fits_80_columns_in_four_and_ends_with_what_next(demo: tuple[Path, str]) -> None:
+    table, _, after = demo[1].partition("What next\n")
+    assert max(map(len, table.replace(str(demo[0]), "demo-output").splitlines())) <= 80
+    headings = next(line for line in table.splitlines() if "before" in line).split()
+    assert headings == ["crystal", "before", "after", "true"]
+    rows = [line.split() for line in table.splitlines() if re.fullmatch(r" \w+ +([\d.]+ +){9}", line)]
+    assert len(rows) == 12
+    assert [line.rpartition("empnn ")[2] for line in after.splitlines()] == [
+        "relax my.cif -o relaxed.cif",
+        "models",
+        "train fine-tune data=my.cif",
+        "--help",
+    ]
+
+
 def test_the_picture_is_drawn(demo: tuple[Path, str]) -> None:
     pixels = imread(demo[0] / "before_after.png")[..., :3]
     assert min(pixels.shape[:2]) > 400

@@ -58,6 +58,22 @@ def test_angles_by_hand(still):
     assert figures["noise_lengths"] == pytest.approx(0, abs=1e-9)
 
 
+def test_crystals_of_each_set_are_scored_apart(relaxer):
+    """As if they were alone, in their places of the noise; the sets together are all."""
+    origins = ["a" if index % 3 else "b" for index in range(len(ALL))]
+    figures = denoise(relaxer, ALL, 0.1, seed=5, origins=origins).as_dict()
+    alone = denoise(relaxer, ALL, 0.1, seed=5).as_dict()
+    sets = figures.pop("sets")
+    assert list(sets) == ["b", "a"]
+    assert {key: figures[key] for key in KEYS[:-2]} == {key: alone[key] for key in KEYS[:-2]}
+    assert sum(part["n"] for part in sets.values()) == len(ALL)
+    for key in ("noise_lengths", "noise_angles", "lengths_mae", "angles_mae"):
+        assert sum(part["n"] * part[key] for part in sets.values()) / len(ALL) == pytest.approx(figures[key])
+    (only,) = denoise(relaxer, ALL.select([0]), 0.1, seed=5, origins=["b"]).as_dict()["sets"].values()
+    first = denoise(relaxer, ALL, 0.1, seed=5, origins=["b"] + ["a"] * (len(ALL) - 1)).as_dict()["sets"]["b"]
+    assert only == pytest.approx(first, rel=1e-5)
+
+
 def test_noise_is_drawn_per_structure_in_file_order(still):
     truth, noisy = [], []
     for index, cell in enumerate(ALL.cell.numpy()):

@@ -10,7 +10,7 @@ import empnn
 
 SOURCE = Path(empnn.__file__).parent
 FLOORS = (
-    ("errors", "version", "geometry", "ragged", "symmetry_search", "terminal"),
+    ("errors", "version", "geometry", "names", "ragged", "symmetry_search", "terminal"),
     ("files", "processes", "ase_atoms"),
     ("crystals",),
     ("symmetry", "space_groups", "fields", "graph"),

@@ -5,8 +5,9 @@ A relaxer is a network with its card, or an energy oracle: whatever is a `BatchR
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ class Evaluation:
         positions_sigma: Deviation of the noise on positions in angstrom, or None if there was none.
         fix: What was kept: `cell`, `positions` or None.
         seconds: Time to relax all structures, graph included, files excluded; of oracles whenever that was done.
+        sets: The same metrics of the crystals of each set, where they come from several.
         report: Further figures of the relaxer; of oracles how many relaxations `converged`, how many `failed` and count
             as they were given, and the mean number of `steps` of the others.
     """
@@ -43,6 +45,7 @@ class Evaluation:
     seed: int | None = None
     positions_sigma: float | None = None
     fix: str | None = None
+    sets: Mapping[str, DenoisingMetrics] = field(default_factory=dict)
     report: Mapping[str, int | float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
@@ -52,7 +55,8 @@ class Evaluation:
         told = {"positions_sigma": self.positions_sigma, "fix": self.fix}
         noise = {name: value for name, value in told.items() if value is not None}
         seconds = {"seconds": self.seconds, "seconds_per_crystal": self.seconds / self.metrics.n}
-        return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, **seconds, **self.report}
+        sets = {"sets": {name: metrics.as_dict() for name, metrics in self.sets.items()}} if self.sets else {}
+        return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, **seconds, **self.report, **sets}
 
 
 def denoise(
@@ -62,6 +66,7 @@ def denoise(
     seed: int = 0,
     positions: float | None = None,
     fix: str | None = None,
+    origins: Sequence[str] = (),
 ) -> Evaluation:
     """Strain every crystal with fixed noise, relax it and compare with where it came from.
 
@@ -73,6 +78,7 @@ def denoise(
         positions: Deviation of the displacements of the atoms in angstrom; if None 0.1 for a relaxer that moves atoms,
             0 for others and where they are to stay.
         fix: What is to stay: the `cell`, or the `positions`.
+        origins: The set that each crystal comes from, if they are to be scored by set, too.
 
     Raises:
         ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this relaxer, `fix` is
@@ -86,7 +92,7 @@ def denoise(
     if positions > 0 and not moves:
         raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)
-    found = _score(relaxer, noisy, crystals, fix)
+    found = _score(relaxer, noisy, crystals, fix, origins)
     return replace(found, sigma=sigma, seed=seed, positions_sigma=positions if moves else None)
 
 
@@ -118,11 +124,25 @@ def load_crystals(data: str | Path, split: str) -> CrystalBatch:
     return loaded.crystals
 
 
-def _score(relaxer: BatchRelaxer, before: CrystalBatch, truth: CrystalBatch, fix: str | None) -> Evaluation:
+def _score(
+    relaxer: BatchRelaxer,
+    before: CrystalBatch,
+    truth: CrystalBatch,
+    fix: str | None,
+    origins: Sequence[str] = (),
+) -> Evaluation:
     relaxed = relaxer.relax_batch(before.fixing(fix))
     n, failed = len(before), int(relaxed.failed.sum())
     if failed == n or (failed and "failed" not in relaxed.report):
         some = f"only {n - failed}" if failed < n else "none"
         raise ConfigError(f"this relaxer relaxed {some} of {n} structures; it cannot be scored")
-    metrics = denoising_metrics(before, relaxed.crystals, truth, positions=relaxer.moves_atoms)
-    return Evaluation(metrics=metrics, seconds=relaxed.seconds, fix=fix, report=relaxed.report)
+    compared = (before, relaxed.crystals, truth)
+    metrics = partial(denoising_metrics, positions=relaxer.moves_atoms)
+    sets = {name: [i for i, own in enumerate(origins) if own == name] for name in dict.fromkeys(origins)}
+    return Evaluation(
+        metrics=metrics(*compared),
+        sets={name: metrics(*(crystals.select(chosen) for crystals in compared)) for name, chosen in sets.items()},
+        seconds=relaxed.seconds,
+        fix=fix,
+        report=relaxed.report,
+    )

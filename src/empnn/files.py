@@ -120,10 +120,29 @@ def check_parent(target: Path) -> None:
         raise ConfigError(f"{target}: no permission to write to the folder {target.parent}; choose another")
 
 
-def open_bytes(path: Path) -> io.BufferedReader:
+class BytesReader(io.BufferedReader):
+    """A file as bytes, decompressed by its suffix, that knows how much of it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+        compressed = COMPRESSED.get(path.suffix.lower())
+        super().__init__(self._file if compressed is None else compressed(io.BufferedReader(self._file)), _BUFFER)
+
+    @property
+    def share(self) -> float:
+        """The part of the file, compressed as it is, that was read, from 0 to 1; 0 of what is no regular file."""
+        return (self if self.raw is self._file else self._file).tell() / self._size if self._size else 0.0
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self._file.close()
+
+
+def open_bytes(path: Path) -> BytesReader:
     """A file as bytes, decompressed by its suffix."""
-    compressed = COMPRESSED.get(path.suffix.lower())
-    return path.open("rb") if compressed is None else io.BufferedReader(compressed(path, "rb"), _BUFFER)
+    return BytesReader(path)
 
 
 def read_text(path: Path) -> str:

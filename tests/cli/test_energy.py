@@ -18,6 +18,7 @@ from support.relaxing import run
 
 from empnn.cli.common import json_document
 from empnn.cli.oracles import parsed_options
+from empnn.energy.run import Judged
 
 FIGURES = (
     *("file", "index", "id", "status", "energy_per_atom", "energy", "n_atoms", "max_force", "stress", "steps"),
@@ -56,6 +57,42 @@ def test_energies_on_stdout_in_order():
     assert first.endswith("eV/atom\tcomputed")
     assert second.startswith("in.extxyz[1] (gold)\t")
     assert "2 computed" in result.stderr
+
+
+def test_each_energy_is_told_once_where_both_streams_go_to_one_file():
+    """Also of a second run, which computes nothing; failures stand among them."""
+    written(strained_copper(), bulk("W"), named(bulk("Au"), "gold"))
+    for status in ("computed", "cached"):
+        with Path("log").open("w") as log:
+            command = [*COMMAND, "energy", "in.extxyz", "--oracle", EMT_PATH, "--store", "store"]
+            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+        lines = Path("log").read_text().splitlines()
+        assert [line for line in lines if "eV/atom" in line] == [
+            line for line in lines if line.startswith("in.extxyz[") and line.endswith(f"eV/atom\t{status}")
+        ]
+        assert [line.partition("\t")[0] for line in lines if "eV/atom" in line] == [
+            "in.extxyz[0]",
+            "in.extxyz[2] (gold)",
+        ]
+        assert sum("No EMT-potential for W" in line for line in lines) == 1
+
+
+def test_energies_are_listed_in_order_whatever_was_known_before():
+    """The second and third are in the store; the first is computed after they have been found there."""
+    first, *rest = strained_copper(1), bulk("Au"), bulk("Ag")
+    energy(written(*rest))
+    result = energy(written(first, *rest))
+    assert [line.split("\t")[0::2] for line in result.stdout.splitlines()] == [
+        ["in.extxyz[0]", "computed"],
+        ["in.extxyz[1]", "cached"],
+        ["in.extxyz[2]", "cached"],
+    ]
+
+
+def test_messages_in_json_name_options(monkeypatch):
+    monkeypatch.setattr(Judged, "warnings", ["use fewer `workers`"])
+    (one,) = json.loads(energy(written(bulk("Cu")), "--json").stdout)["structures"]
+    assert one["warnings"] == ["use fewer --workers"]
 
 
 def test_json_and_a_second_run():
@@ -211,7 +248,7 @@ def test_interrupted(workers, number):
     # This returns once nobody holds stderr any more: no process is left behind.
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert out == b""
+    assert all(line.endswith(b" eV/atom\tcomputed\n") for line in out.splitlines(keepends=True))
     assert err.decode().splitlines()[-1].endswith("of 60 done and kept; the same command goes on from here")
     assert b"Traceback" not in err
     assert b"died" not in err

@@ -361,9 +361,9 @@ def test_models(monkeypatch, tmp_path):
     monkeypatch.setattr("empnn.models._PACKAGED", tmp_path / "packaged")
     assert json.loads(run("models", "--json").stdout) == {}
     assert "no models are packaged" in run("models").stderr
-    tiny_model(tmp_path / "packaged" / "tiny", licence="CC0")
-    assert "CC0" in run("models").stdout
-    assert json.loads(run("models", "tiny").stdout)["licence"] == "CC0"
+    tiny_model(tmp_path / "packaged" / "tiny", not_for="glasses")
+    assert "glasses" in run("models").stdout
+    assert json.loads(run("models", "tiny").stdout)["not_for"] == "glasses"
     assert run("models", "nonsense").exit_code == 1
 
 

@@ -6,7 +6,7 @@ from support import cif_texts as cif
 
 from empnn.crystals import CrystalBatch, from_arrays
 from empnn.data.curation.composition import carve_development
-from empnn.data.sets import is_data_folder, load_split, locate, locate_all, parts_of, resolve, split_file
+from empnn.data.sets import is_data_folder, load_split, locate, locate_all, origins, parts_of, resolve, split_file
 from empnn.errors import ConfigError
 
 
@@ -90,6 +90,36 @@ def test_a_path_that_exists_wins_over_the_name_of_a_set(places):
     assert str(resolve("sample")) == "sample"
     assert [part.name for part in parts_of("set")] == ["train.csv", "val.csv"]
     assert parts_of("c.csv") == [resolve("c.csv")]
+
+
+@pytest.mark.parametrize("name", ["mp20", "MP-20", "mp_2"])
+def test_the_name_of_a_set_in_another_spelling_is_suggested(places, monkeypatch, name):
+    message = r"did you mean mp_20\?"
+    for path, named in ((name, None), (None, name), (["set", name], None)):
+        for data in ("", str(places)):
+            monkeypatch.setenv("EMPNN_DATA", data)
+            with pytest.raises(ConfigError, match=message):
+                locate_all(path, named)
+    for look in (resolve, parts_of):
+        with pytest.raises(ConfigError, match=f"{name}: no such file or folder; {message}"):
+            look(name)
+    (places / name).write_text("")
+    assert str(resolve(name)) == name
+
+
+def test_nothing_is_suggested_for_a_path_that_is_like_no_set(places):
+    assert str(resolve("candidates.cif")) == "candidates.cif"
+    with pytest.raises(ConfigError, match=r"does not exist$"):
+        locate("candidates.cif", None)
+
+
+def test_the_sample_set_knows_where_its_crystals_come_from(places):
+    named = origins("sample", "val")
+    crystals = load_split(resolve("sample"), "val").crystals
+    assert len(named) == len(crystals)
+    carbon = [name == "carbon_24" for name in named]
+    assert carbon == [bool((crystals.select([i]).numbers == 6).all()) for i in range(len(crystals))]
+    assert origins("set", "val") == origins("c.csv", "val") == []
 
 
 def test_development_set_holds_unseen_compositions():

@@ -51,6 +51,18 @@ def test_unknown_name_lists_what_is_packaged(monkeypatch, tmp_path):
     assert models.load_network("two")[1] == {"data": "nothing"}
 
 
+@pytest.mark.parametrize("name", ["mp_20", "MP-20", "mp20", "Mp 20"])
+def test_packaged_models_are_found_in_any_spelling(name):
+    assert models.find(name) == models.find("mp-20")
+    assert models.card_of(name) == models.card_of("mp-20")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("mp-2", "mp-20"), ("pb", "pbe"), ("carbon", "carbon-24")])
+def test_the_nearest_model_is_suggested(name, meant):
+    with pytest.raises(ConfigError, match=f"else give a model folder or a run directory; did you mean {meant}"):
+        models.find(name)
+
+
 def damaged(folder):
     with pytest.raises(ConfigError) as caught:
         models.load_network(folder)

@@ -8,6 +8,7 @@ import pytest
 from empnn.errors import ConfigError
 from empnn.fields import TABLE2
 from empnn.losses import LOSSES
+from empnn.models import DEFAULT
 from empnn.nn import build
 from empnn.training.config import PRESETS, Config, load_config, save_config
 
@@ -109,7 +110,19 @@ def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.steps=many"], "train.steps"),
+        (["train.steps=many"], "^train.steps=many: must be a whole number$"),
+        (["train.steps=[1]"], r"^train.steps=\[1\]: must be a whole number$"),
+        (["train.steps=null"], "^train.steps=null: must be a whole number$"),
+        (["train.decay=maybe"], "^train.decay=maybe: must be true or false$"),
+        (["noise.mix.strain=x"], "^noise.mix.strain=x: must be a number$"),
+        (["model.weight_limit=x"], "^model.weight_limit=x: must be a number$"),
+        (["model.start_from=[a]"], r"^model.start_from=\['a'\]: must be a name$"),
+        (["model.deform=cell"], r"^model.deform=cell: must be a list, as in \[cell,positions\]$"),
+        (["model.deform={a: 1}"], r"^model.deform={'a': 1}: must be a list, as in \[cell,positions\]$"),
+        (["model.deform=null"], r"^model.deform=null: must be a list"),
+        (["model.deform=[[cell]]"], r"^model.deform=\[\['cell'\]\]: must be a list"),
+        (["model.graph.radii=3"], "^model.graph.radii=3: must be a mapping, as in {O: 4.0}$"),
+        (["data.path=${nowhere}"], "data.path: Interpolation key 'nowhere' not found"),
         (["train.steps=0"], "must be positive"),
         (["noise.sigma=-1"], "must not be negative"),
         (["data.dev_fraction=1.5"], "between 0 and 1"),
@@ -139,6 +152,50 @@ def test_files_that_are_no_configuration(tmp_path: Path, content: str) -> None:
             load_config(file)
     else:
         assert load_config(file) == Config()
+
+
+@pytest.mark.parametrize("name", ["Paper-Table1", "paper_table1", "PAPER TABLE1"])
+def test_presets_are_found_in_any_spelling(name: str) -> None:
+    assert load_config(name) == load_config("paper-table1") != load_config("paper")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("papr", "paper"), ("finetuning", "fine-tune"), ("mp-20", "data=mp_20"), ("samples", "data=sample")],
+)
+def test_what_is_no_preset_names_the_nearest(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean {meant}\\?$"):
+        load_config(name)
+
+
+def test_a_file_wins_over_another_spelling_of_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("Paper").write_text("train: {steps: 7}")
+    assert load_config("Paper").train.steps == 7
+    assert load_config("paper").train.steps == 32_768
+
+
+def mix(*overrides: str) -> dict[str, float]:
+    return {name: weight for name, weight in vars(load_config("fine-tune", overrides).noise.mix).items() if weight}
+
+
+def test_fine_tuning_trains_on_what_there_is() -> None:
+    assert mix("data=sample") == {"strain": 0.4, "symmetric": 0.4, "relaxed": 0.2}
+    assert mix("data.pairs=a.csv") == {"pairs": 1.0, "relaxed": 0.2}
+    assert mix("data.pairs=a.csv", "data=sample") == {"strain": 0.4, "symmetric": 0.4, "relaxed": 0.2, "pairs": 1.0}
+    assert mix("data.pairs=a.csv", "noise.mix.symmetric=0.1") == {"symmetric": 0.1, "pairs": 1.0, "relaxed": 0.2}
+
+
+def test_fine_tuning_takes_the_architecture_of_the_model_it_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config("fine-tune", ["data=sample"])
+    assert (config.model.start_from, config.model.deform) == (DEFAULT, ["cell", "positions"])
+    config = load_config("fine-tune", ["data=sample", "model.start_from=mp_20"])
+    assert (config.model.start_from, config.model.deform) == ("mp_20", ["cell"])
+    monkeypatch.setitem(PRESETS, "other", {"model": {"start_from": "mp-20"}})
+    assert load_config("other").model.start_from == "mp-20"
+    # What follows from the model wins over a preset, what is given over both.
+    assert load_config("paper", ["model.start_from=mp-20"]).model.graph.k == 16
+    assert load_config("paper", ["model.start_from=mp-20", "model.graph.k=9"]).model.graph.k == 9
 
 
 def test_missing_file_names_the_presets() -> None:

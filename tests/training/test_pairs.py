@@ -127,9 +127,10 @@ def test_a_run_as_a_user_has_it(table: Path, tmp_path: Path, given: Given, capsy
     write_table(table, *given)
     folder = run.train(config(table, f"train.out={tmp_path / 'run'}"), Reporter())
     said = capsys.readouterr().err.splitlines()
-    assert f"{folder}: pairs of mine.csv, 9 pairs to train on, 2 to select by; " in said[0]
-    assert said[1].startswith(f"left out: {table}[4] (mp-4): it is Ag4Cl4 unrelaxed and Ag3Cl4Zr relaxed; ")
-    assert "left of pairs 0." in said[2]
+    assert said[0] == f"{folder}: pairs of mine.csv, 9 pairs to train on, 2 to select by"
+    assert said[2].startswith(f"left out: {table}[4] (mp-4): it is Ag4Cl4 unrelaxed and Ag3Cl4Zr relaxed; ")
+    assert [line.split() for line in said[4:6]] == [["pairs"], ["step", "loss", "cell", "atoms", "mean", "left"]]
+    assert said[6].split()[0] == "4"
     card = json.loads((folder / "best" / "card.json").read_text())
     assert (card["data"], card["pairs"], card["structures"]) == ("pairs of mine.csv", 9, 9)
     assert card["selection"]["pairs_strain_mean_before"] > 0.05
@@ -196,8 +197,10 @@ def test_a_model_is_scored_before_it_is_trained_on(
     overrides += ["steps=3", "lr=0.3", "train.warmup_steps=0", f"train.out={tmp_path / 'run'}"]
     folder = run.train(load_config(None, overrides), Reporter())
     said = capsys.readouterr().err
-    assert "before training: left of pairs " in said
+    first = next(line for line in said.splitlines() if line.split()[0] == "0")
+    assert first.split()[1] == "-"
     assert "best weights (step 0)" in said
+    assert f"no step did better than {tmp_path / 'given'}, which training started from" in said
     card = json.loads((folder / "best" / "card.json").read_text())
     assert (card["step"], card["start_from"]) == (0, str(tmp_path / "given"))
     given, best = (load_file(path / "model.safetensors") for path in (tmp_path / "given", folder / "best"))

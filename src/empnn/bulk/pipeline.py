@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ def process(
     on_outcome: Callable[[Outcome], None],
     strict: bool = False,
     resume: bool = False,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Summary:
     """Do something with all structures of all inputs.
 
@@ -182,6 +184,7 @@ def process(
         on_outcome: Called for each structure, also for those that an earlier run had done.
         strict: Stop at the first structure that is refused; an output file is not written then.
         resume: Go on where a run that was stopped had come to.
+        on_share: Told, now and then, which part of the bytes of the inputs has been gone through; not of streams.
 
     Raises:
         ConfigError: If the output cannot be what it is asked to be.
@@ -195,7 +198,7 @@ def process(
         check_outputs([None if str(output) == STREAM else output], files)
     if resume and STREAM in (str(output), *map(str, files)):
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
-    summary = Summary()
+    summary, share = Summary(), _Share(files)
     settings = {"inputs": fingerprint(files), **work.settings}
     with opened(output, files, settings, resume, 1 if work.slow else None) as sink:
         for note in sink.journal():
@@ -210,6 +213,7 @@ def process(
                     settled = _written(sink, outcome, atoms, str(record.name), strict)
                     summary.count(settled)
                     on_outcome(settled)
+            share.reach(chunk[-1], on_share)
     summary.written, summary.discarded, summary.replaced = sink.written, sink.discarded, sink.replaced
     return summary
 
@@ -220,6 +224,22 @@ def _check_apart(folder: Path, inputs: Sequence[Path]) -> None:
     for path in inputs:
         if path.is_dir() and place.is_relative_to(os.path.realpath(path)):
             raise ConfigError(f"{folder} is in the input folder {path}, and would be read with it; choose another")
+
+
+class _Share:
+    """How much of files has been gone through, by their sizes."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [str(file) for file in files]
+        self._ends = list(accumulate((file.stat().st_size if file.is_file() else 0 for file in files), initial=0))
+        self._at = 0
+
+    def reach(self, record: Record, tell: Callable[[float], None]) -> None:
+        """Tell how much has been gone through with this record; of a file given twice the first one counts."""
+        self._at = self._files.index(record.file, self._at)
+        start, end = self._ends[self._at : self._at + 2]
+        if self._ends[-1]:
+            tell((start + record.share * (end - start)) / self._ends[-1])
 
 
 def _written(sink: Sink, outcome: Outcome, atoms: Atoms | None, name: str, strict: bool) -> Outcome:

@@ -11,6 +11,7 @@ import typer
 from empnn.cli import data
 from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
+from empnn.cli.help import WIDEST, Group, add
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
 from empnn.cli.train import train
@@ -19,12 +20,13 @@ from empnn.version import __version__
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 app = typer.Typer(
+    name="empnn",
+    cls=Group,
     help="Relax the unit cells of crystals with an equivariant network: milliseconds each, no forces needed.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 
 
@@ -37,8 +39,8 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 for command in (relax, convert, train, evaluate, energy, models, fields):
-    app.command()(command)
-app.add_typer(data.app, name="data")
+    add(app, command)
+app.add_typer(data.app, name="data", short_help=data.app.info.help)
 
 
 def main() -> None:

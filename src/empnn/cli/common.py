@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,16 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from empnn.errors import ConfigError, CrystalError, printable
 from empnn.terminal import bar, stderr
@@ -23,11 +33,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
-Model = Annotated[str, typer.Option(help="A packaged model (see `empnn models`), a model folder or a run directory.")]
+Model = Annotated[
+    str,
+    typer.Option(metavar="NAME|PATH", help="A packaged model (see `empnn models`), a model folder or a run directory."),
+]
 Passes = Annotated[
     int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
 ]
-Fix = Annotated[str | None, typer.Option(help="What to keep: cell, or positions (all fractional coordinates).")]
+Fix = Annotated[
+    str | None,
+    typer.Option(metavar="cell|positions", help="What to keep: cell, or positions (all fractional coordinates)."),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:N.")]
 
 Inputs = Annotated[
@@ -54,6 +70,8 @@ Workers = Annotated[
 INTERRUPTED = 130
 IN_PLACE = ", in place of what was there"
 """Said of an output that replaced a file."""
+_BAR = 24
+"""Columns of a bar that has figures beside it."""
 
 OPTIONS = {
     "by": "--by",
@@ -108,6 +126,13 @@ def in_options(message: str) -> str:
     return re.sub("`([a-z_]+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
+def worded(note: dict[str, Any]) -> dict[str, Any]:
+    """What the library says of a structure, for JSON: its warnings and its message with the options of the commands."""
+    message = note["message"]
+    warned = [in_options(warning) for warning in note["warnings"]]
+    return {**note, "warnings": warned, "message": None if message is None else in_options(message)}
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave."""
     stderr().print(printable(" ".join(in_options(message).split())), markup=False)
@@ -128,9 +153,42 @@ def followed(what: str, total: int | None, quiet: bool) -> Iterator[tuple[Consol
     """A console on stderr and what counts one more done; under its lines, on a terminal, stands how many there are."""
     console = stderr()
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
+    with _progress(console, quiet, *columns) as progress:
         task = progress.add_task(what, total=total)
         yield console, lambda: progress.advance(task)
+
+
+@contextmanager
+def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[], None], Callable[[float], None]]]:
+    """A console on stderr, what counts one more done, and what is told the part of the input that is done.
+
+    Under its lines, on a terminal, stand how many are done, how fast, and how long the rest takes.
+    """
+    console = stderr()
+    columns = (
+        TextColumn(f"{{task.fields[count]:,}} {what}"),
+        BarColumn(_BAR),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]:,.0f} crystals/s"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with _progress(console, quiet, *columns) as progress:
+        task = progress.add_task(what, total=None, count=0, rate=0.0)
+        began, count = time.perf_counter(), 0
+
+        def advance() -> None:
+            nonlocal count
+            count += 1
+            progress.update(task, count=count, rate=count / (time.perf_counter() - began))
+
+        yield console, advance, lambda share: progress.update(task, total=1.0, completed=share)
+
+
+def _progress(console: Console, quiet: bool, *columns: ProgressColumn) -> Progress:
+    """What is shown of work that writes to stdout meanwhile: above the bar on the same terminal, else untouched."""
+    hidden = quiet or not console.is_terminal
+    return Progress(*columns, console=console, disable=hidden, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def print_json(content: object) -> None:

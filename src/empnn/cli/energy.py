@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import IN_PLACE, Inputs, Json, Quiet, followed, in_options, print_json, reports_errors
+from empnn.cli.common import IN_PLACE, Inputs, Json, Quiet, followed, in_options, print_json, reports_errors, worded
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 from empnn.terminal import stderr
@@ -43,7 +43,7 @@ def energy(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Energy per atom of crystals, relaxed first if asked for; what was computed once is not computed again."""
+    """Compute the energy per atom of crystals, relaxed first if asked for; what is known is not computed again."""
     from empnn.data.reading import files_of, read
     from empnn.data.writing import writer
     from empnn.energy.answers import Choice
@@ -66,16 +66,14 @@ def energy(
     records = list(read(*inputs))
     if write is not None:
         write.check(len(records))
-    judged = _judge(records, job, quiet)
+    judged = _judge(records, job, quiet, as_json)
     written = [_with_energy(one) for one in judged if one.result is not None] if write is not None else []
     replaced = IN_PLACE if output is not None and output.is_file() else ""
     if write is not None and written:
         write(written)
     if as_json:
         relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
-        print_json({"oracle": about_it, "relax": relaxed, "structures": [one.as_dict() for one in judged]})
-    elif not quiet:
-        _print_energies(judged)
+        print_json({"oracle": about_it, "relax": relaxed, "structures": [worded(one.as_dict()) for one in judged]})
     if not quiet:
         place = (
             f"; wrote {len(written):,} to {output}{replaced}" if written else f" in {output}" if oracle == VASP else ""
@@ -105,17 +103,32 @@ def _with_energy(judged: Judged) -> Any:
     return marked(record, with_result(record.atoms, result), judged.status, judged.warnings)
 
 
-def _judge(records: list[Any], job: Job, quiet: bool) -> list[Judged]:
+def _judge(records: list[Any], job: Job, quiet: bool, as_json: bool) -> list[Judged]:
+    """Energies, each on stdout as soon as those before it are there; what is wrong on stderr at once.
+
+    Where stdout is for JSON, stderr has the energies too.
+    """
     from empnn.energy.run import judge
 
+    place = {id(record): number for number, record in enumerate(records)}
+    waiting: dict[int, Judged] = {}
+    listed = 0
     with followed(job.choice.name, len(records), quiet) as (console, advance):
 
         def note(judged: Judged) -> None:
+            nonlocal listed
             advance()
-            words = [judged.message or _figures(judged), *judged.warnings]
-            news = judged.message is not None or judged.warnings or not judged.stored
-            if judged.failed or (news and not quiet):
+            figures = [_figures(judged)] if as_json and not judged.stored and judged.message is None else []
+            words = [judged.message] if judged.message is not None else figures
+            words += judged.warnings
+            if words and (judged.failed or not quiet):
                 console.print(in_options(f"{judged.record.label}: {'; '.join(words)}"), markup=False)
+            waiting[place[id(judged.record)]] = judged
+            while listed in waiting:
+                if not (quiet or as_json):
+                    _print_energy(waiting[listed])
+                del waiting[listed]
+                listed += 1
 
         return judge(records, job, note)
 
@@ -128,10 +141,10 @@ def _figures(judged: Judged) -> str:
     return f"{judged.status}, {result.energy_per_atom:.4f} eV/atom{steps}, {result.seconds:.2f} s"
 
 
-def _print_energies(judged: list[Judged]) -> None:
-    for one in judged:
-        if one.result is not None:
-            sys.stdout.write(f"{one.record.label}\t{one.result.energy_per_atom:.6f} eV/atom\t{one.status}\n")
+def _print_energy(judged: Judged) -> None:
+    if judged.result is not None:
+        sys.stdout.write(f"{judged.record.label}\t{judged.result.energy_per_atom:.6f} eV/atom\t{judged.status}\n")
+        sys.stdout.flush()
 
 
 def _counts(judged: list[Judged]) -> str:

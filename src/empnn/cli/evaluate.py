@@ -69,6 +69,7 @@ def evaluate(
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
     from empnn.crystals import CELL, check_fixable
     from empnn.data.curation.usable import files_in
+    from empnn.data.sets import origins
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
     from empnn.evaluate import compare, denoise, load_crystals
@@ -96,7 +97,7 @@ def evaluate(
         if truth is not None:
             result = compare(relaxes, crystals, truth, fix)
         else:
-            result = denoise(relaxes, crystals, noise, seed, noise_positions, fix)
+            result = denoise(relaxes, crystals, noise, seed, noise_positions, fix, origins(data, split)[:limit])
     figures = {**result.as_dict(), "relaxer": relaxer}
     if out is not None:
         with replacing(out) as temporary:
@@ -163,14 +164,24 @@ def _evaluation_table(figures: dict[str, Any]) -> Table:
     title = f"{figures['n']:,} structures{noise}{kept}, {figures['seconds']:.1f} s"
     counts = f"{figures['converged']:,} converged, {figures['failed']:,} failed" if "converged" in figures else None
     table = Table(title=title, title_justify="left", caption=counts, caption_justify="left")
-    table.add_column("mean absolute error")
+    sets = figures.get("sets", {})
+    if sets:
+        table.add_column("set")
+    table.add_column("mean error")
     for column in ("do nothing", "relaxed", "improvement", "removed"):
         table.add_column(column, justify="right")
-    for name, unit in (("lengths", "Å"), ("angles", "°")):
-        values = [figures[key] for key in (f"noise_{name}", f"{name}_mae", f"{name}_improvement")]
-        table.add_row(name, *(f"{v:.3f} {unit}" for v in values), f"{figures[f'{name}_removed']:.3f}")
-    if "positions_mae" in figures:
-        before, after = figures["noise_positions"], figures["positions_mae"]
-        row = (f"{before:.3f} Å", f"{after:.3f} Å", f"{before - after:.3f} Å", f"{figures['positions_removed']:.3f}")
-        table.add_row("positions", *row)
+    for number, (name, part) in enumerate({**sets, "all" if sets else "": figures}.items()):
+        if number:
+            table.add_section()
+        for row, cells in enumerate(_rows(part)):
+            table.add_row(*([name if row == 0 else ""] if sets else []), *cells)
     return table
+
+
+def _rows(figures: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Lengths, angles and positions: the error of doing nothing, that of the answers, and what is gone."""
+    for name, unit in (("lengths", "Å"), ("angles", "°"), ("positions", "Å")):
+        if f"{name}_mae" in figures:
+            before, after = figures[f"noise_{name}"], figures[f"{name}_mae"]
+            shown = (f"{value:.3f} {unit}" for value in (before, after, before - after))
+            yield name, *shown, f"{figures[f'{name}_removed']:.3f}"

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from empnn.cli.common import Json, Quiet, print_json, reports_errors
 from empnn.terminal import stderr
 
+_LEGEND = """\
+strained: % removed of the errors of lengths / angles, cells strained at random
+decorated: % removed of strains / displacements, candidates from prototypes
+both of crystals that the model has not seen; empnn models NAME has the rest"""
+
 
 @reports_errors
 def models(
-    name: Annotated[str | None, typer.Argument(help="Print the whole card of this model.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print the whole card of this model.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List the packaged weights with their cards."""
-    from empnn.models import card_of, packaged
+    """Show what each packaged model is for, what it is not for, how good it is and how large."""
+    from empnn.models import DEFAULT, card_of, config_of, find, packaged, size_of
 
     cards = {n: card_of(n) for n in ([name] if name else packaged())}
     if as_json or name:
@@ -30,14 +36,33 @@ def models(
     if not cards:
         stderr().print("no models are packaged; give --model a model folder or a run directory")
         return
-    table = Table()
-    for column in ("name", "trained on", "removed at sigma 0.1 (lengths / angles)", "licence of the data"):
+    table = Table(caption=_LEGEND, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("model", "for", "not for", "moves"):
         table.add_column(column)
+    for column in ("strained", "decorated", "MB"):
+        table.add_column(column, justify="right", no_wrap=True)
     for key, card in cards.items():
-        scores = next((r for r in card.get("metrics", []) if r["sigma"] == 0.1), None)
-        removed = f"{scores['lengths_removed']:.3f} / {scores['angles_removed']:.3f}" if scores else "-"
-        table.add_row(key, card.get("data", "-"), removed, card.get("licence", "-"))
-    Console(highlight=False).print(table)
+        words = [card.get(entry, "") for entry in ("for", "not_for")]
+        moved = "cell,\natoms" if config_of(key).moves_atoms else "cell"
+        figures = [_strained(card), _decorated(card), f"{size_of(find(key)) / 1e6:.1f}"]
+        table.add_row(f"{key}\n(default)" if key == DEFAULT else key, *words, moved, *figures)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _strained(card: dict[str, Any]) -> str:
+    """What is removed of lengths and angles at sigma 0.1, in per cent."""
+    scores = next((row for row in card.get("metrics", []) if row["sigma"] == 0.1), None)
+    return "" if scores is None else _per_cent(scores["lengths_removed"], scores["angles_removed"])
+
+
+def _decorated(card: dict[str, Any]) -> str:
+    """What is removed of strains and displacements of decorated candidates, in per cent."""
+    scores = card.get("decorated")
+    return "" if scores is None else _per_cent(scores["strain_removed"], scores["positions_removed"])
+
+
+def _per_cent(*fractions: float) -> str:
+    return " / ".join(f"{100 * fraction:.0f}" for fraction in fractions)
 
 
 @reports_errors

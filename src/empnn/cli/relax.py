@@ -21,9 +21,10 @@ from empnn.cli.common import (
     Model,
     Passes,
     Quiet,
-    followed,
+    gone_through,
     in_options,
     reports_errors,
+    worded,
 )
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
@@ -202,7 +203,7 @@ def _process(inputs: list[Path], output: Path | Folder, work: Work, run: _Run) -
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
     with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes:
-        with followed(run.done, None, run.quiet) as (console, advance):
+        with gone_through(run.done, run.quiet) as (console, advance, reach):
 
             def note(outcome: Outcome) -> None:
                 advance()
@@ -216,11 +217,11 @@ def _process(inputs: list[Path], output: Path | Folder, work: Work, run: _Run) -
                     lost = replace(outcome, message="; ".join(outcome.warnings))
                     console.print(lost.line, markup=False)
                 if run.as_json or run.report is not None:
-                    outcomes.write(f"{json.dumps(outcome.as_dict(work.said))}\n")
+                    outcomes.write(f"{json.dumps(worded(outcome.as_dict(work.said)))}\n")
 
             if not run.quiet:
                 work.say = lambda line: console.print(in_options(line), markup=False)
-            summary = process(inputs, output, work, note, run.strict, run.resume)
+            summary = process(inputs, output, work, note, run.strict, run.resume, reach)
         if run.changes is not None:
             outcomes.seek(0)
             run.changes.write(outcomes)

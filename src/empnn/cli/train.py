@@ -9,20 +9,27 @@ from typing import Annotated
 import typer
 
 from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
-from empnn.errors import ConfigError
 
 
 @reports_errors
 def train(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml|PRESET] [KEY=VALUE]...", help="Configuration and changes to it."),
+        typer.Argument(
+            metavar="CONFIG|KEY=VALUE",
+            help="A preset (default, fine-tune, paper, paper-table1) or a YAML file, if any; then changes to it.",
+        ),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this directory; with train.steps=N, to so many steps.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train on relaxed crystals: no energies, forces or stresses needed."""
+    """Train on relaxed crystals: no energies, forces or stresses needed.
+
+    The keys are listed in docs/training.md. A wrong one is refused with the name of the nearest.
+    """
     from empnn.training.config import load_config
     from empnn.training.report import Reporter
     from empnn.training.run import resume as resume_run
@@ -30,9 +37,7 @@ def train(
 
     given = list(arguments or [])
     if resume is not None:
-        if given:
-            raise ConfigError(f"--resume goes on with the run's own configuration; leave out {' '.join(given)}")
-        folder = resume_run(resume, Reporter(quiet, in_options))
+        folder = resume_run(resume, Reporter(quiet, in_options), given)
     else:
         base = given.pop(0) if given and "=" not in given[0] else None
         folder = train_run(load_config(base, given), Reporter(quiet, in_options))

@@ -67,6 +67,7 @@ class Record:
             position where it holds several structures.
         atoms: The crystal, or None if it could not be read.
         error: `what is wrong; what to do`, or None.
+        share: The part of its file that was read when it was, from 0 to 1; 0 where that is not known.
     """
 
     file: str = ""
@@ -75,6 +76,7 @@ class Record:
     name: str | None = None
     atoms: Atoms | None = None
     error: str | None = None
+    share: float = 0.0
 
     @property
     def source(self) -> str:
@@ -96,6 +98,7 @@ class Entry(NamedTuple):
         id: Identifier, where it stands beside the content.
         cif: CIF text or data block with all of the crystal, for who needs no more than that.
         stem_says_more: Whether the identifier beside the content is what a program calls whatever it writes.
+        share: The part of its file that was read when it was, from 0 to 1; 0 where that is not known.
     """
 
     parse: Callable[[Any], Atoms]
@@ -103,6 +106,7 @@ class Entry(NamedTuple):
     id: str | None = None
     cif: Any = None
     stem_says_more: bool = False
+    share: float = 0.0
 
     def record(self, file: str, index: int, stem: str | None = None) -> Record:
         """The structure parsed; whatever the parser raises becomes the record's error.
@@ -117,11 +121,13 @@ class Entry(NamedTuple):
             # Infinite numbers on the way are no cause for a warning: a crystal that holds one is refused.
             with np.errstate(all="ignore"):
                 atoms = self.parse(self.content)
-            return Record(file=file, index=index, id=identifier(atoms.info) or name, atoms=atoms)
+            found = identifier(atoms.info) or name
+            return Record(file=file, index=index, id=found, atoms=atoms, share=self.share)
         except CrystalError as error:
-            return Record(file=file, index=index, id=name, error=printable(str(error)))
+            message = printable(str(error))
         except PARSE_ERRORS as error:
-            return Record(file=file, index=index, id=name, error=unreadable(error))
+            message = unreadable(error)
+        return Record(file=file, index=index, id=name, error=message, share=self.share)
 
 
 Entries = Iterator[Entry]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from empnn.data.reading import files_of
 from empnn.data.store import CrystalSet, load_files
 from empnn.errors import ConfigError
 from empnn.files import data_folder
+from empnn.names import suggestion
 
 BENCHMARKS = ("carbon_24", "perov_5", "mp_20")
 """Sets that `empnn data fetch` downloads."""
@@ -52,7 +55,7 @@ def locate(path: str | None, name: str | None) -> Path:
     if name is None:
         found = Path(str(path))
         if not found.exists() and files_of(found) == [found]:
-            raise ConfigError(f"data.path={path} does not exist")
+            raise ConfigError(f"data.path={path} does not exist{suggestion(str(path), NAMES)}")
         return found
     if path is None and name == SAMPLE:
         return _SAMPLE_FOLDER
@@ -60,10 +63,13 @@ def locate(path: str | None, name: str | None) -> Path:
     folder = root if root.name == name and root.is_dir() else root / name
     if path or os.environ.get("EMPNN_DATA"):
         if not folder.is_dir():
-            advice = f"; `EMPNN_DATA={root} empnn data fetch {name}` puts it there" if name in BENCHMARKS else ""
+            there = f"; `EMPNN_DATA={root} empnn data fetch {name}` puts it there"
+            advice = there if name in BENCHMARKS else suggestion(name, NAMES)
             raise ConfigError(
                 f"{folder} does not exist; data.path or EMPNN_DATA must name the folder that holds {name}{advice}"
             )
+    elif name not in BENCHMARKS and not folder.is_dir():
+        raise ConfigError(f"data.name={name}: there is no set of this name{suggestion(name, NAMES)}")
     elif not all(_split_files(folder, split) for split in SPLITS):
         raise ConfigError(
             f"data.name={name}: not in {folder} or incomplete; run `empnn data fetch {name}`, "
@@ -98,10 +104,17 @@ def resolve(name: str | Path) -> Path:
     """The path that a word stands for: an existing file or folder of that name, else the set of that name.
 
     Raises:
-        ConfigError: If it is the name of a set that is not there.
+        ConfigError: If it is the name of a set that is not there, or there is nothing of this name but a set of nearly
+            the same.
     """
     path = Path(name)
-    return locate(None, str(name)) if str(name) in NAMES and not path.exists() else path
+    if path.exists() or files_of(path) != [path]:
+        return path
+    if str(name) in NAMES:
+        return locate(None, str(name))
+    if meant := suggestion(str(name), NAMES):
+        raise ConfigError(f"{name}: no such file or folder{meant}")
+    return path
 
 
 def is_data_folder(path: Path) -> bool:
@@ -130,6 +143,18 @@ def load_split(location: str | Path | Sequence[Path], split: str) -> CrystalSet:
     """
     places = [Path(location)] if isinstance(location, str | Path) else location
     return load_files([_split_of(place, split) for place in places])
+
+
+def origins(location: str | Path, split: str) -> list[str]:
+    """The set that each crystal of the sample set comes from; nothing where the location is something else.
+
+    Raises:
+        ConfigError: If it has no such split.
+    """
+    if resolve(location) != _SAMPLE_FOLDER:
+        return []
+    with gzip.open(split_file(_SAMPLE_FOLDER, split), "rt", encoding="utf-8") as table:
+        return [row["set"] for row in csv.DictReader(table)]
 
 
 def _split_of(place: Path, split: str) -> Path:

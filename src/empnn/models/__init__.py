@@ -19,6 +19,7 @@ from yaml import YAMLError
 
 from empnn.errors import ConfigError, printable
 from empnn.files import replacing
+from empnn.names import respelled, suggestion
 from empnn.nn import ModelConfig, Network, build
 from empnn.nn.error_head import ErrorHead
 
@@ -43,15 +44,23 @@ def moving_atoms() -> list[str]:
 def find(name: str | Path) -> Path:
     """The folder of a packaged model, a model folder or a run directory (its best weights).
 
+    Packaged models are found in any spelling (`mp_20`, `MP-20`), unless there is a folder of that name.
+
     Raises:
         ConfigError: If there is none.
     """
-    for folder in (_PACKAGED / str(name), Path(str(name)), Path(str(name)) / "best"):
+    given, names = str(name), packaged()
+    for folder in (
+        _PACKAGED / given,
+        Path(given),
+        Path(given) / "best",
+        _PACKAGED / (respelled(given, names) or given),
+    ):
         # Names that are too long for a file, or hold what no name can, are looked for in vain without an exception.
         if os.path.isfile(folder / _WEIGHTS):  # noqa: PTH113
             return folder
-    names, given = ", ".join(packaged()) or "none", printable(str(name)[:200])
-    raise ConfigError(f"no model {given}; packaged are: {names}; else give a model folder or a run directory")
+    known = f"packaged are: {', '.join(names) or 'none'}; else give a model folder or a run directory"
+    raise ConfigError(f"no model {printable(given[:200])}; {known}{suggestion(given, names)}")
 
 
 def name_of(name: str | Path) -> str:
@@ -142,6 +151,11 @@ def card_of(name: str | Path) -> dict[str, Any]:
     if not isinstance(card, dict):
         raise ConfigError(f"{folder}: damaged model ({_CARD} is no mapping); train or copy it again")
     return card
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the weights of a model folder."""
+    return (folder / _WEIGHTS).stat().st_size
 
 
 def config_of(name: str | Path) -> ModelConfig:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
 from empnn import models
 from empnn.data.sets import NAMES
 from empnn.errors import ConfigError
 from empnn.fields import field_set
+from empnn.files import replacing
 from empnn.losses import LOSSES
+from empnn.names import respelled, suggestion
 from empnn.nn import ModelConfig
+from empnn.training.presets import PRESETS
 
 
 @dataclass
@@ -149,37 +152,20 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-PAPER: dict[str, dict[str, Any]] = {
-    "data": {"calibration_fraction": 0.0},
-    "model": {
-        "action": "first_order",
-        "reduction": "sum",
-        "aggregate": "sum",
-        "strain_gate": False,
-        "graph": {"rule": "knn", "k": 8},
-        "radial": {"width": 2.0},
-    },
-    "noise": {"sigma": 0.1, "distribution": "fixed"},
-    "train": {"steps": 32_768, "batch_size": 256, "learning_rate": 1e-4, "decay": False, "warmup_steps": 0},
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": PAPER,
-    "paper-table1": {
-        **PAPER,
-        "noise": {**PAPER["noise"], "sigma": 0.3},
-        "train": {**PAPER["train"], "validate_sigma": 0.3},
-    },
-}
-"""Named configurations. `paper` follows appendices B.2 and C for Table 2, `paper-table1` for Table 1, whose strains are
-three times as large; the packaged models build on `default`."""
-
 _CHOICES: dict[str, tuple[str, ...]] = {
     "data.select_on": ("dev", "val"),
     "noise.distribution": ("uniform", "fixed"),
     "loss.name": tuple(LOSSES),
 }
 _SHORTHANDS = {"loss": "loss.name", "lr": "train.learning_rate", "steps": "train.steps", "seed": "train.seed"}
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a name",
+    list: "a list, as in [cell,positions]",
+    dict: "a mapping, as in {O: 4.0}",
+}
 _NOT_NEGATIVE = (
     "noise.sigma",
     "noise.positions",
@@ -227,10 +213,11 @@ _EARLIER = {"data": {"calibration_fraction": 0.0}}
 
 
 def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), whole: bool = False) -> Config:
-    """Defaults, then the architecture of `model.start_from`, then a preset or YAML file, then `key=value` overrides.
+    """Defaults, a preset, the architecture of `model.start_from`, a YAML file, `key=value` overrides; later ones win.
 
-    Where there are pairs, they are trained on by default, and nothing else if there is nothing else. A file that is the
-    `whole` configuration of a run needs the model that it started from no more.
+    Where there are pairs, they are trained on by default, and nothing else if there is nothing else, but for relaxed
+    crystals that are to stay as they are. A file that is the `whole` configuration of a run needs the model that it
+    started from no more.
 
     `data=X` stands for `data.name=X` if X is a benchmark set and `data.path=X` otherwise, `loss=X` for `loss.name=X`,
     on the command line and in files.
@@ -238,14 +225,15 @@ def load_config(base: str | Path | None = None, overrides: Sequence[str] = (), w
     Raises:
         ConfigError: If a key does not exist (the nearest is named), a value has the wrong type or is out of range.
     """
-    layers = [_base(base), _from_overrides(overrides)]
+    preset, file = _base(base)
+    defaults, given = OmegaConf.structured(Config), (file, _from_overrides(overrides))
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), _EARLIER if whole else {}, *layers)
+        merged = OmegaConf.merge(defaults, _EARLIER if whole else {}, preset, *given)
         if not whole:
-            merged = OmegaConf.merge(OmegaConf.structured(Config), _implied(merged), *layers)
+            merged = OmegaConf.merge(defaults, preset, _implied(merged), *given)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+        raise _misfit(error) from None
     if not isinstance(config, Config):
         raise ConfigError("the configuration is not a mapping of sections")
     _check(config)
@@ -256,26 +244,32 @@ def _implied(merged: Any) -> dict[str, Any]:
     """What follows from the model to start from and from the kinds of data, unless something else is given."""
     implied: dict[str, Any] = {}
     if merged.model.start_from is not None:
-        implied["model"] = OmegaConf.structured(models.config_of(merged.model.start_from))
+        start = merged.model.start_from
+        implied["model"] = OmegaConf.structured(replace(models.config_of(start), start_from=start))
     if merged.data.pairs is not None:
         alone = merged.data.path is None and merged.data.name is None
-        implied["noise"] = {"mix": {"pairs": 1.0, **({"strain": 0.0} if alone else {})}}
+        implied["noise"] = {"mix": {"pairs": 1.0, **({"strain": 0.0, "symmetric": 0.0} if alone else {})}}
     return implied
 
 
 def save_config(config: Config, path: Path) -> None:
     """Write the whole configuration as YAML."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+    with replacing(path) as temporary:
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
-def _base(base: str | Path | None) -> DictConfig:
+def _base(base: str | Path | None) -> tuple[DictConfig, DictConfig]:
+    """A preset and a file, of which at least one is empty."""
+    nothing = DictConfig({})
     if base is None:
-        return DictConfig({})
-    if str(base) in PRESETS:
-        return DictConfig(PRESETS[str(base)])
+        return nothing, nothing
     path = Path(base)
+    preset = respelled(str(base), PRESETS)
+    if preset is not None and (preset == str(base) or not path.is_file()):
+        return DictConfig(PRESETS[preset]), nothing
     if not path.is_file():
-        raise ConfigError(f"{base}: neither a file nor a preset ({', '.join(PRESETS)})")
+        meant = suggestion(str(base), PRESETS) or suggestion(str(base), NAMES, "data={}")
+        raise ConfigError(f"{base}: neither a file nor a preset ({', '.join(PRESETS)}){meant}")
     try:
         loaded = OmegaConf.load(path)
     except (OSError, ValueError, OmegaConfBaseException) as error:
@@ -289,7 +283,7 @@ def _base(base: str | Path | None) -> DictConfig:
             key = section(loaded[name]).partition(".")[2]
             loaded[name] = {key: loaded[name]}
     _reject_unknown(OmegaConf.to_container(loaded), Config, "")
-    return loaded
+    return nothing, loaded
 
 
 def _data_key(value: str | ListConfig) -> str:
@@ -337,6 +331,36 @@ def _reject_unknown(content: Any, section: Any, prefix: str) -> None:
             if not isinstance(value, dict):
                 raise ConfigError(f"{prefix}{name}: expected a section with {', '.join(_keys(inner))}")
             _reject_unknown(value, inner, f"{prefix}{name}.")
+        elif (kind := _kind(section, name)) and _is_of_other_kind(value, kind):
+            raise ConfigError(f"{prefix}{name}={value}: must be {kind}")
+
+
+def _kind(section: Any, name: str) -> str | None:
+    """What the values of a key are, in words; None if they may be of several kinds."""
+    hint = get_type_hints(section if isinstance(section, type) else type(section))[name]
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] if type(None) in get_args(hint) else [hint]
+    return _KINDS.get(get_origin(kinds[0]) or kinds[0])
+
+
+def _is_of_other_kind(value: Any, kind: str) -> bool:
+    """Whether a value is a mapping where none is expected, or a list of mappings or lists: OmegaConf stumbles there."""
+    if kind == _KINDS[list] and isinstance(value, list):
+        return any(isinstance(item, list | dict) for item in value)
+    return isinstance(value, dict) and kind != _KINDS[dict]
+
+
+def _misfit(error: OmegaConfBaseException) -> ConfigError:
+    """What is wrong with a value, in words that are not OmegaConf's."""
+    key = str(error.full_key or "configuration")
+    section: Any = Config
+    *places, name = key.split(".")
+    for place in places:
+        section = (_section(section, place) if place in _keys(section) else None) or section
+    kind = _kind(section, name) if name in _keys(section) else None
+    if kind is None or not isinstance(error, ValidationError):
+        return ConfigError(f"{key}: {str(error).splitlines()[0]}")
+    value = "null" if str(error.value) == "None" else error.value
+    return ConfigError(f"{key}={value}: must be {kind}")
 
 
 def _unknown(key: str, known: list[str]) -> str:

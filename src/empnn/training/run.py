@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from empnn import models
@@ -28,8 +27,9 @@ from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, prepare
-from empnn.training.module import Denoising
-from empnn.training.report import Reporter
+from empnn.training.log import Log, Losses
+from empnn.training.module import Denoising, rate_factor
+from empnn.training.report import WORSE, Reporter
 from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Outcome, Relaxing
@@ -66,24 +66,59 @@ def train(config: Config, reporter: Reporter) -> Path:
     return _fit(folder, module, data, reporter)
 
 
-def resume(folder: str | Path, reporter: Reporter) -> Path:
+def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) -> Path:
     """Go on from the last checkpoint of a run; the result is that of a run never interrupted.
 
+    The one thing that may change is `train.steps`, to more than were done. From there on the learning rate is that of a
+    run with so many steps from the beginning: where it had fallen to 0 it rises again, and falls to 0 at the new end.
+
+    Args:
+        folder: The run directory.
+        reporter: Who is told.
+        changes: Nothing, or `train.steps=N` (`steps=N`).
+
     Raises:
-        ConfigError: If there is no run or its checkpoint is damaged.
+        ConfigError: If there is no run, its checkpoint is damaged, or something else is to change.
     """
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise ConfigError(f"{folder}: no run here (config.yaml is missing)")
     config = load_config(folder / "config.yaml", whole=True)
     network, moments, state = load_run(folder / "last")
+    steps = _more_steps(changes, state.step)
     data = prepare(config, reporter.watch)
     if state.data != digest(data.train, data.train_pairs, whole=is_whole(state.data)):
         what = "crystals" if data.train_pairs is None else "crystals or pairs"
         raise ConfigError(f"{folder}: the training {what} are not those the run began with; restore them")
     module = Denoising(network, config, _task(config, data), state)
     module.moments = moments
+    if steps is not None:
+        config.train.steps = steps
+        save_config(config, folder / "config.yaml")
+        peak = config.train.learning_rate
+        reporter.extended(folder, state, peak * rate_factor(state.step, config.train), peak)
     return _fit(folder, module, data, reporter)
+
+
+def _more_steps(changes: Sequence[str], done: int) -> int | None:
+    """The number of steps that a run is to have, if that is what changes.
+
+    Raises:
+        ConfigError: If something else is to change, or so many are done.
+    """
+    for item in changes:
+        key = item.partition("=")[0]
+        if key not in ("train.steps", "steps"):
+            raise ConfigError(
+                f"{key}: a run goes on as it was begun, but for train.steps; begin another with "
+                "model.start_from=RUN to change anything else"
+            )
+    if not changes:
+        return None
+    steps = load_config(None, changes).train.steps
+    if steps <= done:
+        raise ConfigError(f"train.steps={steps}: {done} steps are done already; give more")
+    return steps
 
 
 def _task(config: Config, data: RunData) -> Relaxing:
@@ -100,7 +135,8 @@ def _default_folder(config: Config) -> str:
 def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> Path:
     settings, state = module.config.train, module.state
     if state.step >= settings.steps:
-        reporter.note(f"{folder}: all {settings.steps} steps are done, nothing to resume")
+        done = f"all {settings.steps} steps are done, nothing to resume"
+        reporter.note(f"{folder}: {done}; for more, add train.steps={2 * state.step}")
         if data.calibration is not None and models.load_error_head(folder) is None:
             _tell_errors(folder, data, reporter)
         return folder
@@ -110,14 +146,15 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     checkpoints = Checkpoints(folder, data, reporter, state.step)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
-            _fit_interruptible(_trainer(folder, module, checkpoints), module, _loader(module, data), checkpoints)
+            _fit_interruptible(_trainer(module, checkpoints), module, _loader(module, data), checkpoints)
         except KeyboardInterrupt:
             reporter.interrupted(folder, state.step, checkpoints.saved_step)
             raise
         finally:
             reporter.close()
+            checkpoints.metrics.close()
     _tell_errors(folder, data, reporter)
-    reporter.finished(folder, state)
+    reporter.finished(folder, state, settings.batch_size, models.card_of(folder / "best"))
     return folder
 
 
@@ -150,17 +187,13 @@ def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     )
 
 
-def _trainer(folder: Path, module: Denoising, checkpoints: Checkpoints) -> lightning.Trainer:
-    session = f"from-{module.state.step}"
+def _trainer(module: Denoising, checkpoints: Checkpoints) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator="auto",
         devices=1,
         max_steps=module.config.train.steps - module.state.step,
         max_epochs=-1,
-        logger=[
-            CSVLogger(folder, name="logs", version=session),
-            TensorBoardLogger(folder, name="tensorboard", version=session),
-        ],
+        logger=False,
         callbacks=[checkpoints],
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -216,6 +249,8 @@ class Checkpoints(Callback):
         self.reporter = reporter
         self.saved_step = saved_step
         self.stop_asked = False
+        self.metrics = Log(folder, saved_step)
+        self._losses = Losses(saved_step)
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -232,7 +267,7 @@ class Checkpoints(Callback):
             for number in ENDINGS:
                 signal.signal(number, ask_to_stop)
         if pl_module.state.step == 0 and pl_module.config.model.start_from is not None:
-            self._validate(trainer, pl_module)
+            self._validate(pl_module, {})
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -240,22 +275,38 @@ class Checkpoints(Callback):
         """Count the step; log, validate and write a checkpoint where one is due."""
         module, state, settings = pl_module, pl_module.state, pl_module.config.train
         state.step += 1
-        due = state.step % LOG_EVERY == 0
-        # A loss on a GPU is read only now and then: the host would wait for it.
-        loss = float(outputs["loss"]) if due or outputs["loss"].device.type == "cpu" else None
-        self.reporter.step(loss)
-        if due and loss is not None:
-            rate, norm = trainer.optimizers[0].param_groups[0]["lr"], float(module.gradient_norm)
-            _log(trainer, {"loss": loss, "gradient_norm": norm, "learning_rate": rate}, state.step)
-        if state.step % settings.validate_every == 0 or state.step == settings.steps:
-            self._save(trainer, module, self._validate(trainer, module))
-        elif self.stop_asked:
+        self.reporter.step()
+        self._losses.add(outputs["loss"])
+        validates = state.step % settings.validate_every == 0 or state.step == settings.steps
+        figures = self._training_figures(trainer, module) if validates or state.step % LOG_EVERY == 0 else {}
+        if validates:
+            self._save(trainer, module, self._validate(module, figures))
+        elif figures:
+            self.metrics.write(state.step, figures)
+        if self.stop_asked and not validates:
             self._save(trainer, module, self._card(module))
         if self.stop_asked and state.step < settings.steps:
             raise KeyboardInterrupt
 
-    def _validate(self, trainer: lightning.Trainer, module: Denoising) -> dict[str, Any]:
-        """Keep the weights if they are the best so far; returns their card."""
+    def _training_figures(self, trainer: lightning.Trainer, module: Denoising) -> dict[str, float]:
+        """Mean loss and speed since they were asked for last, and how the optimizer stands."""
+        loss, steps_per_second = self._losses.mean(module.state.step)
+        self.reporter.logged(loss)
+        figures = {
+            "loss": loss,
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "gradient_norm": float(module.gradient_norm),
+            "crystals_per_second": steps_per_second * module.config.train.batch_size,
+        }
+        return {f"train/{name}": value for name, value in figures.items()}
+
+    def _validate(self, module: Denoising, figures: dict[str, float]) -> dict[str, Any]:
+        """Keep the weights if they are the best so far, and log; returns their card.
+
+        Args:
+            module: What is trained.
+            figures: Those of training, logged beside.
+        """
         state, settings = module.state, module.config.train
         outcome = module.task.validate(module.network)
         self._count_time(state)
@@ -263,8 +314,11 @@ class Checkpoints(Callback):
         if better:
             state.best_score, state.best_step = outcome.score, state.step
             models.save(self.folder / "best", module.network, card)
-        _log(trainer, {k: v for k, v in outcome.figures.items() if k != "n"}, state.step)
+        found = {"score": outcome.score, **{name: value for name, value in outcome.figures.items() if name != "n"}}
+        validation = {f"validation/{name}": value for name, value in found.items()}
+        self.metrics.write(state.step, {**figures, **validation, "validation/seconds": state.seconds})
         self.reporter.validated(state, settings.steps, outcome, better)
+        self._losses.restart()
         return card
 
     def _save(self, trainer: lightning.Trainer, module: Denoising, card: dict[str, Any]) -> None:
@@ -297,14 +351,9 @@ class Checkpoints(Callback):
                 if module.network.moves_atoms:
                     noise["positions_sigma"] = config.train.validate_positions
             card["selection"] = {**noise, **outcome.figures}
+            if outcome.worse:
+                card[WORSE] = outcome.worse
         return card
-
-
-def _log(trainer: lightning.Trainer, figures: dict[str, float], step: int) -> None:
-    """Log under the step of the run, which goes on counting where a resumed session starts anew."""
-    for logger in trainer.loggers:
-        logger.log_metrics(figures, step)
-        logger.save()
 
 
 @contextmanager

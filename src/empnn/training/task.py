@@ -16,20 +16,34 @@ from empnn.relax.passes import relax_batch
 from empnn.training.config import Config
 from empnn.training.steps import DenoisingBatch
 
+Removed = dict[str, dict[str, float]]
+"""By kind of corruption, and by part of the error (`cell`, `atoms` ...): the fraction that is gone."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What a validation found.
 
     Attributes:
-        score: What the best weights have most of.
+        removed: The fraction of each part of the error that is gone, 0 for doing nothing; under the kind of corruption,
+            or the empty word if that is strain alone.
         figures: For logs and cards.
-        words: For the user, on one line.
     """
 
-    score: float
+    removed: Removed
     figures: dict[str, float]
-    words: str
+
+    @property
+    def score(self) -> float:
+        """What the best weights have most of: the mean of all that is removed."""
+        parts = [part for kind in self.removed.values() for part in kind.values()]
+        return sum(parts) / len(parts)
+
+    @property
+    def worse(self) -> list[str]:
+        """The parts that doing nothing leaves smaller, in words."""
+        named = {kind: [name for name, part in parts.items() if part < 0] for kind, parts in self.removed.items()}
+        return [f"{name} ({kind})" if kind else name for kind, names in named.items() for name in names]
 
 
 class Relaxing:
@@ -90,26 +104,19 @@ def _relaxed(network: Network, before: CrystalBatch) -> CrystalBatch:
 
 
 def _of_denoising(metrics: DenoisingMetrics) -> Outcome:
-    """The mean of the fractions removed of lengths, angles and positions."""
-    parts = [metrics.lengths_removed, metrics.angles_removed]
-    words = f"improvement {metrics.lengths_improvement:.3f} A {metrics.angles_improvement:.2f} deg"
+    """The fractions removed of lengths, angles and positions."""
+    parts = {"lengths": metrics.lengths_removed, "angles": metrics.angles_removed}
     if metrics.positions is not None:
-        parts.append(metrics.positions.positions_removed)
-        words += f" {metrics.positions.noise_positions - metrics.positions.positions_mae:.3f} A"
-    removed = " / ".join(f"{part:.3f}" for part in parts)
-    figures = {name: float(value) for name, value in metrics.as_dict().items()}
-    return Outcome(sum(parts) / len(parts), figures, f"{words}  removed {removed}")
+        parts["atoms"] = metrics.positions.positions_removed
+    return Outcome({"": parts}, {name: float(value) for name, value in metrics.as_dict().items()})
 
 
 def _of_kinds(metrics: dict[str, RelaxationMetrics], moves: bool) -> Outcome:
-    """1 minus the mean, over kinds of corruption, of the strain left over doing nothing and of displacements alike."""
-    names = ("strain_mean", "positions_mean") if moves else ("strain_mean",)
+    """Of each kind of corruption the fractions removed of the mean strain and of the mean displacement."""
+    names = {"cell": "strain_mean", "atoms": "positions_mean"} if moves else {"cell": "strain_mean"}
     figures: dict[str, float] = {}
-    words, left = [], []
     for kind, found in metrics.items():
-        parts = [found.left(name) for name in names]
-        left += parts
-        words.append(f"{kind} {' / '.join(f'{part:.3f}' for part in parts)}")
         figures |= {f"{kind}_{name}": value for name, value in found.after.items()}
         figures |= {f"{kind}_{name}_before": value for name, value in found.before.items()}
-    return Outcome(1 - sum(left) / len(left), figures, f"left of {', '.join(words)}")
+    removed = {kind: {part: 1 - found.left(name) for part, name in names.items()} for kind, found in metrics.items()}
+    return Outcome(removed, figures)

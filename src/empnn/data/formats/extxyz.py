@@ -64,7 +64,8 @@ _BRACKETS = re.compile(r"[\[\](){}]")
 def entries(path: Path) -> Entries:
     """The frames of a file."""
     with open_bytes(path) as handle:
-        yield from entries_of_stream(handle)
+        for entry in entries_of_stream(handle):
+            yield entry._replace(share=handle.share)
 
 
 def entries_of_stream(handle: io.BufferedIOBase) -> Entries:

@@ -33,8 +33,10 @@ def entries(path: Path) -> Entries:
     if isinstance(content, dict) and "ids" in content:
         yield from ase_files.database_entries(path)
         return
-    for entry in content if isinstance(content, list) else [content]:
-        yield Entry(atoms_from_dict, entry, identifier(entry) if isinstance(entry, dict) else None)
+    structures = content if isinstance(content, list) else [content]
+    for number, entry in enumerate(structures, start=1):
+        name = identifier(entry) if isinstance(entry, dict) else None
+        yield Entry(atoms_from_dict, entry, name, share=number / len(structures))
 
 
 def atoms_from_dict(entry: Any) -> Atoms:

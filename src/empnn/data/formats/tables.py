@@ -39,11 +39,13 @@ _INFO = "info."
 _PLAIN = (str, int, float, bool)
 _TRUTH_VALUES = ("true", "false")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+([eE][+-]?\d+)?|[eE][+-]\d+)?")
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _MIXED = "_JSON "
 """Before values that are no text in a column of text; ASE marks JSON so."""
 _BATCH_ROWS = 1024
 _BLOCK = 1 << 20
+_TEXT_BLOCK = 1 << 16
 
 
 def csv_entries(path: Path, side: str = "") -> Entries:
@@ -53,7 +55,8 @@ def csv_entries(path: Path, side: str = "") -> Entries:
         # Strict, because a file cut off within a quoted field would otherwise pass for a crystal with fewer atoms.
         reader = csv.reader(chain.from_iterable(_blocks_of_lines(handle)), strict=True)
         columns = next(reader, [])
-        yield from _entries(_named(reader, columns), columns, _value_of_text, side)
+        for entry in _entries(_named(reader, columns), columns, _value_of_text, side):
+            yield entry._replace(share=handle.share)
 
 
 def _named(reader: Iterator[list[str]], columns: list[str]) -> Iterator[Row | CrystalError]:
@@ -77,7 +80,7 @@ def _blocks_of_lines(handle: io.BufferedReader) -> Iterator[Iterable[str]]:
     """The lines of a text with their ends, a block at a time: faster than line by line from a compressed file."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     left = ""
-    while block := handle.read(_BLOCK):
+    while block := handle.read(_TEXT_BLOCK):
         # A byte that is no UTF-8 is Latin-1, as in other files.
         text = _ESCAPED.sub(lambda found: chr(ord(found[0]) - 0xDC00), decoder.decode(block))
         whole, end, rest = (left + text).rpartition("\n")
@@ -92,15 +95,24 @@ def parquet_entries(path: Path, side: str = "") -> Entries:
     with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BLOCK) as file:
         batches = file.iter_batches(batch_size=_BATCH_ROWS)
         rows = (row for batch in batches for row in batch.to_pylist())
-        yield from _entries(rows, file.schema_arrow.names, _value_of_arrow, side)
+        found = _entries(rows, file.schema_arrow.names, _value_of_arrow, side)
+        for number, entry in enumerate(found, start=1):
+            yield entry._replace(share=number / file.metadata.num_rows)
 
 
 def feather_entries(path: Path, side: str = "") -> Entries:
     """The rows of a feather file (Arrow IPC), some at a time."""
     with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_file(source) as file:
-        batches = (file.get_batch(index) for index in range(file.num_record_batches))
-        rows = (row for batch in batches for part in _slices(batch) for row in part.to_pylist())
-        yield from _entries(rows, file.schema.names, _value_of_arrow, side)
+        share = 0.0
+
+        def rows() -> Iterator[Row]:
+            nonlocal share
+            for number in range(file.num_record_batches):
+                share = (number + 1) / file.num_record_batches
+                yield from (row for part in _slices(file.get_batch(number)) for row in part.to_pylist())
+
+        for entry in _entries(rows(), file.schema.names, _value_of_arrow, side):
+            yield entry._replace(share=share)
 
 
 Row = dict[str, Any]
@@ -200,11 +212,20 @@ def _entries(
             f"the table has no column named {' or '.join(names)}; add one that holds CIF text or pymatgen JSON"
         )
     parse = partial(_atoms_from_row, _CRYSTAL_COLUMNS[names[column]], column, read_value)
+    unnamed = [name for name in columns if _UNNAMED_INDEX.fullmatch(name)]
     for row in rows:
         if isinstance(row, CrystalError):
             yield Entry(refuse, str(row))
         else:
+            row = _without_index(row, unnamed) if unnamed else row
             yield Entry(parse, row, identifier(row), cif=row[column] if names[column] == "cif" else None)
+
+
+def _without_index(row: Row, unnamed: Sequence[str]) -> Row:
+    """A row without what pandas writes of an index that has no name; text in it is the identifier if there is none."""
+    texts = [row[name] for name in unnamed if isinstance(row[name], str)]
+    rest = {name: value for name, value in row.items() if name not in unnamed}
+    return {"material_id": texts[0], **rest} if texts and identifier(rest) is None else rest
 
 
 def _slices(batch: pyarrow.RecordBatch) -> Iterator[pyarrow.RecordBatch]:

@@ -70,7 +70,8 @@ def entries(path: Path) -> Entries:
         for part in parts(text):
             yield from _entries_of_part(part)
     else:
-        yield from map(_entry, blocks)
+        for number, block in enumerate(blocks, start=1):
+            yield _entry(block)._replace(share=number / len(blocks))
 
 
 def atoms_from_text(text: Any) -> Atoms:

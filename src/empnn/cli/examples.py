@@ -1,0 +1,76 @@
+"""What the help of each command shows: what it is for, and the line that does it."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, list[tuple[str, str]]] = {
+    "empnn": [
+        ("Relax a file of crystals:", "empnn relax candidates.cif -o relaxed.cif"),
+        ("See which models there are:", "empnn models"),
+        ("Teach the default model your own crystals:", "empnn train fine-tune data=mine.extxyz"),
+    ],
+    "data": [
+        ("Look at the crystals that come with the package:", "empnn data stats sample"),
+        ("Download a benchmark set:", "empnn data fetch mp_20"),
+    ],
+    "relax": [
+        ("Relax a file with the default model:", "empnn relax candidates.cif -o relaxed.cif"),
+        ("Relax a folder of files into one, and go on after Ctrl-C:", "empnn relax runs/ -o relaxed.extxyz --resume"),
+        ("Keep the cells, move the atoms:", "empnn relax POSCAR -o relaxed.vasp --fix cell"),
+        ("Relax with a model that you trained:", "empnn relax candidates.csv -o relaxed.csv --model runs/mine"),
+    ],
+    "convert": [
+        ("Put many CIFs into one table:", "empnn convert 'runs/*.cif' all.parquet"),
+    ],
+    "train": [
+        ("Try it out, in some minutes, on crystals that come with the package:", "empnn train data=sample steps=500"),
+        ("Teach the default model your own relaxed crystals:", "empnn train fine-tune data=mine.extxyz"),
+        ("Teach it how your candidates relax, from pairs:", "empnn train fine-tune data.pairs=pairs.csv"),
+        ("Go on after Ctrl-C or a crash:", "empnn train --resume runs/mine"),
+        ("Go on after the end, to 2,000 steps in all:", "empnn train --resume runs/mine train.steps=2000"),
+        ("Train from nothing as the paper did:", "empnn train paper data=mp_20 train.out=runs/paper"),
+    ],
+    "evaluate": [
+        ("How much of a random strain the default model removes:", "empnn evaluate --data relaxed.extxyz"),
+        (
+            "How near candidates come to their relaxed cells:",
+            "empnn evaluate --data candidates.cif --reference relaxed.cif",
+        ),
+        (
+            "CHGNet on the first ten, beside:",
+            "empnn evaluate --data relaxed.extxyz --relaxer chgnet --limit 10",
+        ),
+    ],
+    "energy": [
+        ("Energies by CHGNet:", "empnn energy relaxed.extxyz --oracle chgnet"),
+        (
+            "Relax cell and atoms first, and keep the crystals:",
+            "empnn energy in.cif --oracle sevennet --relax all -o out.extxyz",
+        ),
+        ("Write inputs for VASP:", "empnn energy in.cif --oracle vasp-inputs -o calculations"),
+    ],
+    "models": [
+        ("All packaged models, and what each is for:", "empnn models"),
+        ("All that is known of one:", "empnn models mp-20"),
+    ],
+    "fields": [
+        ("The fields that a model can act with:", "empnn fields"),
+    ],
+    "stats": [
+        ("Look at a set, with a picture:", "empnn data stats mine.extxyz --plot stats.png"),
+    ],
+    "split": [
+        (
+            "Nine tenths to train on, one to select by, no composition in both:",
+            "empnn data split mine.extxyz -o folder --fractions 0.9,0.1",
+        ),
+    ],
+    "dedupe": [
+        (
+            "Keep the first of each group, and say who was whose duplicate:",
+            "empnn data dedupe mine.cif -o unique.cif --groups groups.csv",
+        ),
+    ],
+    "fetch": [
+        ("Download a benchmark set to train on (data=mp_20):", "empnn data fetch mp_20"),
+    ],
+}
