@@ -122,3 +122,13 @@ def test_supercells_have_all_their_translations_and_nothing_has_no_operations() 
     nothing = find_space_groups(triclinic().select([]))
     assert len(nothing.batch) == len(nothing.source) == 0
     assert len(symmetrise(triclinic().select([]), nothing)) == 0
+
+
+def test_of_several_distances_the_first_that_shows_anything_counts():
+    rattled = rutile()
+    noise = 1e-3 * torch.randn(rattled.frac.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rattled = rattled.shifted(noise)
+    counts = [
+        len(find_space_groups(rattled, distances).rotations) for distances in (1e-5, 0.05, [1e-5, 1e-4, 0.05, 0.5])
+    ]
+    assert counts == [1, 16, 16]

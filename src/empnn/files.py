@@ -101,8 +101,6 @@ def check_place(target: Path) -> None:
     Raises:
         ConfigError: If it is a folder, there is no folder to write to, or no permission, or its name cannot be one.
     """
-    if "\0" in str(target):
-        raise ConfigError(f"{printable(str(target))}: a name cannot hold a null character; choose another")
     if target.is_dir():
         raise ConfigError(f"{target}: it is a folder; name a file in it")
     check_parent(target)
@@ -112,8 +110,10 @@ def check_parent(target: Path) -> None:
     """Make sure that something can be made in the folder where it is asked to be.
 
     Raises:
-        ConfigError: If there is no such folder, or no permission to write to it.
+        ConfigError: If there is no such folder, or no permission to write to it, or the name cannot be one.
     """
+    if "\0" in str(target):
+        raise ConfigError(f"{printable(str(target))}: a name cannot hold a null character; choose another")
     if not target.parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.parent} does not exist; create it")
     if not os.access(target.parent, os.W_OK):

@@ -6,7 +6,7 @@ R = cell^T W cell^-T. All operations of the given cell are meant, centring trans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -53,7 +53,9 @@ class SpaceGroups:
 
 
 def find_space_groups(
-    crystals: CrystalBatch, symprec: float = SYMPREC, on_progress: Callable[[int], None] = lambda done: None
+    crystals: CrystalBatch,
+    symprec: float | Sequence[float] = SYMPREC,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> SpaceGroups:
     """The operations that spglib finds and that map the atoms onto each other; the identity alone where it finds none.
 
@@ -61,14 +63,18 @@ def find_space_groups(
 
     Args:
         crystals: Sound crystals.
-        symprec: Distance in angstrom within which operations are looked for.
+        symprec: Distance in angstrom within which operations are looked for; of several the first at which there are
+            more than the identity. (spglib may find less within a larger one.)
         on_progress: Called with the number of crystals that have been looked at since the last call.
     """
     cells, fracs, numbers = crystals.cell.numpy(), crystals.frac.numpy(), crystals.numbers.numpy()
     starts = crystals.starts.numpy()
+    distances = [symprec] if isinstance(symprec, float) else list(symprec)
     found = []
     for cell, (start, stop) in zip(cells, pairwise(starts.tolist()), strict=True):
-        found.append(_operations(cell, fracs[start:stop], numbers[start:stop], symprec))
+        tried = (_operations(cell, fracs[start:stop], numbers[start:stop], distance) for distance in distances)
+        some = next(tried)
+        found.append(some if len(some[0]) > 1 else next((other for other in tried if len(other[0]) > 1), some))
         on_progress(1)
     counts = np.array([len(rotations) for rotations, _, _ in found], dtype=np.int64)
     sizes = np.repeat(np.diff(starts), counts)

@@ -49,6 +49,26 @@ _OPTIONS = (
     *("a=!!python/object:os.system", "asap_cutoff=True", "asap_cutoff=x", "a=nan", "a=1e999", "a=\0", "self=1"),
     *("restart=x", "label=x", "atoms=1"),
 )
+_ENDINGS = (
+    *(
+        "cif",
+        "vasp",
+        "poscar",
+        "POSCAR",
+        ".cif",
+        "extxyz.gz",
+        "json",
+        "traj",
+        "db",
+        "xsf",
+        "csv",
+        "feather",
+        "png",
+        "cif/x",
+    ),
+    *("../cif", "cif.cif", "gz", ".", *_NAMES),
+)
+_FOLDERS = ("out", "out/", "out/x", "folder", "folder/", ".", "in.cif", "in.cif/", "out.cif", "out.cif/", "-", *_NAMES)
 _STORES = ("store", "in.cif", "/proc/x", "missing/store", *_NAMES)
 _DATA = ("in.extxyz", "folder", "sample", "mp_20", "in.cif", "bad.extxyz", "empty.cif", "-", "data", *_NAMES)
 _SPLITS = ("val", "train", "../val", "VAL", *_NAMES)
@@ -63,12 +83,23 @@ _HOSTILE: dict[str, dict[str, Sequence[str]]] = {
         "--fix": _FIXED,
         "--device": _DEVICES,
         "--batch-atoms": _LARGE,
+        "--format": _ENDINGS,
+        "--symmetrize": _SIZES,
+        "--then": (*_ORACLES[:8], "vasp-inputs", "x"),
+        "--steps": _LARGE,
         "--resume": (),
         "--strict": (),
         "--keep-failed": (),
         "--passess": ("1",),
     },
-    "convert": {"": _INPUTS, " ": _OUTPUTS, "--resume": (), "--strict": (), "--model": ("model",)},
+    "convert": {
+        "": _INPUTS,
+        " ": _OUTPUTS,
+        "--format": _ENDINGS,
+        "--resume": (),
+        "--strict": (),
+        "--model": ("model",),
+    },
     "evaluate": {
         "--data": _DATA,
         "--model": _MODELS,
@@ -128,6 +159,8 @@ def command(seed: int, number: int) -> Command:
     given = dict(_SOUND[kind])
     for name in rng.sample(list(hostile), rng.choice((1, 1, 2, 3))):
         given[name] = rng.choice(hostile[name]) if hostile[name] else None
+    if "--format" in given:
+        given["--output" if kind == "relax" else " "] = rng.choice(_FOLDERS)
     if rng.random() < 0.1:
         given.pop(rng.choice(list(given)))
     arguments = [kind]

@@ -86,9 +86,9 @@ class FolderOutput:
 
     def __enter__(self) -> FolderOutput:
         path = self._folder.path
+        check_parent(path)
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path}: it is a file; name a folder")
-        check_parent(path)
         self._made = {place for place in (path, self._state) if not place.exists()}
         path.mkdir(exist_ok=True)
         self._open = [locked(self._state, path)]

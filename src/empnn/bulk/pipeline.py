@@ -22,7 +22,7 @@ from empnn.data.naming import STREAM
 from empnn.data.reading import files_of, read
 from empnn.data.records import Record, named
 from empnn.errors import ConfigError, CrystalError
-from empnn.files import check_outputs
+from empnn.files import check_outputs, check_parent
 
 CHUNK = 256
 CHUNK_ATOMS = 32_768
@@ -220,6 +220,7 @@ def process(
 
 def _check_apart(folder: Path, inputs: Sequence[Path]) -> None:
     """Refuse a folder within one whose files are read: the next time its own would be among them."""
+    check_parent(folder)
     place = Path(os.path.realpath(folder))
     for path in inputs:
         if path.is_dir() and place.is_relative_to(os.path.realpath(path)):

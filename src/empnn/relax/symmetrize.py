@@ -33,6 +33,8 @@ _TORN, _APART = 3e-6, 1e-4
 """Differences in answers, in angstrom, of edges that were equal: beyond usual rounding, and no longer rounding."""
 _WIDEST = 1.0
 """The largest tolerance in angstrom: beyond it, atoms are taken for their neighbours."""
+_PARTS = (1.0, 0.9, 0.8, 0.65, 0.5)
+"""Parts of a tolerance that are tried in turn, until there is an operation."""
 _ROUNDS = 5
 """How often operations are looked for: a crystal that is more symmetric than before may show more of them."""
 
@@ -115,7 +117,7 @@ def made_symmetric(
     found = torch.zeros(len(crystals), dtype=torch.int64)
     for _ in range(_ROUNDS):
         some = exact.select(left)
-        groups = find_space_groups(some, tolerance)
+        groups = find_space_groups(some, [tolerance * part for part in _PARTS])
         counts = torch.bincount(groups.batch, minlength=len(some))
         exact = _with(exact, left, _with_fixed(some, symmetrise(some, groups)))
         more = counts > found[left]
