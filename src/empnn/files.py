@@ -127,7 +127,8 @@ class BytesReader(io.BufferedReader):
         self._file = path.open("rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
         compressed = COMPRESSED.get(path.suffix.lower())
-        super().__init__(self._file if compressed is None else compressed(io.BufferedReader(self._file)), _BUFFER)
+        self._packed = None if compressed is None else io.BufferedReader(self._file)
+        super().__init__(self._file if compressed is None else compressed(self._packed), _BUFFER)
 
     @property
     def share(self) -> float:
@@ -135,9 +136,10 @@ class BytesReader(io.BufferedReader):
         return (self if self.raw is self._file else self._file).tell() / self._size if self._size else 0.0
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, and the file below it, which bz2 and lzma leave open."""
         super().close()
-        self._file.close()
+        if self._packed is not None:
+            self._packed.close()
 
 
 def open_bytes(path: Path) -> BytesReader:
