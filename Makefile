@@ -45,6 +45,7 @@ figures: $(READY)
 	$(BIN)/python benchmarks/decorated.py pbe --fix cell positions --limit 300 --out benchmarks/results/fixed.json
 	$(BIN)/python benchmarks/large_crystals.py
 	$(BIN)/python benchmarks/symmetry_kept.py
+	$(BIN)/python benchmarks/symmetrized.py
 	test -d runs/nbsrh || $(BIN)/empnn train data.pairs=$(EMPNN_DATA)/pairs/nbsrh_train.json.gz model.start_from=pbe loss=hencky loss.positions=1 steps=300 train.validate_every=50 train.out=runs/nbsrh
 	$(BIN)/python benchmarks/pairs.py --trained runs/nbsrh
 	$(BIN)/python benchmarks/relax_files.py

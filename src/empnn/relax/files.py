@@ -64,7 +64,10 @@ class Relaxing(Work):
         """Relax some structures together."""
         readable = [_as_given(record.atoms) for record in records if record.atoms is not None]
         how = self.how
-        results = iter(self.relaxer.relax(readable, how.passes, how.batch_atoms, how.fix, how.symmetrize))
+        answers = self.relaxer.relax(
+            readable, passes=how.passes, batch_atoms=how.batch_atoms, fix=how.fix, symmetrize=how.symmetrize
+        )
+        results = iter(answers)
         for record in records:
             repeated = self._repeats(record.id)
             if record.atoms is None:

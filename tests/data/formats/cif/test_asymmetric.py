@@ -180,13 +180,14 @@ def test_what_has_no_place_is_named(tmp_path):
     given = bulk("NaCl", "rocksalt", a=5.64)
     given.info.update({SYMMETRIZED: "x", "note": [1, 2]})
     given.set_tags([1, 2])
+    given.set_masses([22.0, 37.0])
     given.set_constraint(FixAtoms([0]))
     ase.io.write(tmp_path / "in.traj", given)
     outcomes = []
     process([tmp_path / "in.traj"], tmp_path / "out.cif", Conversion(), outcomes.append)
     assert outcomes[0].warnings == [
         "out.cif holds the standard cell of its space group (8 atoms; 2 as given)",
-        "out.cif has no place for its arrays beside symmetry (tags), which are lost",
+        "out.cif has no place for its arrays beside symmetry (tags, masses), which are lost",
         "out.cif has no place for its constraints beside symmetry (FixAtoms), which are lost",
     ]
     (record,) = read(tmp_path / "out.cif")

@@ -12,10 +12,10 @@ from typing import Any
 import gemmi
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_masses, chemical_symbols
 from ase.io.jsonio import encode
 
-from empnn.ase_atoms import OXIDATION_STATES, SYMMETRIZED, with_results_kept
+from empnn.ase_atoms import OXIDATION_STATES, SYMMETRIZED, is_deuterium, with_results_kept
 from empnn.data.formats.cif.asymmetric import AsymmetricUnit, asymmetric_unit
 from empnn.data.formats.cif.crystals import CELL_TAGS, SITE_TAGS, cells_from_parameters
 from empnn.data.formats.cif.names import UNNAMED, block_name
@@ -32,7 +32,6 @@ _FAR = 5e-7
 """The farthest, in angstrom, that rounding may take an atom or the end of a lattice vector."""
 _USUAL = 1e-9
 """How far, in angstrom, vectors may be from those along the usual axes that parameters alone tell."""
-_IN_SITES = ("numbers", "positions", OXIDATION_STATES, LABELS, "masses")
 
 
 def named_text_from_atoms(atoms: Atoms) -> str:
@@ -45,19 +44,29 @@ def named_text_from_atoms(atoms: Atoms) -> str:
 
 def losses(atoms: Atoms) -> list[str]:
     """What the asymmetric unit has no place for, and in which cell it is, where that is not the given one."""
+    if SYMMETRIZED not in atoms.info:
+        return []
     kept = with_results_kept(atoms)
-    found = asymmetric_unit(kept) if SYMMETRIZED in kept.info else None
+    found = asymmetric_unit(kept)
     if found is None:
         return []
     cell = f"holds the standard cell of its space group ({found.n_atoms} atoms; {len(atoms)} as given)"
     words = [] if found.as_given else [cell]
-    arrays = ", ".join(name for name in kept.arrays if name not in _IN_SITES)
-    constraints = names_of(kept.constraints)
-    words += [f"has no place for its arrays beside symmetry ({arrays}), which are lost"] if arrays else []
-    words += (
-        [f"has no place for its constraints beside symmetry ({constraints}), which are lost"] if constraints else []
-    )
-    return words
+    lost = {"arrays": ", ".join(_arrays_lost(kept, found)), "constraints": names_of(kept.constraints)}
+    return words + [
+        f"has no place for its {what} beside symmetry ({names}), which are lost"
+        for what, names in lost.items()
+        if names
+    ]
+
+
+def _arrays_lost(atoms: Atoms, found: AsymmetricUnit) -> list[str]:
+    written = ["numbers", "positions", OXIDATION_STATES]
+    if LABELS in atoms.arrays and labels_to_write(atoms[found.sites]) is not None:
+        written.append(LABELS)
+    if np.allclose(atoms.get_masses()[~is_deuterium(atoms)], atomic_masses[atoms.numbers[~is_deuterium(atoms)]]):
+        written.append("masses")
+    return [name for name in atoms.arrays if name not in written]
 
 
 def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
