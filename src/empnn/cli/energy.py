@@ -77,9 +77,9 @@ def energy(
     elif not quiet:
         _print_energies(judged)
     if not quiet:
-        place = (
-            f"; wrote {len(written):,} to {output}{replaced}" if written else f" in {output}" if oracle == VASP else ""
-        )
+        place = f" in {output}" if oracle == VASP else ""
+        if written:
+            place = f"; wrote {len(written):,} to {output}{replaced}"
         stderr().print(f"{_counts(judged)}{place}", markup=False)
     if any(one.failed for one in judged):
         raise typer.Exit(1)
