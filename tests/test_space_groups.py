@@ -128,7 +128,9 @@ def test_supercells_have_all_their_translations_and_nothing_has_no_operations() 
 def test_names():
     crystals = CrystalBatch.cat([rutile(), wurtzite(), conventional_diamond(), triclinic()])
     assert group_names(crystals) == ["P4_2/mnm (136)", "P6_3mc (186)", "Fd-3m (227)", "P-1 (2)"]
-    assert group_names(rutile().shifted(1e-3 * torch.arange(18).reshape(6, 3) ** 2.0 % 1), 1e-5) == ["P1 (1)"]
+    assert group_names(rutile().shifted(1e-3 * torch.arange(18, dtype=torch.float64).reshape(6, 3) ** 2), 1e-5) == [
+        "P1 (1)"
+    ]
 
 
 def test_of_several_distances_the_first_that_shows_anything_counts():
