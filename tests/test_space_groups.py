@@ -11,6 +11,7 @@ from empnn.crystals import CrystalBatch, from_atoms
 from empnn.space_groups import (
     SpaceGroups,
     find_space_groups,
+    group_names,
     invariant_displacements,
     invariant_strain,
     symmetrise,
@@ -122,6 +123,14 @@ def test_supercells_have_all_their_translations_and_nothing_has_no_operations() 
     nothing = find_space_groups(triclinic().select([]))
     assert len(nothing.batch) == len(nothing.source) == 0
     assert len(symmetrise(triclinic().select([]), nothing)) == 0
+
+
+def test_names():
+    crystals = CrystalBatch.cat([rutile(), wurtzite(), conventional_diamond(), triclinic()])
+    assert group_names(crystals) == ["P4_2/mnm (136)", "P6_3mc (186)", "Fd-3m (227)", "P-1 (2)"]
+    assert group_names(rutile().shifted(1e-3 * torch.arange(18, dtype=torch.float64).reshape(6, 3) ** 2), 1e-5) == [
+        "P1 (1)"
+    ]
 
 
 def test_of_several_distances_the_first_that_shows_anything_counts():

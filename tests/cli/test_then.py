@@ -210,6 +210,7 @@ def test_outcomes_of_refused_structures_are_passed_on(relax):
         (("--then", "support.calculators:EnergyOnly"), "it has no stress, which relaxing a cell takes"),
         (("--then", EMT_PATH, "--steps", "0"), "must be positive"),
         (("--then", EMT_PATH, "--option", "x"), "give KEY=VALUE"),
+        (("--fmax", "0"), "--fmax belongs to --then"),
         (("--steps", "9"), "--steps belongs to --then; name an oracle there, or leave it out"),
         (("--workers", "2"), "--workers belongs to --then"),
         (("--option", "a=1"), "--option belongs to --then"),

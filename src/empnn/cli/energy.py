@@ -75,9 +75,9 @@ def energy(
         relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
         print_json({"oracle": about_it, "relax": relaxed, "structures": [worded(one.as_dict()) for one in judged]})
     if not quiet:
-        place = (
-            f"; wrote {len(written):,} to {output}{replaced}" if written else f" in {output}" if oracle == VASP else ""
-        )
+        place = f" in {output}" if oracle == VASP else ""
+        if written:
+            place = f"; wrote {len(written):,} to {output}{replaced}"
         stderr().print(f"{_counts(judged)}{place}", markup=False)
     if any(one.failed for one in judged):
         raise typer.Exit(1)

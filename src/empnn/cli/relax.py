@@ -172,7 +172,8 @@ def convert(
 
 
 def _only_with_then(then: str | None, options: dict[str, object], workers: int) -> None:
-    given = [name for name, value in {**options, "--workers": workers if workers > 1 else None}.items() if value]
+    options = {**options, "--workers": workers if workers > 1 else None}
+    given = [name for name, value in options.items() if value is not None and value != []]
     if given and then is None:
         raise ConfigError(f"{given[0]} belongs to --then; name an oracle there, or leave it out")
 
