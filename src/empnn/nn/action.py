@@ -1,5 +1,6 @@
 """From weighted edges and triplets to what a layer does to a crystal: equations 2, 10 and 18 of the paper."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +19,7 @@ from empnn.nn.weights import EdgeWeights, TripletWeights
 Reduction = Literal["mean", "sum"]
 
 EXPONENT_LIMIT = 0.5
-"""Frobenius norm that the exponent of a layer stays below."""
+"""Frobenius norm that the exponent of a layer stays below, unless a configuration says otherwise."""
 SUM_START = 1e-2
 """Factor on the first weights of the fields if they are summed."""
 DISPLACEMENT_LIMIT = 0.5
@@ -36,29 +37,36 @@ def limit_norm(value: Tensor, limit: float, dim: int | tuple[int, ...]) -> Tenso
     return value * (torch.tanh(ratio) / ratio)
 
 
-def limit_exponent(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
-    """Limit the Frobenius norm of an exponent to `EXPONENT_LIMIT`."""
-    return limit_norm(exponent, EXPONENT_LIMIT, (-2, -1))
+def limit_exponent(
+    exponent: Float[Tensor, "structures 3 3"], limit: float = EXPONENT_LIMIT
+) -> Float[Tensor, "structures 3 3"]:
+    """Limit the Frobenius norm of an exponent."""
+    return limit_norm(exponent, limit, (-2, -1))
 
 
-def exponential(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
+def exponential(
+    exponent: Float[Tensor, "structures 3 3"], limit: float = EXPONENT_LIMIT
+) -> Float[Tensor, "structures 3 3"]:
     """The action h = exp(S) with the limited exponent (equation 10): det h > 0 always."""
-    return _matrix_exp(limit_exponent(exponent))
+    return _matrix_exp(limit_exponent(exponent, limit), limit)
 
 
-def _matrix_exp(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
-    """exp(S) of matrices whose norm is below 0.5, to rounding in float64.
+def _matrix_exp(exponent: Float[Tensor, "structures 3 3"], limit: float) -> Float[Tensor, "structures 3 3"]:
+    """exp(S) of matrices whose norm is below a limit, to rounding in float64.
 
-    exp(S / 4)^4 with the first terms of the series, the same number for all: `torch.linalg.matrix_exp` chooses it by a
-    norm that is not invariant under rotations, and errs by 1e-10 where it chooses few.
+    exp(S / 2^n)^(2^n) with the first terms of the series, the same number for all, and n such that the norm of S / 2^n
+    is at most 1/8: `torch.linalg.matrix_exp` chooses them by a norm that is not invariant under rotations, and errs by
+    1e-10 where it chooses few.
     """
     identity = torch.eye(3, dtype=exponent.dtype, device=exponent.device)
-    quarter = exponent / 4
-    result = identity + quarter / _SERIES_ORDER
+    halvings = max(0, math.ceil(math.log2(8 * limit)))
+    part = exponent / 2**halvings
+    result = identity + part / _SERIES_ORDER
     for order in range(_SERIES_ORDER - 1, 0, -1):
-        result = identity + _products(quarter, result) / order
-    result = _products(result, result)
-    return _products(result, result)
+        result = identity + _products(part, result) / order
+    for _ in range(halvings):
+        result = _products(result, result)
+    return result
 
 
 def _products(first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "structures 3 3"]) -> Tensor:
@@ -66,15 +74,17 @@ def _products(first: Float[Tensor, "structures 3 3"], second: Float[Tensor, "str
     return (first.unsqueeze(-1) * second.unsqueeze(-3)).sum(-2)
 
 
-def first_order(exponent: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures 3 3"]:
-    """The action h = I + S (equation 18): det h > 0 holds only for small S."""
+def first_order(
+    exponent: Float[Tensor, "structures 3 3"], limit: float = EXPONENT_LIMIT
+) -> Float[Tensor, "structures 3 3"]:
+    """The action h = I + S (equation 18), which knows no limit: det h > 0 holds only for small S."""
     return torch.eye(3, dtype=exponent.dtype, device=exponent.device) + exponent
 
 
 _SERIES_ORDER = 11
-"""(0.5 / 4)^12 / 12! is 3e-20."""
+"""(1 / 8)^12 / 12! is 3e-20."""
 
-ACTIONS: dict[str, Callable[[Tensor], Tensor]] = {"exp": exponential, "first_order": first_order}
+ACTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {"exp": exponential, "first_order": first_order}
 """Maps from gl(3) to GL3(R) by the names used in `model.action`."""
 
 
@@ -90,6 +100,7 @@ class ActionSettings:
         scale: k of equation 18.
         weight_limit: Bound on the absolute weights, or None. Under `mean` it bounds the strain of one layer to that
             value per field, or to twice that with the gate.
+        exponent_limit: Frobenius norm that the exponent of a layer stays below; `first_order` has no limit.
         gate: Whether a `StrainGate` scales the exponent.
         moves_atoms: Whether atoms move within the cell too (equation 2).
     """
@@ -100,6 +111,7 @@ class ActionSettings:
     scale: float
     weight_limit: float | None
     gate: bool
+    exponent_limit: float = EXPONENT_LIMIT
     moves_atoms: bool = False
 
 
@@ -177,7 +189,7 @@ class CrystalAction(nn.Module):
         if self.settings.moves_atoms:
             displacement = limit_norm(push, DISPLACEMENT_LIMIT, -1)
             displacement = displacement - mean_per_structure(displacement, graph).index_select(0, graph.atom_batch)
-        return LayerAction(lattice=self.act(exponent), strain=strain + exponent, displacement=displacement)
+        return LayerAction(lattice=self.act(exponent, self.settings.exponent_limit), strain=strain + exponent, displacement=displacement)
 
     def _start_small(self) -> None:
         """Scale the first weights down, for a sum grows with the number of triplets.

@@ -60,6 +60,8 @@ class MixConfig:
     """The pairs of `data.pairs`; 1 by default where there are any."""
     relaxed: float = 0.0
     """Crystals as they are, with nothing to do: what is relaxed then stays where it is."""
+    cube: float = 0.0
+    """A cube of 1 angstrom in place of the cell, for reconstruction from fractional coordinates."""
 
 
 @dataclass
@@ -174,6 +176,7 @@ _NOT_NEGATIVE = (
     "noise.mix.decorated",
     "noise.mix.pairs",
     "noise.mix.relaxed",
+    "noise.mix.cube",
     "noise.symmetric.volume",
     "noise.symmetric.shape",
     "noise.symmetric.positions",
@@ -192,6 +195,7 @@ _POSITIVE = (
     "model.graph.radius",
     "model.graph.scale",
     "model.action_scale",
+    "model.exponent_limit",
     "model.radial.stop",
     "train.steps",
     "train.batch_size",

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from empnn.corruption.cube import Cube
 from empnn.corruption.decorated import Decorated, decorate
 from empnn.corruption.general import GeneralStrain
 from empnn.corruption.pairs import GivenPairs, joined
@@ -69,6 +70,7 @@ class Corruptions:
             (self.decorated, mix.decorated),
             (self.given, mix.pairs),
             (self.relaxed, mix.relaxed),
+            (self.cube, mix.cube),
         )
         made = [(kind(), weight) for kind, weight in kinds if weight > 0]
         if all(weight == 0 for kind, weight in kinds if kind != self.relaxed):
@@ -92,6 +94,8 @@ class Corruptions:
             sets["symmetric"] = noise(everything, np.random.default_rng(seed))
         if mix.decorated:
             sets["decorated"] = self._decorated(select, seed)
+        if mix.cube:
+            sets["cube"] = Cube(select)(everything, np.random.default_rng(seed))
         if pairs is not None:
             chosen = np.arange(len(pairs))
             sets["pairs"] = joined(pairs.before.select(chosen), pairs.relaxed.select(chosen))
@@ -107,6 +111,10 @@ class Corruptions:
     def relaxed(self) -> Corruption:
         """Nothing is wrong."""
         return GeneralStrain(self.crystals, 0.0, 0.0, self._sizes)
+
+    def cube(self) -> Corruption:
+        """Nothing of the cell is left."""
+        return Cube(self.crystals)
 
     def symmetric(self) -> Corruption:
         """What keeps the space group."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from empnn.checks.refusals import is_collapsed
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
@@ -98,7 +99,8 @@ class Relaxing:
 
 def _relaxed(network: Network, before: CrystalBatch) -> CrystalBatch:
     relaxed = relax_batch(network, before)
-    if 2 * int(relaxed.failed.sum()) >= len(before):
+    usable = ~is_collapsed(before.cell, before.sizes)
+    if 2 * int((relaxed.failed & usable).sum()) >= len(before):
         raise ConfigError("training diverged; lower train.learning_rate and start again")
     return relaxed.crystals
 
