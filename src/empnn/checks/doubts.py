@@ -43,7 +43,7 @@ _BONDS = 4.0
 
 
 def doubts(
-    before: CrystalBatch,
+    before: CrystalBatch | None,
     after: CrystalBatch,
     elements: set[int],
     strain_limit: float,
@@ -52,20 +52,24 @@ def doubts(
     """For each structure the reasons to look at the result twice, in words.
 
     Args:
-        before: The crystals as given, none of which is refused.
+        before: The crystals as given, none of which is refused; None if their cells were not looked at.
         after: The same relaxed, in usable cells.
         elements: Atomic numbers the model was trained on; empty if unknown.
         strain_limit: Largest principal Hencky strain that the model was trained to remove.
         rare: Atomic numbers that next to none of the crystals the model was trained on hold, and how many do.
     """
-    volumes = {name: volume(some.cell) / some.sizes for name, some in (("given", before), ("relaxed", after))}
-    stretches = torch.linalg.svdvals(torch.linalg.solve(before.cell, after.cell))
-    strain = stretches.log().abs().amax(-1)
-    vacuums, flaws = _vacuums(before), {"as given": flaws_of(before), "once relaxed": flaws_of(after)}
+    states = {("found", "as found"): after}
+    strain = torch.zeros(len(after))
+    if before is not None:
+        states = {("given", "as given"): before, ("relaxed", "once relaxed"): after}
+        strain = torch.linalg.svdvals(torch.linalg.solve(before.cell, after.cell)).log().abs().amax(-1)
+    volumes = {name: volume(some.cell) / some.sizes for (name, _), some in states.items()}
+    vacuums = _vacuums(after if before is None else before)
+    flaws = {when: flaws_of(some) for (_, when), some in states.items()}
     reasons: list[list[str]] = []
-    for index, (start, stop) in enumerate(zip(before.starts[:-1], before.starts[1:], strict=True)):
+    for index, (start, stop) in enumerate(zip(after.starts[:-1], after.starts[1:], strict=True)):
         found = []
-        present = set(before.numbers[start:stop].tolist())
+        present = set(after.numbers[start:stop].tolist())
         unseen = present - elements if elements else set()
         if unseen:
             found.append(f"elements not in the training data: {', '.join(map(_symbol, sorted(unseen)))}")

@@ -67,7 +67,7 @@ SpaceGroups = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
+class Run:
     """How files are gone through, the word for what is done, and what is told of all structures."""
 
     done: str
@@ -123,7 +123,7 @@ def relax(
     from empnn.relax import load
     from empnn.relax.files import Detail, How, Relaxing
 
-    target = _target(output, ending)
+    target = target_of(output, ending)
     if report is not None:
         check_report(report, inputs, target)
     given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
@@ -146,8 +146,8 @@ def relax(
         choice = Choice(then, parsed_options(option))
         work = RelaxingOn(network, Job(choice=choice, relaxation=relaxation, workers=workers, store=store))
     with tuned(relaxer.device.type):
-        run = _Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
-        _process(inputs, target, work, run)
+        run = Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
+        process(inputs, target, work, run)
 
 
 @reports_errors
@@ -167,8 +167,8 @@ def convert(
     """Write crystals in another format, which the name of OUT or --format tells."""
     from empnn.bulk.pipeline import Conversion
 
-    run = _Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
-    _process([source], _target(output, ending), Conversion(), run)
+    run = Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+    process([source], target_of(output, ending), Conversion(), run)
 
 
 def _only_with_then(then: str | None, options: dict[str, object], workers: int) -> None:
@@ -178,7 +178,7 @@ def _only_with_then(then: str | None, options: dict[str, object], workers: int) 
         raise ConfigError(f"{given[0]} belongs to --then; name an oracle there, or leave it out")
 
 
-def _target(output: str, ending: str | None) -> Path | Folder:
+def target_of(output: str, ending: str | None) -> Path | Folder:
     """The file or folder to write to."""
     from empnn.bulk.folder import Folder
     from empnn.data.writing import BARE_FORMATS, ENDINGS, FORMATS
@@ -198,8 +198,9 @@ def _target(output: str, ending: str | None) -> Path | Folder:
     return Folder(path, ending.lower().removeprefix("."))
 
 
-def _process(inputs: list[Path], output: Path | Folder, work: Work, run: _Run) -> None:
-    from empnn.bulk.pipeline import CONVERTED, REFUSED, UNDONE, process
+def process(inputs: list[Path], output: Path | Folder, work: Work, run: Run) -> None:
+    from empnn.bulk.pipeline import CONVERTED, REFUSED, UNDONE
+    from empnn.bulk.pipeline import process as go_through
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
@@ -222,7 +223,7 @@ def _process(inputs: list[Path], output: Path | Folder, work: Work, run: _Run) -
 
             if not run.quiet:
                 work.say = lambda line: console.print(in_options(line), markup=False)
-            summary = process(inputs, output, work, note, run.strict, run.resume, reach)
+            summary = go_through(inputs, output, work, note, run.strict, run.resume, reach)
         if run.changes is not None:
             outcomes.seek(0)
             run.changes.write(outcomes)
@@ -245,11 +246,11 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
     sys.stdout.write("]}\n")
 
 
-def _closing_line(run: _Run, summary: Summary, output: Path | Folder) -> str:
+def _closing_line(run: Run, summary: Summary, output: Path | Folder) -> str:
     from empnn.ase_atoms import DOUBTS
     from empnn.bulk.folder import Folder
 
-    key = "empnn_warnings" if run.done == "relaxed" else DOUBTS
+    key = DOUBTS if run.done == "converted" else "empnn_warnings"
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
     resumed = f"; {summary.resumed:,} had been done before" if summary.resumed else ""
     if summary.discarded:

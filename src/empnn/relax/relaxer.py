@@ -60,6 +60,7 @@ class Relaxer:
         card: Where the weights come from and how well they do.
         error_head: What predicts the errors of its answers, or None.
         passes: How often the network is applied unless a call says otherwise; the number of the card at first.
+        from_cube: Whether it was trained to find cells from a cube of 1 angstrom, and relaxes none.
         name: What it is called, if anything.
         device: Where it computes.
     """
@@ -81,6 +82,7 @@ class Relaxer:
         self.rare = {int(number): int(count) for number, count in card.get("rare_elements", {}).items()}
         self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
         self.passes = int(card.get("passes", 1))
+        self.from_cube = bool(card.get("from_cube", False))
 
     def __repr__(self) -> str:
         elements = [chemical_symbols[number] for number in sorted(self.elements)]
@@ -163,12 +165,15 @@ class Relaxer:
 
         Raises:
             ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, `symmetrize` is
-                not above 0 and at most 1, or several columns of a table hold crystals.
+                not above 0 and at most 1, several columns of a table hold crystals, or the model was trained to find
+                cells from a cube.
             CrystalError: If a single crystal is unusable, or nothing in a single file can be read. Among several it is
                 None, and its status says why.
             TypeError: If what is given is neither a crystal nor several: a mapping, bytes, or nothing in it is one.
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
+        if self.from_cube:
+            raise ConfigError(f"{self.name}: finds cells from a cube and relaxes none; use `reconstruct`, or another model")
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")

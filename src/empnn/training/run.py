@@ -30,6 +30,7 @@ from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, pr
 from empnn.training.log import Log, Losses
 from empnn.training.module import Denoising, rate_factor
 from empnn.training.report import WORSE, Reporter
+from empnn.training.sources import is_reconstruction
 from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Outcome, Relaxing
@@ -342,6 +343,7 @@ class Checkpoints(Callback):
             "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
             "step": module.state.step,
             **({} if config.model.start_from is None else {"start_from": config.model.start_from}),
+            **({"from_cube": True} if is_reconstruction(config) else {}),
             "selected_on": config.data.select_on,
         }
         if outcome is not None:

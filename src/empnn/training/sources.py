@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,12 @@ Watch = Callable[[str, int], AbstractContextManager[Report]]
 def unwatched(what: str, size: int) -> Iterator[Report]:
     """Nobody is told."""
     yield lambda done: None
+
+
+def is_reconstruction(config: Config) -> bool:
+    """Whether cubes in place of cells are all that a network is trained on."""
+    mix = config.noise.mix
+    return mix.cube > 0 and all(getattr(mix, f.name) == 0 for f in fields(mix) if f.name != "cube")
 
 
 @dataclass(frozen=True)

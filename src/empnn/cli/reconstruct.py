@@ -1,0 +1,68 @@
+"""`empnn reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from empnn.cli.common import Device, Inputs, Json, Quiet, reports_errors
+from empnn.cli.oracles import Options, StoreFolder, Workers, parsed_options, relaxation_of
+from empnn.cli.relax import Ending, Output, Resume, Run, Strict, process, target_of
+
+if TYPE_CHECKING:
+    from empnn.energy.run import Job
+
+
+@reports_errors
+def reconstruct(
+    inputs: Inputs,
+    output: Output,
+    ending: Ending = None,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Network that starts from a cube.")] = "mp-20-reconstruct",
+    refine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
+    ] = None,
+    starts: Annotated[int, typer.Option(min=1, max=1000, help="Starts, the best of which is kept.")] = 6,
+    rank: Annotated[
+        str,
+        typer.Option(metavar="none|residual|errors|ORACLE", help="What is best: the first, the least residual strain, "
+        "the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...)."),
+    ] = "errors",
+    passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bases of later starts.")] = 0,
+    option: Options = None,
+    workers: Workers = 1,
+    store: StoreFolder = None,
+    device: Device = "auto",
+    resume: Resume = False,
+    strict: Strict = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Find cells from fractional coordinates and species alone (Table 3); the cells of the input are not looked at.
+
+    In the basis in which coordinates are given one start mostly does; in a skewed basis, several.
+    """
+    from empnn.nn.runtime.cpu import tuned
+    from empnn.relax.reconstruct import RANKS, load
+    from empnn.relax.reconstruct.files import How, Reconstructing
+
+    target = target_of(output, ending)
+    found = load(model, refine, device)
+    job = None if rank in RANKS else _job(rank, option, workers, store)
+    work = Reconstructing(found, How(starts=starts, passes=passes, rank=rank, seed=seed), job)
+    with tuned(found.first.device.type):
+        run = Run(done="reconstructed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+        process(inputs, target, work, run)
+
+
+def _job(oracle: str, option: list[str] | None, workers: int, store: Path | None) -> Job:
+    from empnn.energy.answers import Choice
+    from empnn.energy.run import Job
+
+    choice = Choice(oracle, parsed_options(option))
+    choice.load()
+    return Job(choice=choice, relaxation=relaxation_of("none", None, None), workers=workers, store=store)

@@ -1,0 +1,87 @@
+"""Where reconstruction starts from: cubes and other shapes, in the basis that is given and in others.
+
+Fractional coordinates say nothing of the cell but in its basis, and in a skewed basis a cube is far from the truth. Each
+start therefore has a basis of its own, as rows C of whole numbers, `C @ cell`, of determinant 1 (SL3(Z)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from empnn.crystals import CrystalBatch
+from empnn.geometry import cell_from_parameters, volume
+from empnn.graph.reduction import reduce_cells
+from empnn.symmetry import change_basis
+
+GIVEN, REDUCED, PRODUCT = "given", "reduced", "product"
+"""Bases: the given one; the reduced one of the best cell so far; that one times elementary matrices."""
+CUBE = "cube"
+SHAPES: dict[str, tuple[float, float, float]] = {
+    "hexagonal": (90.0, 90.0, 60.0),
+    "fcc": (60.0, 60.0, 60.0),
+    "bcc": (109.47, 109.47, 109.47),
+    "hexagonal-120": (90.0, 90.0, 120.0),
+}
+"""Angles of primitive cells that a cube cannot become where it has the symmetry of the crystal: a network keeps it."""
+_MOST_FACTORS = 3
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: in which basis, from which shape."""
+
+    basis: str
+    shape: str
+
+
+def starts(n: int) -> Iterator[Start]:
+    """The first n starts: the cube as given and in the reduced basis of what came of it, the other shapes there, then
+    cubes in other bases, each followed by one in the reduced basis of the best cell by then."""
+    first = [Start(GIVEN, CUBE), Start(REDUCED, CUBE), *(Start(REDUCED, shape) for shape in SHAPES)]
+    for index in range(n):
+        yield first[index] if index < len(first) else Start((PRODUCT, REDUCED)[(index - len(first)) % 2], CUBE)
+
+
+def bases(start: Start, best: Float64[Tensor, "structures 3 3"], seed: int) -> Int64[Tensor, "structures 3 3"]:
+    """The bases of a start, rows of whole numbers in the given one.
+
+    Args:
+        start: The start.
+        best: The best cells so far, in the given basis; not used by the first start.
+        seed: Of the elementary matrices; all crystals are given the same, so that none depends on the others.
+    """
+    if start.basis == GIVEN:
+        return torch.eye(3, dtype=torch.int64).repeat(len(best), 1, 1)
+    _, change = reduce_cells(best.numpy())
+    proper = change * np.round(np.linalg.det(change)).astype(np.int64)[:, None, None]
+    if start.basis == PRODUCT:
+        generator = np.random.default_rng(seed)
+        for _ in range(generator.integers(1, _MOST_FACTORS + 1)):
+            proper = elementary(generator) @ proper
+    return torch.from_numpy(proper)
+
+
+def elementary(generator: np.random.Generator) -> np.ndarray:
+    """An elementary matrix, I + e_ij or I - e_ij with i != j, uniformly."""
+    i, j = generator.choice(3, size=2, replace=False)
+    matrix = np.eye(3, dtype=np.int64)
+    matrix[i, j] = generator.choice((-1, 1))
+    return matrix
+
+
+def rebased(crystals: CrystalBatch, basis: Int64[Tensor, "structures 3 3"]) -> CrystalBatch:
+    """The same crystals, `basis @ cell`, determinant 1."""
+    inverse = torch.linalg.inv(basis.to(torch.float64)).round().to(torch.int64)
+    return change_basis(crystals, inverse.mT)
+
+
+def shaped(crystals: CrystalBatch, shape: str, like: Float64[Tensor, "structures 3 3"]) -> CrystalBatch:
+    """The crystals in cells of three equal lengths and the angles of a shape, as large as others."""
+    cell = cell_from_parameters(torch.tensor([[1.0, 1.0, 1.0, *SHAPES[shape]]], dtype=torch.float64))
+    return crystals.with_cell(cell * (volume(like) / volume(cell)).pow(1 / 3)[:, None, None])
