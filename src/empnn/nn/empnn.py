@@ -84,6 +84,8 @@ class ModelConfig:
     """Messages of an atom's edges: `mean` or `sum`."""
     message_triplets: bool = False
     """Let layers that deform sum messages over triplets too (equations 8b and 9); slow if there are many neighbours."""
+    readout: str = "silu"
+    """For `name=ff`: activation between its linear layers, `silu` or `relu`."""
     graph: GraphConfig = field(default_factory=GraphConfig)
     radial: RadialConfig = field(default_factory=RadialConfig)
 

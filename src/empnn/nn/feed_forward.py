@@ -14,6 +14,7 @@ from empnn.nn.kernels.linear import Linear
 from empnn.nn.runtime.split_batch import Found, side_by_side
 
 HIDDEN_LAYERS = 4
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
 
 
 class FeedForward(nn.Module):
@@ -36,7 +37,10 @@ class FeedForward(nn.Module):
         self.moves_atoms = False
         self.rule = graph_rule(config.graph)
         self.encoder = Encoder(config)
-        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (Linear(config.features, config.features), nn.SiLU())]
+        if config.readout not in ACTIVATIONS:
+            raise ConfigError(f"model.readout={config.readout} does not exist; use {' or '.join(ACTIVATIONS)}")
+        activation, features = ACTIVATIONS[config.readout], config.features
+        hidden = [m for _ in range(HIDDEN_LAYERS) for m in (Linear(features, features), activation())]
         self.readout = nn.Sequential(*hidden, Linear(config.features, 6))
         self.register_buffer("mean", torch.tensor([5.0, 5.0, 5.0, 90.0, 90.0, 90.0], dtype=torch.float64))
         self.register_buffer("deviation", torch.ones(6, dtype=torch.float64))
