@@ -20,6 +20,10 @@ Removed = dict[str, dict[str, float]]
 """By kind of corruption, and by part of the error (`cell`, `atoms` ...): the fraction that is gone."""
 
 
+class DivergedError(ConfigError):
+    """Training that made most crystals unusable: what is wrong are its settings, not its data."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a validation found.
@@ -84,7 +88,7 @@ class Relaxing:
         untrained networks with many fields fail for a few.
 
         Raises:
-            ConfigError: If more of them are unusable.
+            DivergedError: If more of them are unusable.
         """
         network.eval()
         answers = {kind: _relaxed(network, before) for kind, (before, _) in self.sets.items()}
@@ -99,7 +103,7 @@ class Relaxing:
 def _relaxed(network: Network, before: CrystalBatch) -> CrystalBatch:
     relaxed = relax_batch(network, before)
     if 2 * int(relaxed.failed.sum()) >= len(before):
-        raise ConfigError("training diverged; lower train.learning_rate and start again")
+        raise DivergedError("training diverged; lower train.learning_rate and start again")
     return relaxed.crystals
 
 
