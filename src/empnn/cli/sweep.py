@@ -25,7 +25,7 @@ def sweep(
         typer.Argument(
             metavar="CONFIG|KEY=VALUE",
             help="paper-grid, a preset of train or a YAML file, if any; then changes to it, and keys to search over: "
-            "lr=[1e-3,1e-4], lr=log(1e-5,1e-2), model.action_layers=range(2,6), model.deform=choices([cell],[positions]).",
+            "lr=[1e-3,1e-4], lr=log(1e-5,1e-2), model.action_layers=range(2,6), data.path=choices(a,b).",
         ),
     ] = None,
     trials: Annotated[
@@ -61,7 +61,12 @@ def sweep(
     base = given.pop(0) if given and "=" not in given[0] else None
     plan = load_plan(base, given, trials, seed, halving)
     console = stderr(quiet)
-    found = search(*(plan, *places(plan, storage, out)), lambda line: console.print(in_options(line), markup=False), quiet)
+    where = places(plan, storage, out)
+
+    def tell(line: str) -> None:
+        console.print(in_options(line), markup=False)
+
+    found = search(plan, *where, tell, quiet)
     if as_json:
         print_json(found.as_dict())
     elif not quiet:
@@ -100,9 +105,9 @@ def _table(rows: list[Row], keys: list[str]) -> Table:
 
 
 def _heading(key: str, keys: list[str]) -> str:
-    """The last word of a key, if no other ends with it."""
+    """The last part of a key in words, if no other ends with it."""
     last = key.rpartition(".")[2]
-    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
+    return last.replace("_", " ") if [other.rpartition(".")[2] for other in keys].count(last) == 1 else key
 
 
 def _value(value: Any) -> str:

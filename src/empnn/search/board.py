@@ -1,8 +1,8 @@
 """The board on which processes share the trials of a search.
 
-A trial is known by its place: 0, 1, 2 ... In the storage it has one attempt after another, each a trial of Optuna's. Where
-the process of one dies, that attempt fails, and another of the same values takes its place. Whatever two processes do
-at the same time: of several attempts that live the first alone counts.
+A trial is known by its place: 0, 1, 2 ... In the storage it has one attempt after another, each a trial of Optuna's.
+Where the process of one dies, that attempt fails, and another of the same values takes its place. Whatever two
+processes do at the same time: of several attempts that live the first alone counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from empnn.errors import ConfigError
 from empnn.search.attempt import AFTER, BEATS, DIED, DOUBLE, ENDED, ERROR, HALTED, OWNER, PLACE, RUN, Attempt, Begun
@@ -23,11 +27,6 @@ from empnn.search.halving import Scores
 from empnn.search.owner import Owner, myself
 from empnn.search.plan import Parameters, Plan
 from empnn.search.storage import opened, shown
-
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 SILENCE = 120.0
 """Seconds without a sign of life after which a process that cannot be looked at is held to be dead."""
@@ -81,18 +80,19 @@ class Board:
     Args:
         storage: A file, or the address of a database.
         plan: The search.
+        name: What it is called there.
 
     Raises:
         ConfigError: If the storage cannot be opened, or holds a search of this name with other settings.
     """
 
-    def __init__(self, storage: str, plan: Plan) -> None:
+    def __init__(self, storage: str, plan: Plan, name: str) -> None:
         self.plan = plan
         self._storage = opened(storage)
         self._study = optuna.create_study(
-            storage=self._storage, study_name=plan.name, direction="maximize", load_if_exists=True
+            storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
         )
-        self._id = self._storage.get_study_id_from_name(plan.name)
+        self._id = self._storage.get_study_id_from_name(name)
         self._distributions = {key: _distribution(each) for key, each in plan.dimensions.items()}
         self._signs: dict[int, _Signs] = {}
         self._agree(storage)
@@ -141,8 +141,8 @@ class Board:
         for key in dict.fromkeys([*there, *here]):
             if there.get(key) != here.get(key):
                 raise ConfigError(
-                    f"{shown(storage)} holds another search {self.plan.name}: {key}={there.get(key)} there, "
-                    f"{here.get(key)} here; choose another `storage`"
+                    f"{shown(storage)} holds another search {self._study.study_name}: {key}={there.get(key)} there, "
+                    f"{here.get(key)} here; choose another `storage`, or another `folder`"
                 )
 
     def _attempts(self) -> list[Record]:
@@ -198,9 +198,7 @@ class Board:
         """An attempt that goes on where the last one ended, or gives up."""
         if not earlier:
             fixed: dict[str, Any] = {} if self.plan.combinations is None else self.plan.combinations[place]
-            return create_trial(
-                state=TrialState.WAITING, user_attrs={PLACE: place}, system_attrs={_FIXED: fixed}
-            )
+            return create_trial(state=TrialState.WAITING, user_attrs={PLACE: place}, system_attrs={_FIXED: fixed})
         last = earlier[-1]
         said = {PLACE: place, AFTER: last.ended}
         if last.halted is not None:

@@ -42,7 +42,7 @@ class Halving:
         last = max(own)
         before = max((step for step in own if step < last), default=0)
         passed = [rung for rung in self.rungs(steps) if before < rung <= last]
-        if not passed:
+        if last >= steps or not passed:
             return False
         rung = passed[-1]
         mine = max(own.values())

@@ -45,7 +45,7 @@ def myself() -> Owner:
 def _place() -> str:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink(_PROC / 'self/ns/pid')}"
+        return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return ""
 

@@ -46,7 +46,8 @@ def picture(
     lines = math.ceil(len(keys) / columns)
     figure = Figure(figsize=(1.2 + 3.9 * columns, 0.8 + 3.3 * lines), layout="constrained")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    scored = [row for row in rows if row.status in (DONE, STOPPED) and row.score is not None]
+    by_number = sorted(rows, key=lambda row: row.trial)
+    scored = [row for row in by_number if row.status in (DONE, STOPPED) and row.score is not None]
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes, key in zip(grid.flat, keys, strict=False):
         here = f", importance {importances[key]:.0%}" if key in importances else ""
@@ -73,40 +74,37 @@ def _panel(axes: Any, key: str, each: Dimension, rows: Sequence[Row]) -> None:
     scores = np.array([100 * (row.score or 0.0) for row in rows])
     low, high = _limits(scores)
     axes.set_ylim(low, high)
-    places = _places(key, each, rows)
+    numbers = np.array([_number(each, row.parameters[key]) for row in rows])
+    places = _side_by_side(numbers) if isinstance(each, Choices) else numbers
     done = np.array([row.status == DONE for row in rows])
-    below = scores < low
     shown = np.maximum(scores, low)
-    for some, marker in ((~below, "o"), (below, "v")):
-        for which, style in ((done, {"color": LENGTHS}), (~done, {"facecolors": "none", "edgecolors": OTHERS})):
-            mask = some & which
+    for place, marker in ((scores >= low, "o"), (scores < low, "v")):
+        for ended, style in ((done, {"color": LENGTHS}), (~done, {"facecolors": "none", "edgecolors": OTHERS})):
+            mask = place & ended
             axes.scatter(places[mask], shown[mask], s=26, marker=marker, clip_on=False, zorder=3, **style)
     if isinstance(each, Choices):
-        for number, text in enumerate(each.texts):
-            here = [score for row, score, ok in zip(rows, scores, done, strict=True) if ok and _is(row, key, each, text)]
-            if here and np.mean(here) >= low:
-                axes.plot([number - 0.35, number + 0.35], [np.mean(here)] * 2, "-", color=OTHERS, linewidth=1.2)
+        for number in range(len(each.texts)):
+            here = scores[done & (numbers == number)]
+            if len(here) and here.mean() >= low:
+                axes.plot([number - 0.35, number + 0.35], [here.mean()] * 2, "-", color=OTHERS, linewidth=1.2)
     if done.any():
         best = int(np.argmax(np.where(done, scores, -np.inf)))
         axes.scatter(places[best], shown[best], s=150, marker="*", color=ANGLES, edgecolors="white", zorder=4)
 
 
-def _places(key: str, each: Dimension, rows: Sequence[Row]) -> np.ndarray:
-    """Where the trials stand; those of one choice beside each other, in their order."""
-    if not isinstance(each, Choices):
-        return np.array([float(row.parameters[key]) for row in rows])
-    numbers = np.array([next(n for n, text in enumerate(each.texts) if _is(row, key, each, text)) for row in rows])
-    places = numbers.astype(float)
-    for number in set(numbers.tolist()):
+def _number(each: Dimension, value: Any) -> float:
+    """A value of a range, or the number of a choice."""
+    return float(each.values.index(value)) if isinstance(each, Choices) else float(value)
+
+
+def _side_by_side(numbers: np.ndarray) -> np.ndarray:
+    """Where trials stand, those of one choice beside each other."""
+    places = numbers.copy()
+    for number in np.unique(numbers):
         same = np.flatnonzero(numbers == number)
         if len(same) > 1:
-            order = sorted(same, key=lambda index: rows[index].trial)
-            places[order] += np.linspace(-_SPREAD, _SPREAD, len(same))
+            places[same] += np.linspace(-_SPREAD, _SPREAD, len(same))
     return places
-
-
-def _is(row: Row, key: str, each: Choices, text: str) -> bool:
-    return row.parameters[key] == each.values[each.texts.index(text)]
 
 
 def _limits(scores: np.ndarray) -> tuple[float, float]:

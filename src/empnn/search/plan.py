@@ -207,7 +207,9 @@ def _check(plan: Plan) -> None:
         ConfigError: If there is nothing to search, or a value cannot be.
     """
     if not plan.dimensions:
-        raise ConfigError("nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, as in lr=log(1e-5,1e-2)")
+        raise ConfigError(
+            "nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, as in lr=log(1e-5,1e-2)"
+        )
     if _OWN in plan.dimensions or plan.first.train.out is not None:
         raise ConfigError(f"{_OWN}: the runs of a search lie in its folder; leave it out, and give `folder`")
     if plan.trials is not None and plan.trials < 1:

@@ -40,7 +40,7 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
     if attempt.halted is None:
         try:
             _train(config, folder, _Watch(plan, attempt, config.train.steps, quiet))
-        except _GivenUp:
+        except _GivenUpError:
             pass
         except DivergedError as error:
             return _failed(attempt, str(error))
@@ -48,15 +48,13 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
             attempt.crash()
             return "out of memory"
     state = run_state(folder) or RunState()
-    attempt.finish(
-        state.best_score, {"best_step": state.best_step, "step": state.step, "seconds": state.seconds}
-    )
+    attempt.finish(state.best_score, {"best_step": state.best_step, "step": state.step, "seconds": state.seconds})
     removed = f"{100 * state.best_score:.1f} % removed at step {state.best_step:,}"
     clock = timedelta(seconds=round(state.seconds))
     return f"{removed}, {'' if attempt.halted is None else f'given up at step {state.step:,}, '}{clock}"
 
 
-class _GivenUp(Exception):
+class _GivenUpError(Exception):
     """The run is not worth going on with."""
 
 
@@ -79,14 +77,13 @@ class _Watch(Reporter):
         """Tell the score, and compare it with those of others."""
         attempt = self._attempt
         attempt.report(state.step, outcome.score)
-        if self._halving is not None and state.step < steps:
-            if self._halving.stops(attempt.scores, attempt.others(), steps):
-                attempt.halt(state.step)
+        if self._halving is not None and self._halving.stops(attempt.scores, attempt.others(), steps):
+            attempt.halt(state.step)
 
     def saved(self, state: RunState) -> None:
         """End the run where it is given up, now that it could be gone on with."""
         if self._attempt.halted is not None:
-            raise _GivenUp
+            raise _GivenUpError
 
 
 def _train(config: Config, folder: Path, watch: _Watch) -> None:

@@ -89,7 +89,7 @@ def sweep(plan: Plan, storage: str, folder: Path, tell: Tell, quiet: bool = Fals
     for place in [folder] if is_database(storage) else [Path(storage), folder]:
         place.parent.mkdir(parents=True, exist_ok=True)
         check_parent(place)
-    board = Board(storage, plan)
+    board = Board(storage, plan, folder.name)
     folder.mkdir(exist_ok=True)
     for key in plan.unlike:
         tell(f"{key}: changes what the score is measured on; compare within one value of it")
@@ -122,5 +122,5 @@ def _write(plan: Plan, board: Board, folder: Path) -> Found:
     done, running = (sum(row.status == status for row in found.rows) for status in (DONE, RUNNING))
     counts = f"{len(found.rows)} trials, {done} done{f', {running} running' if running else ''}"
     with replacing(folder / PICTURE) as temporary:
-        picture(found.rows, plan.dimensions, found.importances, temporary, f"{plan.name}: {counts}")
+        picture(found.rows, plan.dimensions, found.importances, temporary, f"{folder.name}: {counts}")
     return found
