@@ -87,6 +87,7 @@ OPTIONS = {
     "resume": "--resume",
     "sigma": "--noise",
     "steps": "--steps",
+    "storage": "--storage",
     "store": "--store",
     "symmetrize": "--symmetrize",
     "then": "--then",

@@ -72,6 +72,15 @@ def save_run(
     shutil.rmtree(old, ignore_errors=True)
 
 
+def run_state(run: Path) -> RunState | None:
+    """Where a run stands, by its directory; None if there is no checkpoint to go on from."""
+    last = run / "last"
+    for folder in (last, _old(last)):
+        if (folder / _STATE).is_file():
+            return RunState(**json.loads((folder / _STATE).read_text()))
+    return None
+
+
 def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]], RunState]:
     """Weights, optimizer moments per parameter, and the state of a run.
 

@@ -212,6 +212,8 @@ _POSITIVE = (
 )
 
 
+SEARCH = "sweep"
+"""The section of a file that says how to search for the best values of keys; a run heeds it not."""
 _EARLIER = {"data": {"calibration_fraction": 0.0}}
 """What whole configurations meant before there were these keys."""
 
@@ -256,6 +258,30 @@ def _implied(merged: Any) -> dict[str, Any]:
     return implied
 
 
+def key_named(name: str) -> tuple[str, str | None]:
+    """A key by its whole name, and what its values are, in words; None if they may be of several kinds.
+
+    Args:
+        name: The key (`train.learning_rate`), or its shorthand (`lr`).
+
+    Raises:
+        ConfigError: If there is no such key (the nearest is named).
+    """
+    key = _SHORTHANDS.get(name, name)
+    if key not in _all_keys(Config):
+        raise ConfigError(_unknown(key, _all_keys(Config)))
+    section: Any = Config
+    *places, last = key.split(".")
+    for place in places:
+        section = _section(section, place)
+    return key, _kind(section, last)
+
+
+def essence(config: Config) -> Config:
+    """What determines the result of a run: where it lies and how many processes share its work do not."""
+    return replace(config, train=replace(config.train, out=None, threads=0, workers=0))
+
+
 def save_config(config: Config, path: Path) -> None:
     """Write the whole configuration as YAML."""
     with replacing(path) as temporary:
@@ -282,6 +308,7 @@ def _base(base: str | Path | None) -> tuple[DictConfig, DictConfig]:
         raise ConfigError(f"{base}: not valid YAML ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(loaded, DictConfig):
         raise ConfigError(f"{base}: expected a mapping of sections ({', '.join(_keys(Config))})")
+    loaded.pop(SEARCH, None)
     for name, section in (("data", _data_key), ("loss", lambda _: "loss.name")):
         if isinstance(loaded.get(name), str | ListConfig):
             key = section(loaded[name]).partition(".")[2]

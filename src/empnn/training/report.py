@@ -126,6 +126,9 @@ class Reporter:
         left = _clock(state.seconds / state.step * (steps - state.step)) if state.step else ""
         self.note(table.line(state.step, self._loss, outcome.removed, outcome.score, better, left))
 
+    def saved(self, state: RunState) -> None:
+        """A validation's checkpoint is written: here a subclass may end the run by raising."""
+
     def interrupted(self, folder: Path, step: int, saved: int) -> None:
         """Where to go on."""
         if saved:

@@ -282,6 +282,7 @@ class Checkpoints(Callback):
         figures = self._training_figures(trainer, module) if validates or state.step % LOG_EVERY == 0 else {}
         if validates:
             self._save(trainer, module, self._validate(module, figures))
+            self.reporter.saved(state)
         elif figures:
             self.metrics.write(state.step, figures)
         if self.stop_asked and not validates:

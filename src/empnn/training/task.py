@@ -21,6 +21,10 @@ Removed = dict[str, dict[str, float]]
 """By kind of corruption, and by part of the error (`cell`, `atoms` ...): the fraction that is gone."""
 
 
+class DivergedError(ConfigError):
+    """Training that made most crystals unusable: what is wrong are its settings, not its data."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a validation found.
@@ -85,7 +89,7 @@ class Relaxing:
         untrained networks with many fields fail for a few.
 
         Raises:
-            ConfigError: If more of them are unusable.
+            DivergedError: If more of them are unusable.
         """
         network.eval()
         answers = {kind: _relaxed(network, before) for kind, (before, _) in self.sets.items()}
@@ -101,7 +105,7 @@ def _relaxed(network: Network, before: CrystalBatch) -> CrystalBatch:
     relaxed = relax_batch(network, before)
     usable = ~is_collapsed(before.cell, before.sizes)
     if 2 * int((relaxed.failed & usable).sum()) >= len(before):
-        raise ConfigError("training diverged; lower train.learning_rate and start again")
+        raise DivergedError("training diverged; lower train.learning_rate and start again")
     return relaxed.crystals
 
 

@@ -1,0 +1,166 @@
+"""Scoring what was trained, beside doing nothing; a score is kept beside its run, with the weights it is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from empnn import models
+from empnn.checks.refusals import refusals
+from empnn.corruption.cube import in_cube
+from empnn.corruption.strain import with_fixed_noise
+from empnn.crystals import CrystalBatch, to_atoms
+from empnn.data.records import Record
+from empnn.data.sets import locate
+from empnn.energy.answers import Choice
+from empnn.energy.metrics import energy_metrics
+from empnn.energy.oracle import OracleRelaxation
+from empnn.energy.relaxer import OracleRelaxer
+from empnn.energy.run import Job, judge
+from empnn.errors import ConfigError
+from empnn.evaluate import denoise, load_crystals
+from empnn.files import replacing
+from empnn.geometry import lattice_parameters
+from empnn.relax.passes import apply_passes, split
+from empnn.relax.reconstruct import load as load_reconstructor
+from empnn.relax.relaxer import Relaxer, load
+from empnn.reproduce.paper import SIGMAS
+from empnn.reproduce.plan import Cell, Run
+from empnn.reproduce.training import state_of
+
+SEED = 0
+ENERGIES_OF = 32
+"""Crystals whose energies are found, as in the paper: the first ones of the split."""
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What networks are scored on.
+
+    Attributes:
+        storage: Folder of the runs.
+        split: Split of the sets.
+        oracle: What finds the energies of Table 1, or None.
+        workers: Processes of the oracle.
+        store: Folder of the oracle's results; the cache folder if None.
+        say: Takes a line before something that takes long.
+    """
+
+    storage: Path
+    split: str = "val"
+    oracle: str | None = None
+    workers: int = 1
+    store: Path | None = None
+    say: Callable[[str], None] = staticmethod(lambda line: None)
+
+
+def score(cell: Cell, how: Scoring) -> Figures | None:
+    """What the cell of a table is: the figures of the run that the development set chooses; None before all are done."""
+    states = [state_of(run, how.storage) for run in cell.runs]
+    done = [(state.best_score, run) for state, run in zip(states, cell.runs, strict=True) if state is not None]
+    if len(done) < len(cell.runs):
+        return None
+    best, run = max(done, key=lambda pair: pair[0])
+    relaxer = load(how.storage / run.name)
+    key = {"weights": relaxer.digest(), "split": how.split, "table": cell.table}
+    figures = _kept(
+        how.storage / run.name / f"score-{cell.table}-{how.split}.json",
+        key,
+        lambda: _measured(cell, run, relaxer, how),
+    )
+    if cell.table == "table1" and how.oracle is not None:
+        name = f"energies-{how.split}-{how.oracle.replace(':', '-')}.json"
+        found = _kept(how.storage / run.name / name, key, lambda: _energies(run, relaxer, how, str(how.oracle)))
+        figures = figures | found
+    return {**figures, "run": run.name, "dev_score": best}
+
+
+def oracle_score(data: str, oracle: str, limit: int, how: Scoring) -> Figures:
+    """An oracle that relaxes the cells of the first crystals, in the place of the paper's row of DFT (Table 2)."""
+    crystals = load_crystals(locate(None, data), how.split)
+    crystals = crystals.select(np.arange(min(limit, len(crystals))))
+    job = Job(choice=Choice(oracle), relaxation=OracleRelaxation(mode="cell"), workers=how.workers, store=how.store)
+    how.say(f"{oracle} relaxes the cells of {len(crystals)} crystals of {data}")
+    found = denoise(OracleRelaxer(job), crystals, SIGMAS["table2"], SEED)
+    return {**found.metrics.as_dict(), **found.report}
+
+
+def reconstruction_score(data: str, name: str, split: str) -> Figures:
+    """The packaged network for reconstruction in the paper's protocol (Table 3): one pass from the cube."""
+    crystals = load_crystals(locate(None, data), split)
+    return _parameter_errors(load_reconstructor(name).protocol(crystals), crystals)
+
+
+def _measured(cell: Cell, run: Run, relaxer: Relaxer, how: Scoring) -> Figures:
+    crystals = load_crystals(locate(None, run.data), how.split)
+    how.say(f"{run.name}: scored on {len(crystals):,} crystals")
+    if cell.table == "table3":
+        parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), 2048)]
+        cells = [apply_passes(relaxer.network, in_cube(part), 1).relaxed(in_cube(part)).cell for part in parts]
+        return _parameter_errors(torch.cat(cells), crystals)
+    return denoise(relaxer, crystals, SIGMAS[cell.table], SEED).metrics.as_dict()
+
+
+def _parameter_errors(cells: torch.Tensor, crystals: CrystalBatch) -> Figures:
+    failed = ~torch.isfinite(cells).all(-1).all(-1)
+    cells = torch.where(failed[:, None, None], in_cube(crystals).cell, cells)
+    errors = (lattice_parameters(cells) - lattice_parameters(crystals.cell)).abs().mean(0)
+    return {
+        "n": len(crystals),
+        "failed": int(failed.sum()),
+        "lengths_mae": float(errors[:3].mean()),
+        "angles_mae": float(errors[3:].mean()),
+    }
+
+
+def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
+    """Equation 13 and the share of crystals that end lower, over those whose energies the oracle finds."""
+    crystals = load_crystals(locate(None, run.data), how.split)
+    crystals = crystals.select(np.arange(min(ENERGIES_OF, len(crystals))))
+    noisy = with_fixed_noise(crystals, SIGMAS["table1"], SEED, 0.0)
+    after = relaxer.relax_batch(noisy).crystals
+    how.say(f"{run.name}: energies by {oracle}")
+    job = Job(choice=Choice(oracle), relaxation=OracleRelaxation(), workers=how.workers, store=how.store)
+    both = [_energies_of(state, job) for state in (noisy, after)]
+    pairs = [(before, after) for before, after in zip(*both, strict=True) if before is not None and after is not None]
+    if not pairs:
+        return {"energy_n": 0}
+    found = energy_metrics(*(np.array(side) for side in zip(*pairs, strict=True)))
+    return {"energy": found.energy, "percent_lower": found.percent_lower, "energy_n": found.n, "energy_by": oracle}
+
+
+def _energies_of(crystals: CrystalBatch, job: Job) -> Sequence[float | None]:
+    reasons = refusals(crystals)
+    records = [
+        Record(index=index, atoms=atoms if reason is None else None, error=reason)
+        for index, (atoms, reason) in enumerate(zip(to_atoms(crystals), reasons, strict=True))
+    ]
+    return [None if one.result is None else one.result.energy_per_atom for one in judge(records, job)]
+
+
+def _kept(path: Path, key: dict[str, Any], measure: Callable[[], Figures]) -> Figures:
+    """What a file holds, if it is of these weights; else what is measured, which it then holds."""
+    if path.is_file():
+        found: Figures = json.loads(path.read_text())
+        if found.pop("of", None) == key:
+            return found
+    figures = measure()
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"of": key, **figures}, indent=2) + "\n")
+    return figures
+
+
+def packaged_reconstruction(data: str) -> str | None:
+    """The packaged network that reconstructs the crystals of a set, if there is one."""
+    name = f"{data.replace('_', '-')}-reconstruct"
+    try:
+        return models.name_of(name)
+    except ConfigError:
+        return None

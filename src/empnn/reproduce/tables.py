@@ -1,0 +1,139 @@
+"""A table of the paper with ours beside: as data, in markdown, as a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from empnn.files import replacing
+from empnn.reproduce.paper import SETS, TABLES
+from empnn.reproduce.plan import rows_of
+from empnn.viz.dots import Panel, dots
+
+TITLES = {
+    "table1": "Table 1: losses, sigma 0.3",
+    "table2": "Table 2: vector fields, sigma 0.1",
+    "table3": "Table 3: reconstruction from a cube of 1 Å",
+}
+NAMES = {"carbon_24": "Carbon-24", "mp_20": "MP-20", "perov_5": "Perov-5"}
+COLUMNS = {
+    "table1": ("lengths_improvement", "angles_improvement", "energy", "percent_lower"),
+    "table2": ("lengths_improvement", "angles_improvement"),
+    "table3": ("lengths_mae", "angles_mae"),
+}
+WORDS = {
+    "lengths_improvement": ("lengths, Å", 3),
+    "angles_improvement": ("angles, °", 2),
+    "energy": ("energy, eV/atom", 3),
+    "percent_lower": ("lower, %", 1),
+    "lengths_mae": ("lengths, Å", 3),
+    "angles_mae": ("angles, °", 2),
+}
+LOWER_IS_BETTER = {"energy", "lengths_mae", "angles_mae"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, as far as it is filled.
+
+    Attributes:
+        name: `table1`, `table2` or `table3`.
+        about: What was trained, scored and left out, in words and figures.
+        cells: Figures by row and set.
+    """
+
+    name: str
+    about: dict[str, Any]
+    cells: dict[str, dict[str, dict[str, Any]]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, the paper's figures beside."""
+        columns = COLUMNS[self.name]
+        rows = [
+            {"row": row, "data": data, **figures, "paper": dict(zip(columns, self._paper(row, data), strict=False))}
+            for row, sets in self.cells.items()
+            for data, figures in sets.items()
+        ]
+        return {"table": self.name, **self.about, "better": self.better(), "rows": rows}
+
+    def better(self) -> dict[str, str]:
+        """For each set how many of the paper's rows ours are above, in lengths and in angles: `12 of 15`."""
+        found = {}
+        for data in SETS:
+            pairs = [
+                (figures[data], self._paper(row, data))
+                for row, figures in self.cells.items()
+                if data in figures and self._paper(row, data) and row not in ("ff", "dft")
+            ]
+            if pairs:
+                above = sum(
+                    all(_better(name, ours.get(name), theirs[k]) for k, name in enumerate(COLUMNS[self.name][:2]))
+                    for ours, theirs in pairs
+                )
+                found[data] = f"{above} of {len(pairs)}"
+        return found
+
+    def markdown(self) -> str:
+        """The table, ours / the paper's in each cell; what is better in bold."""
+        sets = [data for data in SETS if any(data in figures for figures in self.cells.values())]
+        columns = COLUMNS[self.name]
+        head = ["row", *(f"{NAMES[data]}: {WORDS[name][0]}" for data in sets for name in columns)]
+        lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
+        for row, figures in self.cells.items():
+            cells = [
+                self._shown(name, figures.get(data, {}).get(name), self._paper(row, data), k)
+                for data in sets
+                for k, name in enumerate(columns)
+            ]
+            lines.append(f"| `{row}` | {' | '.join(cells)} |")
+        better = "; ".join(f"{NAMES[data]} {count}" for data, count in self.better().items())
+        told = ", ".join(f"{key} {value}" for key, value in self.about.items())
+        return "\n".join(
+            [f"**{TITLES[self.name]}** (ours / the paper's; {told})", "", *lines, "", f"Rows above the paper's: {better}.", ""]
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write all three beside each other; returns the files."""
+        files = [folder / f"{self.name}.{ending}" for ending in ("json", "md", "png")]
+        with replacing(files[0]) as temporary:
+            temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+        with replacing(files[1]) as temporary:
+            temporary.write_text(self.markdown())
+        with replacing(files[2]) as temporary:
+            dots(self.panels(), TITLES[self.name], temporary)
+        return files
+
+    def panels(self) -> list[Panel]:
+        """What is drawn: lengths and angles of each set, ours and the paper's."""
+        rows = [row for row in rows_of(self.name) if row in self.cells]
+        return [
+            Panel(
+                title=NAMES[data],
+                label=WORDS[name][0] + (" (lower is better)" if name in LOWER_IS_BETTER else ""),
+                rows=rows,
+                ours=[self.cells[row].get(data, {}).get(name) for row in rows],
+                paper=[(self._paper(row, data) or (None, None))[k] for row in rows],
+            )
+            for k, name in enumerate(COLUMNS[self.name][:2])
+            for data in SETS
+            if any(data in self.cells[row] for row in rows)
+        ]
+
+    def _paper(self, row: str, data: str) -> tuple[float, ...]:
+        return TABLES[self.name].get(row, {}).get(data, ())
+
+    def _shown(self, name: str, ours: float | None, paper: tuple[float, ...], k: int) -> str:
+        digits = WORDS[name][1]
+        theirs = f"{paper[k]:.{digits}f}" if k < len(paper) else "-"
+        if ours is None:
+            return f"- / {theirs}"
+        shown = f"{ours:.{digits}f}"
+        return f"{f'**{shown}**' if paper and _better(name, ours, paper[k]) else shown} / {theirs}"
+
+
+def _better(name: str, ours: float | None, theirs: float) -> bool:
+    if ours is None:
+        return False
+    return ours < theirs if name in LOWER_IS_BETTER else ours > theirs
