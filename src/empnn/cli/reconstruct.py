@@ -20,7 +20,9 @@ def reconstruct(
     inputs: Inputs,
     output: Output,
     ending: Ending = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Network that starts from a cube.")] = "mp-20-reconstruct",
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="Network that starts from a cube.")
+    ] = "mp-20-reconstruct",
     refine: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
@@ -28,8 +30,11 @@ def reconstruct(
     starts: Annotated[int, typer.Option(min=1, max=1000, help="Starts, the best of which is kept.")] = 6,
     rank: Annotated[
         str,
-        typer.Option(metavar="none|residual|errors|ORACLE", help="What is best: the first, the least residual strain, "
-        "the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...)."),
+        typer.Option(
+            metavar="none|residual|errors|ORACLE",
+            help="What is best: the first, the least residual strain, "
+            "the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...).",
+        ),
     ] = "errors",
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bases of later starts.")] = 0,

@@ -199,6 +199,7 @@ def target_of(output: str, ending: str | None) -> Path | Folder:
 
 
 def process(inputs: list[Path], output: Path | Folder, work: Work, run: Run) -> None:
+    """Go through all structures of all inputs, tell of each as was asked for, and end with status 1 if one failed."""
     from empnn.bulk.pipeline import CONVERTED, REFUSED, UNDONE
     from empnn.bulk.pipeline import process as go_through
 

@@ -61,7 +61,7 @@ def _matrix_exp(exponent: Float[Tensor, "structures 3 3"], limit: float) -> Floa
     identity = torch.eye(3, dtype=exponent.dtype, device=exponent.device)
     halvings = max(0, math.ceil(math.log2(8 * limit)))
     part = exponent / 2**halvings
-    result = identity + part / _SERIES_ORDER
+    result: Tensor = identity + part / _SERIES_ORDER
     for order in range(_SERIES_ORDER - 1, 0, -1):
         result = identity + _products(part, result) / order
     for _ in range(halvings):
@@ -189,7 +189,11 @@ class CrystalAction(nn.Module):
         if self.settings.moves_atoms:
             displacement = limit_norm(push, DISPLACEMENT_LIMIT, -1)
             displacement = displacement - mean_per_structure(displacement, graph).index_select(0, graph.atom_batch)
-        return LayerAction(lattice=self.act(exponent, self.settings.exponent_limit), strain=strain + exponent, displacement=displacement)
+        return LayerAction(
+            lattice=self.act(exponent, self.settings.exponent_limit),
+            strain=strain + exponent,
+            displacement=displacement,
+        )
 
     def _start_small(self) -> None:
         """Scale the first weights down, for a sum grows with the number of triplets.

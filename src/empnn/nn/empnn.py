@@ -75,7 +75,7 @@ class ModelConfig:
     """Bound on the absolute edge weights."""
     exponent_limit: float = EXPONENT_LIMIT
     """For `action=exp`: Frobenius norm that the strain of one layer stays below. The default suits crystals that are
-    nearly right; from a cube of 1 angstrom (`noise.mix.cube`) four layers of 0.5 reach 3 angstrom, four of 3 any cell."""
+    nearly right; from a cube of 1 angstrom (`noise.mix.cube`) four layers of 0.5 reach 3 angstrom."""
     deform: list[str] = field(default_factory=lambda: ["cell"])
     """What changes: `[cell]`, or `[cell, positions]` to move the atoms within the cell too."""
     strain_gate: bool = True

@@ -173,7 +173,9 @@ class Relaxer:
             ValueError: If `passes` or `batch_atoms` is not positive.
         """
         if self.from_cube:
-            raise ConfigError(f"{self.name}: finds cells from a cube and relaxes none; use `reconstruct`, or another model")
+            raise ConfigError(
+                f"{self.name}: finds cells from a cube and relaxes none; use `reconstruct`, or another model"
+            )
         passes = self.passes if passes is None else passes
         if passes < 1 or batch_atoms < 1:
             raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")

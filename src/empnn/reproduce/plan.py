@@ -45,8 +45,8 @@ SMALL = Budget(
     searches=False,
 )
 BUDGETS = {budget.name: budget for budget in (FULL, SMALL)}
-"""`full` is the paper's. `small` shows a thirty-second part of the crystals, the same to every row, in smaller steps at a
-higher rate that falls: rows compare with each other, and all three tables take less than 8 hours on two cores."""
+"""`full` is the paper's. `small` shows a thirty-second part of the crystals, the same to every row, in smaller steps at
+a higher rate that falls: rows compare with each other, and all tables take less than 8 hours on two cores."""
 
 
 @dataclass(frozen=True)

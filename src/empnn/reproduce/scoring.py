@@ -58,11 +58,11 @@ class Scoring:
     oracle: str | None = None
     workers: int = 1
     store: Path | None = None
-    say: Callable[[str], None] = staticmethod(lambda line: None)
+    say: Callable[[str], None] = print
 
 
 def score(cell: Cell, how: Scoring) -> Figures | None:
-    """What the cell of a table is: the figures of the run that the development set chooses; None before all are done."""
+    """The figures of the run that the development set chooses for a cell; None before all its runs are done."""
     states = [state_of(run, how.storage) for run in cell.runs]
     done = [(state.best_score, run) for state, run in zip(states, cell.runs, strict=True) if state is not None]
     if len(done) < len(cell.runs):
@@ -86,7 +86,7 @@ def oracle_score(data: str, oracle: str, limit: int, how: Scoring) -> Figures:
     """An oracle that relaxes the cells of the first crystals, in the place of the paper's row of DFT (Table 2)."""
     crystals = load_crystals(locate(None, data), how.split)
     crystals = crystals.select(np.arange(min(limit, len(crystals))))
-    job = Job(choice=Choice(oracle), relaxation=OracleRelaxation(mode="cell"), workers=how.workers, store=how.store)
+    job = Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(mode="cell"), workers=how.workers, store=how.store)
     how.say(f"{oracle} relaxes the cells of {len(crystals)} crystals of {data}")
     found = denoise(OracleRelaxer(job), crystals, SIGMAS["table2"], SEED)
     return {**found.metrics.as_dict(), **found.report}
@@ -127,7 +127,7 @@ def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
     noisy = with_fixed_noise(crystals, SIGMAS["table1"], SEED, 0.0)
     after = relaxer.relax_batch(noisy).crystals
     how.say(f"{run.name}: energies by {oracle}")
-    job = Job(choice=Choice(oracle), relaxation=OracleRelaxation(), workers=how.workers, store=how.store)
+    job = Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(), workers=how.workers, store=how.store)
     both = [_energies_of(state, job) for state in (noisy, after)]
     pairs = [(before, after) for before, after in zip(*both, strict=True) if before is not None and after is not None]
     if not pairs:

@@ -91,7 +91,14 @@ class Table:
         better = "; ".join(f"{NAMES[data]} {count}" for data, count in self.better().items())
         told = ", ".join(f"{key} {value}" for key, value in self.about.items())
         return "\n".join(
-            [f"**{TITLES[self.name]}** (ours / the paper's; {told})", "", *lines, "", f"Rows above the paper's: {better}.", ""]
+            [
+                f"**{TITLES[self.name]}** (ours / the paper's; {told})",
+                "",
+                *lines,
+                "",
+                f"Rows above the paper's: {better}.",
+                "",
+            ]
         )
 
     def write(self, folder: Path) -> list[Path]:

@@ -69,9 +69,7 @@ def train_missing(
     return became
 
 
-def _train(
-    run: Run, storage: Path, reporter: Callable[[], Reporter], say: Callable[[str], None], number: str
-) -> str:
+def _train(run: Run, storage: Path, reporter: Callable[[], Reporter], say: Callable[[str], None], number: str) -> str:
     folder = storage / run.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:

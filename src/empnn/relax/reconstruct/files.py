@@ -146,7 +146,7 @@ def _fractional(atoms: Atoms) -> np.ndarray:
     """
     if not abs(np.linalg.det(atoms.cell.array)) > 0:
         raise CrystalError("its cell is flat, so it has no fractional coordinates; give any cell with a volume")
-    return atoms.get_scaled_positions(wrap=False)
+    return np.asarray(atoms.get_scaled_positions(wrap=False))
 
 
 def _figures(found: Reconstruction) -> list[dict[str, float]]:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
-
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -71,7 +69,9 @@ class Reconstructor:
 
     def __init__(self, first: Relaxer, second: Relaxer) -> None:
         if not first.from_cube:
-            raise ConfigError(f"{first.name}: not trained to start from a cube (noise.mix.cube); choose a model that is")
+            raise ConfigError(
+                f"{first.name}: not trained to start from a cube (noise.mix.cube); choose a model that is"
+            )
         if second.from_cube:
             raise ConfigError(f"{second.name}: trained to start from a cube, and relaxes nothing; choose another model")
         self.first = first

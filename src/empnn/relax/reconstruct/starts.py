@@ -1,7 +1,7 @@
 """Where reconstruction starts from: cubes and other shapes, in the basis that is given and in others.
 
-Fractional coordinates say nothing of the cell but in its basis, and in a skewed basis a cube is far from the truth. Each
-start therefore has a basis of its own, as rows C of whole numbers, `C @ cell`, of determinant 1 (SL3(Z)).
+In a skewed basis a cube is far from the truth. Each start therefore has a basis of its own, as rows C of whole numbers,
+`C @ cell`, of determinant 1 (SL3(Z)).
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ class Start:
 
 
 def starts(n: int) -> Iterator[Start]:
-    """The first n starts: the cube as given and in the reduced basis of what came of it, the other shapes there, then
-    cubes in other bases, each followed by one in the reduced basis of the best cell by then."""
+    """The first n starts.
+
+    The cube as given, and in the reduced basis of what came of it; the other shapes there; then cubes in other bases,
+    each followed by one in the reduced basis of the best cell by then.
+    """
     first = [Start(GIVEN, CUBE), Start(REDUCED, CUBE), *(Start(REDUCED, shape) for shape in SHAPES)]
     for index in range(n):
         yield first[index] if index < len(first) else Start((PRODUCT, REDUCED)[(index - len(first)) % 2], CUBE)

@@ -1,0 +1,167 @@
+"""`empnn reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
+from empnn.cli.oracles import StoreFolder, Workers
+from empnn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from empnn.reproduce.plan import Budget
+    from empnn.reproduce.scoring import Scoring
+    from empnn.training.report import Reporter
+
+
+class What(StrEnum):
+    """What can be reproduced."""
+
+    table1 = "table1"
+    table2 = "table2"
+    table3 = "table3"
+    figure4 = "figure4"
+    figure5 = "figure5"
+
+
+@reports_errors
+def reproduce(
+    what: Annotated[What, typer.Argument(metavar="TABLE|FIGURE", help="table1, table2, table3, figure4 or figure5.")],
+    budget: Annotated[
+        str, typer.Option(metavar="small|full", help="A thirty-second part of the paper's training, or all of it.")
+    ] = "small",
+    preset: Annotated[
+        str, typer.Option(metavar="paper|pegnn", help="The paper's settings, or those of its code.")
+    ] = "paper",
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SET", help="carbon_24, mp_20, perov_5; all by default.")
+    ] = None,
+    storage: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the runs, which any number of processes may share.")
+    ] = Path("runs/reproduce"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the results; the storage by default.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to score on: val, or test where there is one.")] = "val",
+    energies: Annotated[str, typer.Option(metavar="ORACLE|none", help="Finds the energies of Table 1.")] = "sevennet",
+    relaxer: Annotated[
+        list[str] | None,
+        typer.Option("--relaxer", metavar="ORACLE", help="Oracle in the place of the paper's DFT (Table 2)."),
+    ] = None,
+    relaxer_limit: Annotated[int, typer.Option(min=1, help="Crystals of each set that it relaxes.")] = 32,
+    train: Annotated[bool, typer.Option(help="Train what is not trained yet.")] = True,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Train every N-th run only, from the I-th (0 is first).")
+    ] = "0/1",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of each training; 0 lets torch decide.")] = 0,
+    workers: Workers = 1,
+    store: StoreFolder = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a table or a figure of the paper: train what it lacks, score it, write it beside the paper's.
+
+    Stopped at any time, the same command goes on. Several at a time share the runs. Sets are found as `data.name` is.
+    """
+    from empnn.reproduce import figures
+    from empnn.reproduce.paper import SETS
+    from empnn.reproduce.plan import BUDGETS
+    from empnn.reproduce.scoring import Scoring
+    from empnn.terminal import stderr
+
+    console = stderr(quiet)
+
+    def say(line: str) -> None:
+        console.print(in_options(line), markup=False)
+
+    if budget not in BUDGETS:
+        raise ConfigError(f"--budget {budget}: choose {' or '.join(BUDGETS)}")
+    chosen = tuple(sets or SETS)
+    folder = out or storage
+    folder.mkdir(parents=True, exist_ok=True)
+    if what in (What.figure4, What.figure5):
+        found = figures.make(str(what), chosen, split, folder, say)
+    else:
+        oracle = None if energies == "none" or what != What.table1 else energies
+        how = Scoring(
+            storage=storage, split=split, oracle=_installed(oracle, say), workers=workers, store=store, say=say
+        )
+        if train:
+            _train(str(what), BUDGETS[budget], preset, chosen, how, _share(shard), threads, quiet)
+        found = _table(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit, folder)
+    if as_json:
+        print_json({key: value for key, value in found.items() if key != "text"})
+    elif not quiet:
+        typer.echo(found.pop("text"))
+        say(f"wrote {', '.join(found['files'])}")
+
+
+def _train(
+    table: str,
+    budget: Budget,
+    preset: str,
+    sets: tuple[str, ...],
+    how: Scoring,
+    share: tuple[int, int],
+    threads: int,
+    quiet: bool,
+) -> None:
+    from dataclasses import replace
+
+    from empnn.reproduce.plan import cells_of
+    from empnn.reproduce.training import DONE, train_missing, unique
+    from empnn.training.report import Reporter
+
+    runs = unique(cells_of(table, budget, preset, sets))
+    if threads:
+        runs = [replace(run, overrides=(*run.overrides, f"train.threads={threads}")) for run in runs]
+
+    def reporter() -> Reporter:
+        return Reporter(quiet, in_options)
+
+    became = train_missing(runs, how.storage, reporter, how.say, share)
+    if len(became) > 1 or DONE not in became:
+        how.say(", ".join(f"{count} runs {what}" for what, count in became.items()))
+
+
+def _table(
+    name: str,
+    budget: Budget,
+    preset: str,
+    sets: tuple[str, ...],
+    how: Scoring,
+    relaxers: list[str],
+    limit: int,
+    folder: Path,
+) -> dict[str, object]:
+    from empnn.reproduce.collect import collect
+
+    table = collect(name, budget, preset, sets, how, relaxers, limit)
+    files = [str(path) for path in table.write(folder)]
+    return {**table.as_dict(), "text": table.markdown(), "files": files}
+
+
+def _installed(oracle: str | None, say: Callable[[str], None]) -> str | None:
+    """The oracle, or None with a word if it is not there: the rest of the table does without."""
+    from empnn.energy.answers import Choice
+
+    if oracle is None:
+        return None
+    try:
+        Choice(oracle, {}).load()
+    except ConfigError as error:
+        say(f"no energies: {error}")
+        return None
+    return oracle
+
+
+def _share(shard: str) -> tuple[int, int]:
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise ConfigError(f"--shard {shard}: give I/N with 0 <= I < N, as in 0/4")
+    return int(index), int(count)
