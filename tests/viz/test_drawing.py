@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.outcomes import picture
 
-from empnn.viz.drawing import SIZE, colours, drawing
+from empnn.viz.drawing import SIZE, drawing
+from empnn.viz.scene import colours
 
 
 def parts(given, label="x"):

@@ -15,7 +15,8 @@ from empnn.relax.changes import SYMPREC
 from empnn.relax.notable import Largest, Notable
 from empnn.relax.rows import row_of
 from empnn.relax.summary import UNITS, Overall
-from empnn.viz.drawing import colours, drawing
+from empnn.viz.drawing import drawing
+from empnn.viz.scene import colours
 
 ROWS = 5_000
 """Most rows of the table: a browser takes seconds for more."""
