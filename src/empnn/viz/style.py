@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from empnn.files import replacing
 
 DARK, MIDDLE, LIGHT = "#004488", "#bb5566", "#ddaa33"
-"""Three colours for what is compared: told apart without red, green or blue, and in grayscale (P. Tol's high contrast)."""
+"""Three colours for what is compared: told apart by the colour-blind, and in grayscale (P. Tol's high contrast)."""
 INK, GUIDE = "#111827", "#6b7280"
 """Of letters and what they belong to, and of lines that only guide the eye."""
 SHADES = "cividis_r"
@@ -36,7 +36,7 @@ _LOOK = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.facecolor": "white",
-    "savefig.dpi": 150,
+    "savefig.dpi": 130,
     "pdf.fonttype": 42,
     "svg.hashsalt": "empnn",
 }
