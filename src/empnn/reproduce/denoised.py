@@ -59,7 +59,7 @@ class Denoised:
 
     def ratio(self) -> np.ndarray:
         """d(relaxed, original) / d(deformed, original) of each crystal: 0 is perfect, 1 no better than before."""
-        return _distance(self.relaxed, self.original) / self.noise()
+        return np.asarray(_distance(self.relaxed, self.original) / self.noise())
 
     def errors(self) -> dict[str, dict[str, np.ndarray]]:
         """Mean absolute errors of `lengths` (angstrom) and `angles` (degrees) of each crystal, `before` and `after`."""

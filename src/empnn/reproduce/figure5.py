@@ -26,10 +26,10 @@ SPREAD = 2.0
 standard errors of the mean of a tenth."""
 X_LABEL = f"atoms per volume ({DENSITY})"
 NOTE = (
-    "d is the Hencky distance to the original cell. Ratios: 0 is perfect, 1 (dashed) no better than before; the topmost "
-    "cells also count what lies above them. Errors are mean absolute errors. Points: mean ratio of each tenth of the "
-    "crystals, by density. r: Spearman's rank correlation of density and ratio. The first {n} crystals of {split} of each "
-    "set, sigma {sigma:g}, seed {seed}."
+    "d is the Hencky distance to the original cell. Ratios: 0 is perfect, 1 (dashed) no better than before; the "
+    "topmost cells also count what lies above them. Errors are mean absolute errors. Points: mean ratio of each tenth "
+    "of the crystals, by density. r: Spearman's rank correlation of density and ratio. The first {n} crystals of "
+    "{split} of each set, sigma {sigma:g}, seed {seed}."
 )
 _HIGHEST, _ROWS, _COLUMNS = 2.0, 40, 40
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -25,10 +26,27 @@ _SMALLEST = 4.3
 """Radius in points of the smallest atoms where there are several elements: their symbols can still be read."""
 _PIECE = 4.0
 """Length in points of the dashes of a line, and of the pieces of one without, about."""
-_STATES = (("original", GUIDE, True), ("deformed", MIDDLE, False), ("relaxed", DARK, False))
-_BOND = "#9ca3af"
 _LETTERS = 165
 """In a line of the note, about."""
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """How a line looks.
+
+    Attributes:
+        colour: Its colour.
+        width: In points.
+        dashed: Whether it has gaps.
+    """
+
+    colour: str
+    width: float = 1.2
+    dashed: bool = False
+
+
+_STATES = {"original": _Pen(GUIDE, dashed=True), "deformed": _Pen(MIDDLE), "relaxed": _Pen(DARK)}
+_GHOST, _BOND = _Pen(GUIDE, 0.7, dashed=True), _Pen("#9ca3af", 1.6)
 
 
 @dataclass(frozen=True)
@@ -86,66 +104,54 @@ def _draw(axes: Any, row: CrystalRow) -> None:
     axes.set(xlim=(-3 * reach, 3 * reach), ylim=(-reach, reach))
     axes.set_axis_off()
     points = 72 * _UNIT / (2 * reach)
-    for place, (state, (word, line, dashed), said) in enumerate(zip(states, _STATES, row.said, strict=True)):
-        middle = np.array([(2 * place - 2) * reach, 0.0])
+    for place, (state, (word, pen), said) in enumerate(zip(states, _STATES.items(), row.said, strict=True)):
+        middle = (2 * place - 2) * reach
         if place:
-            _cell(axes, _shifted(states[0], middle, -4 * reach), points, GUIDE, dashed=True, width=0.7)
+            _cell(axes, _shifted(states[0], middle, -4 * reach), points, _GHOST)
         shown = _shifted(state, middle)
-        _cell(axes, shown, points, line, dashed)
+        _cell(axes, shown, points, pen)
         _contents(axes, shown, points)
-        axes.annotate(
-            f"{word}{said}", (middle[0], -reach), (0, -1), textcoords="offset points", ha="center", va="top", color=INK
-        )
+        below = {"xytext": (0, -1), "textcoords": "offset points", "ha": "center", "va": "top"}
+        axes.annotate(f"{word}{said}", (middle, -reach), **below)
     axes.annotate(row.title, (-3 * reach, reach), (6, 3), textcoords="offset points", weight="bold", va="bottom")
     _legend(axes, row.numbers)
     _scale(axes, reach)
 
 
-def _shifted(scene: Scene, middle: np.ndarray, towards: float = 0.0) -> Scene:
-    shift = np.array([*middle, towards])
+def _shifted(scene: Scene, right: float, towards: float = 0.0) -> Scene:
+    shift = np.array([right, 0.0, towards])
     return Scene(scene.corners + shift, scene.atoms + shift, scene.numbers)
 
 
-def _cell(axes: Any, scene: Scene, points: float, line: str, dashed: bool, width: float = 1.2) -> None:
-    sunk = scene.radii.max()
+def _cell(axes: Any, scene: Scene, points: float, pen: _Pen) -> None:
     for i, j in EDGES:
-        _piecewise(axes, scene.corners[[i, j]], points, sunk, color=line, linewidth=width, dashed=dashed)
+        _line(axes, scene.corners[[i, j]], points, scene.radii.max(), pen)
 
 
 def _contents(axes: Any, scene: Scene, points: float) -> None:
     """Atoms with their symbols if there is more than one element, and bonds; the nearest on top."""
     for i, j in scene.bonds():
-        _piecewise(axes, scene.atoms[[i, j]], points, scene.radii.max(), color=_BOND, linewidth=1.6)
+        _line(axes, scene.atoms[[i, j]], points, scene.radii.max(), _BOND)
     several = len(set(scene.numbers.tolist())) > 1
     radii = np.maximum(scene.radii, _SMALLEST / points) if several else scene.radii
     for (x, y, depth), number, radius in zip(scene.atoms, scene.numbers.tolist(), radii, strict=True):
         shade = colour(number)
         axes.add_patch(Circle((x, y), radius, facecolor=shade, edgecolor="black", linewidth=0.6, zorder=depth))
         if several:
-            axes.text(
-                x,
-                y,
-                chemical_symbols[number],
-                color=ink_on(shade),
-                fontsize=min(7.0, 1.05 * radius * points),
-                ha="center",
-                va="center_baseline",
-                zorder=depth + 1e-3,
-            )
+            size = min(7.0, 1.05 * radius * points)
+            look = {"color": ink_on(shade), "fontsize": size, "ha": "center", "va": "center_baseline"}
+            axes.text(x, y, chemical_symbols[number], zorder=depth + 1e-3, **look)
 
 
-def _piecewise(
-    axes: Any, ends: np.ndarray, points: float, sunk: float, color: str, linewidth: float, dashed: bool = False
-) -> None:
+def _line(axes: Any, ends: np.ndarray, points: float, sunk: float, pen: _Pen) -> None:
     """A line in pieces, each as deep as its middle less `sunk`: atoms hide what is within or behind them."""
     long = points * float(np.linalg.norm(ends[1, :2] - ends[0, :2]))
-    n = 2 * int(np.ceil(long / (2 * _PIECE))) + 1
-    borders = ends[0] + np.linspace(0, 1, n + 1)[:, None] * (ends[1] - ends[0])
-    for start, end in list(zip(borders[:-1], borders[1:], strict=True))[:: 2 if dashed else 1]:
-        depth = (start[2] + end[2]) / 2 - sunk
-        x, y = zip(start[:2], end[:2], strict=True)
-        cap = "butt" if dashed else "round"
-        axes.add_line(Line2D(x, y, color=color, linewidth=linewidth, solid_capstyle=cap, zorder=depth))
+    borders = np.linspace(ends[0], ends[1], 2 * int(np.ceil(long / (2 * _PIECE))) + 2)
+    look: dict[str, Any] = {"color": pen.colour, "linewidth": pen.width}
+    look["solid_capstyle"] = "butt" if pen.dashed else "round"
+    for start, end in list(pairwise(borders))[:: 2 if pen.dashed else 1]:
+        x, y, depth = np.transpose([start, end])
+        axes.add_line(Line2D(x, y, zorder=depth.mean() - sunk, **look))
 
 
 def _legend(axes: Any, numbers: np.ndarray) -> None:
@@ -167,10 +173,9 @@ def _legend(axes: Any, numbers: np.ndarray) -> None:
 
 
 def _scale(axes: Any, reach: float) -> None:
-    """A bar of a round length at the left."""
-    length = 1.0 if reach < 4 else 2.0 if reach < 8 else 5.0
-    start, height = np.array([-2.93 * reach, -0.97 * reach]), 0.03 * reach
-    axes.add_line(
-        Line2D([start[0], start[0] + length], [start[1]] * 2, color=INK, linewidth=1.5, solid_capstyle="butt")
-    )
-    axes.text(start[0], start[1] + height, f"{length:g} {ANGSTROM}", fontsize=7, va="bottom")
+    """A bar of a round length, below at the left."""
+    length = max((round_one for round_one in (1, 2, 5, 10, 20) if round_one < 0.4 * reach), default=1)
+    x, y = -2.95 * reach, -1.09 * reach
+    bar = Line2D([x, x + length], [y, y], color=INK, linewidth=1.5, solid_capstyle="butt", clip_on=False)
+    axes.add_line(bar)
+    axes.text(x + length + 0.05 * reach, y, f"{length} {ANGSTROM}", va="center")
