@@ -4,10 +4,10 @@ from pathlib import Path
 
 import ase.io
 from ase.build import bulk
-from support.runs import config
 
 from empnn.training import run
 from empnn.training.report import Reporter
+from support.runs import config
 
 
 def trained_on_cubes(folder: Path) -> Path:
