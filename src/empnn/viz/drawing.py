@@ -23,7 +23,6 @@ _RADIUS = 0.42
 """Of the covalent radius."""
 _BOND = 1.15
 """Of the sum of the covalent radii: how far apart bonded atoms are at most."""
-_WIDEST_BOND = 3.0
 _CORNERS = np.array(list(product((0, 1), repeat=3)))
 _EDGES = [(i, j) for i in range(8) for j in range(i + 1, 8) if np.abs(_CORNERS[i] - _CORNERS[j]).sum() == 1]
 
