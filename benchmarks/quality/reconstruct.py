@@ -1,6 +1,7 @@
 """Reconstruction (Table 3) by the packaged networks: the paper's protocol, several starts, and skewed bases.
 
-`protocol`: the paper's, one pass from a cube of 1 angstrom in the basis of the data set, beside the paper; mean absolute
+`protocol`: the paper's, one pass from a cube of 1 angstrom in the basis of the data set, beside the paper; mean
+absolute
 errors of lengths and angles. benchmarks.quality.reconstruct_floor says what is out of reach.
 `starts`: the first crystals of val with their coordinates rewritten by 0, 1, 3 and 6 elementary matrices (+-1, seeded
 by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given basis)
