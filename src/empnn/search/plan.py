@@ -19,6 +19,7 @@ from empnn.names import respelled, suggestion
 from empnn.search.dimensions import Choices, Dimension, dimension, typed_dimension
 from empnn.search.halving import Halving
 from empnn.training.config import SEARCH, Config, key_named, load_config
+from empnn.training.presets import PRESETS as RUNS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper-grid": {
@@ -184,8 +185,11 @@ def _typed(item: str) -> tuple[str, Dimension | None]:
 
 def _section(base: str | None) -> dict[str, Any]:
     """What a file says of the search."""
-    if base is None or not Path(base).is_file():
+    if base is None or (not Path(base).is_file() and respelled(base, RUNS) is not None):
         return {}
+    if not Path(base).is_file():
+        known = [*PRESETS, *RUNS]
+        raise ConfigError(f"{base}: neither a file nor a preset ({', '.join(known)}){suggestion(base, known)}")
     # Says what is wrong with the file, if it is no configuration.
     load_config(base)
     content: Any = OmegaConf.to_container(OmegaConf.load(base))
