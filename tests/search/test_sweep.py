@@ -163,13 +163,13 @@ def test_trials_that_are_worse_are_given_up(data: Path, tmp_path: Path) -> None:
     said: list[str] = []
     found = search(plan, tmp_path / "halved", said)
     stopped = [row for row in found.rows if row.status == STOPPED]
-    assert found.rows[0].status == DONE
-    assert {row.status for row in found.rows} == {DONE, STOPPED}
+    assert len(stopped) >= 2
+    assert {row.status for row in found.rows[: -len(stopped)]} == {DONE}
     for row in stopped:
         assert row.step == 4
         state = json.loads((Path(row.run) / "last/state.json").read_text())
         assert state["step"] == 4
-        assert f"trial {row.trial}: " in " ".join(said)
+        assert any(line.startswith(f"trial {row.trial}: ") and "given up at step 4" in line for line in said)
     whole = search(load_plan(None, typed(data, rates, "train.validate_every=2")), tmp_path / "whole")
     scores = {row.trial: row.score for row in whole.rows}
     assert all(row.score == scores[row.trial] for row in found.rows if row.status == DONE)

@@ -16,6 +16,7 @@ from empnn.search.results import DONE, STOPPED, Row
 from empnn.viz.histograms import ANGLES, LENGTHS, OTHERS
 
 _COLUMNS = 3
+_KEY = "Filled: trained to the end (bar: their mean). Open: given up. Star: the best. Pointing down: below the panel."
 _SPREAD = 0.28
 """Width over which the trials of a choice are spread, in distances between choices."""
 _LOWEST = 3.0
@@ -31,8 +32,7 @@ def picture(
 ) -> None:
     """Save a panel for each dimension: what each trial removed of the error, against its value.
 
-    Points are trials that ended, open ones were given up, the star is the best, and the bar of a choice is the mean of
-    those that ended. What lies below the panel is shown at its lower edge, pointing down.
+    A bar is the mean of what ended of a choice. What lies below the panel is shown at its lower edge.
 
     Args:
         rows: The trials.
@@ -46,6 +46,7 @@ def picture(
     lines = math.ceil(len(keys) / columns)
     figure = Figure(figsize=(1.2 + 3.9 * columns, 0.8 + 3.3 * lines), layout="constrained")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.supxlabel(_KEY, fontsize=8, x=0.01, ha="left")
     by_number = sorted(rows, key=lambda row: row.trial)
     scored = [row for row in by_number if row.status in (DONE, STOPPED) and row.score is not None]
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
