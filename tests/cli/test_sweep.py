@@ -55,5 +55,5 @@ def test_errors_are_one_line_in_the_words_of_the_command(words: list[str]) -> No
         "empnn: sweeps/sweep.journal holds another search sweep: train.learning_rate=[0.001]"
     )
     assert "choose another --storage, or another --out" in other.stderr
-    unknown = run(*words, "modle.features=[1,2]")
-    assert unknown.stderr == "empnn: unknown key modle.features; did you mean model.features?\n"
+    unknown = run(*words, "model.featurs=[1,2]")
+    assert unknown.stderr == "empnn: unknown key model.featurs; did you mean model.features?\n"

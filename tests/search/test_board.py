@@ -23,12 +23,20 @@ GRID = load_plan(None, ["data=sample", "lr=[1e-3,1e-4,1e-5]", "model.weight_limi
 OPEN = load_plan(None, ["data=sample", "lr=log(1e-5,1e-2)", "model.features=range(8,64)"], trials=5)
 
 
-@pytest.fixture(params=["file", "database"])
-def join(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Board]:
+Join = Callable[..., Board]
+
+
+@pytest.fixture
+def join(tmp_path: Path) -> Join:
     """What takes part in a search, each time as another process would."""
-    storage = tmp_path / "search.journal"
-    address = str(storage) if request.param == "file" else f"sqlite:///{tmp_path / 'search.db'}"
-    return lambda plan=GRID: Board(address, plan, "search")
+    return lambda plan=GRID: Board(str(tmp_path / "search.journal"), plan, "search")
+
+
+@pytest.fixture(params=["file", "database"])
+def join_any(request: pytest.FixtureRequest, join: Join, tmp_path: Path) -> Join:
+    """The same, by a file and by a database."""
+    address = f"sqlite:///{tmp_path / 'search.db'}"
+    return join if request.param == "file" else lambda plan=GRID: Board(address, plan, "search")
 
 
 @pytest.fixture
@@ -68,10 +76,10 @@ def all_attempts(board: Board) -> list[Record]:
 
 
 @pytest.mark.parametrize("plan", [GRID, OPEN], ids=["grid", "open"])
-def test_each_trial_is_done_once(join: Callable[..., Board], plan: Plan) -> None:
-    assert finish_all(join(plan)) == list(range(plan.count))
-    assert finish_all(join(plan)) == []
-    records = join(plan).records()
+def test_each_trial_is_done_once(join_any: Join, plan: Plan) -> None:
+    assert finish_all(join_any(plan)) == list(range(plan.count))
+    assert finish_all(join_any(plan)) == []
+    records = join_any(plan).records()
     assert [record.state for record in records] == [TrialState.COMPLETE] * plan.count
     assert [record.run["score"] for record in records] == [place / 10 for place in range(plan.count)]
     assert len({tuple(record.parameters.values()) for record in records}) == plan.count
@@ -94,7 +102,7 @@ def test_workers_at_the_same_time_share_the_trials(tmp_path: Path) -> None:
     assert states(board) == [(place, TrialState.COMPLETE) for place in range(12)]
 
 
-def test_more_trials_are_the_same_and_further_ones(join: Callable[..., Board]) -> None:
+def test_more_trials_are_the_same_and_further_ones(join: Join) -> None:
     few = load_plan(None, ["data=sample", "lr=[1e-3,1e-4,1e-5]", "model.weight_limit=[null,0.01]"], trials=2)
     assert finish_all(join(few)) == [0, 1]
     assert finish_all(join()) == [2, 3, 4, 5]
@@ -102,21 +110,21 @@ def test_more_trials_are_the_same_and_further_ones(join: Callable[..., Board]) -
     assert len(join(few).records()) == 6
 
 
-def test_a_living_process_keeps_its_trial(join: Callable[..., Board]) -> None:
-    attempt = join().next()
+def test_a_living_process_keeps_its_trial(join_any: Join) -> None:
+    attempt = join_any().next()
     assert attempt is not None
     with attempt:
-        assert finish_all(join()) == [1, 2, 3, 4, 5]
+        assert finish_all(join_any()) == [1, 2, 3, 4, 5]
         attempt.finish(0.0, {})
-    assert finish_all(join()) == []
+    assert finish_all(join_any()) == []
 
 
 def test_a_trial_of_a_dead_process_is_taken_up_where_it_was(
-    join: Callable[..., Board], dead: Owner, monkeypatch: pytest.MonkeyPatch
+    join_any: Join, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = begun_by(dead, join(OPEN), monkeypatch)
+    lost = begun_by(dead, join_any(OPEN), monkeypatch)
     lost.report(10, 0.25)
-    taken = join(OPEN).next()
+    taken = join_any(OPEN).next()
     assert taken is not None
     with taken:
         assert (taken.begun.place, taken.begun.parameters) == (0, lost.begun.parameters)
@@ -128,7 +136,7 @@ def test_a_trial_of_a_dead_process_is_taken_up_where_it_was(
         taken.finish(0.75, {})
     with suppress(LostError):
         lost.finish(0.1, {})
-    (record,) = [record for record in join(OPEN).records() if record.place == 0]
+    (record,) = [record for record in join_any(OPEN).records() if record.place == 0]
     assert (record.state, record.run) == (TrialState.COMPLETE, {"score": 0.75})
 
 
@@ -141,20 +149,20 @@ def test_proposals_do_not_depend_on_who_dies(tmp_path: Path, dead: Owner, monkey
     assert [r.parameters for r in whole.records()] == [r.parameters for r in broken.records()]
 
 
-def test_an_interrupted_trial_is_there_for_the_next(join: Callable[..., Board]) -> None:
-    attempt = join().next()
+def test_an_interrupted_trial_is_there_for_the_next(join_any: Join) -> None:
+    attempt = join_any().next()
     assert attempt is not None
     with suppress(KeyboardInterrupt), attempt:
         attempt.report(10, 0.5)
         raise KeyboardInterrupt
-    taken = join().next()
+    taken = join_any().next()
     assert taken is not None
     with taken:
         assert (taken.begun.place, taken.scores, taken.begun.after) == (0, {10: 0.5}, "it was interrupted")
 
 
 def test_a_trial_that_was_given_up_stays_so_if_its_process_dies_then(
-    join: Callable[..., Board], dead: Owner, monkeypatch: pytest.MonkeyPatch
+    join: Join, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = begun_by(dead, join(), monkeypatch)
     lost.report(10, 0.5)
@@ -167,20 +175,18 @@ def test_a_trial_that_was_given_up_stays_so_if_its_process_dies_then(
     assert states(join())[0] == (0, TrialState.PRUNED)
 
 
-def test_a_process_elsewhere_is_dead_once_it_is_silent(
-    join: Callable[..., Board], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_elsewhere_is_dead_once_it_is_silent(join_any: Join, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boards, "SILENCE", 0.3)
     monkeypatch.setattr(boards, "_POLL", 0.01)
     elsewhere = Owner("node7", "another machine", 1, "1")
-    lost = begun_by(elsewhere, join(), monkeypatch)
-    assert sorted(finish_all(join())) == [0, 1, 2, 3, 4, 5]
+    lost = begun_by(elsewhere, join_any(), monkeypatch)
+    assert sorted(finish_all(join_any())) == [0, 1, 2, 3, 4, 5]
     with pytest.raises(LostError):
         lost.finish(0.9, {})
 
 
 def test_a_process_elsewhere_that_gives_signs_of_life_keeps_its_trial(
-    join: Callable[..., Board], monkeypatch: pytest.MonkeyPatch
+    join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boards, "_POLL", 0.01)
     monkeypatch.setattr(attempts, "BEAT", 0.02)
@@ -192,36 +198,36 @@ def test_a_process_elsewhere_that_gives_signs_of_life_keeps_its_trial(
         attempt.finish(0.0, {})
 
 
-def test_of_two_attempts_that_live_the_first_counts(join: Callable[..., Board]) -> None:
+def test_of_two_attempts_that_live_the_first_counts(join_any: Join) -> None:
     """Two processes gave the same place another attempt at the same time."""
-    board = join()
+    board = join_any()
     board._fill()
     board._study.add_trial(board._another(0, []))
-    assert finish_all(join()) == [0, 1, 2, 3, 4, 5]
-    assert [record.state for record in all_attempts(join())].count(TrialState.COMPLETE) == 6
-    assert len(join().records()) == 6
+    assert finish_all(join_any()) == [0, 1, 2, 3, 4, 5]
+    assert [record.state for record in all_attempts(join_any())].count(TrialState.COMPLETE) == 6
+    assert len(join_any().records()) == 6
 
 
 def test_a_trial_whose_process_dies_always_is_given_up(
-    join: Callable[..., Board], dead: Owner, monkeypatch: pytest.MonkeyPatch
+    join_any: Join, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(TRIES):
-        assert begun_by(dead, join(), monkeypatch).begun.place == 0
-    assert finish_all(join()) == [1, 2, 3, 4, 5]
-    (record,) = [record for record in join().records() if record.place == 0]
+        assert begun_by(dead, join_any(), monkeypatch).begun.place == 0
+    assert finish_all(join_any()) == [1, 2, 3, 4, 5]
+    (record,) = [record for record in join_any().records() if record.place == 0]
     assert record.error == "its process died 5 times in a row; is there memory enough?"
     assert set(record.parameters) == set(GRID.dimensions)
 
 
 def test_a_trial_that_comes_forward_between_deaths_is_not(
-    join: Callable[..., Board], dead: Owner, monkeypatch: pytest.MonkeyPatch
+    join: Join, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for step in range(2 * TRIES):
         begun_by(dead, join(), monkeypatch).report(step, 0.5)
     assert finish_all(join()) == [0, 1, 2, 3, 4, 5]
 
 
-def test_values_that_lead_to_nothing_are_not_tried_again(join: Callable[..., Board]) -> None:
+def test_values_that_lead_to_nothing_are_not_tried_again(join: Join) -> None:
     attempt = join().next()
     assert attempt is not None
     with attempt:
@@ -230,7 +236,7 @@ def test_values_that_lead_to_nothing_are_not_tried_again(join: Callable[..., Boa
     assert join().records()[0].error == "training diverged"
 
 
-def test_importances_are_told_once_there_is_enough(join: Callable[..., Board]) -> None:
+def test_importances_are_told_once_there_is_enough(join: Join) -> None:
     plan = load_plan(None, ["data=sample", "lr=log(1e-5,1e-2)", "train.weight_decay=range(0,1)"], trials=30)
     board = join(plan)
     for number in range(30):
@@ -245,7 +251,7 @@ def test_importances_are_told_once_there_is_enough(join: Callable[..., Board]) -
     assert sum(found.values()) == pytest.approx(1)
 
 
-def test_another_search_of_the_same_name_is_refused(join: Callable[..., Board]) -> None:
+def test_another_search_of_the_same_name_is_refused(join: Join) -> None:
     join()
     with pytest.raises(ConfigError, match=r"holds another search search: train.learning_rate=\[.*] there, \["):
         join(load_plan(None, ["data=sample", "lr=[1e-3,1e-4]", "model.weight_limit=[null,0.01]"]))

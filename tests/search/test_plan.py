@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from empnn.errors import ConfigError
+from empnn.search import plan as plans
 from empnn.search.dimensions import Choices, Range
 from empnn.search.halving import Halving
 from empnn.search.plan import TRIALS, load_plan
@@ -64,6 +65,12 @@ def test_what_is_typed_wins(tmp_path: Path) -> None:
     assert (plan.count, plan.seed, plan.halving, plan.first.train.steps) == (2, 0, Halving(10, 3), 50)
 
 
+def test_what_is_typed_as_for_training_is_so_here() -> None:
+    plan = load_plan(None, ["data=[sample]", "lr=[1,2]", "model.graph.radii.O=4.0", "model.graph={rule: cutoff}"])
+    assert (plan.first.data.path, plan.first.model.graph.rule) == (["sample"], "cutoff")
+    assert plan.first.model.graph.radii == {"O": 4.0}
+
+
 def test_the_order_of_combinations_depends_on_the_seed_alone() -> None:
     """So that more trials are the same ones and further ones."""
     typed = ["data=sample", "lr=[1e-3,1e-4]", "model.features=[16,32,64]"]
@@ -74,10 +81,10 @@ def test_the_order_of_combinations_depends_on_the_seed_alone() -> None:
     assert len({tuple(each.items()) for each in all_.combinations}) == 6
 
 
-def test_where_combinations_have_no_end_there_are_so_many_trials() -> None:
+def test_where_combinations_have_no_end_there_are_so_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_plan(None, ["data=sample", "lr=log(1e-5,1e-2)"]).count == TRIALS
-    many = ",".join(map(str, range(1, 102)))
-    plan = load_plan(None, ["data=sample", f"model.features=[{many}]", f"train.batch_size=[{many}]"])
+    monkeypatch.setattr(plans, "MANY", 5)
+    plan = load_plan(None, ["data=sample", "model.features=[8,16]", "train.batch_size=[8,16,32]"])
     assert (plan.count, plan.combinations) == (TRIALS, None)
 
 
@@ -108,6 +115,7 @@ def test_what_changes_the_measure_is_named() -> None:
         (None, ["data=sample", "lr=[1,2]", "data.select_on=val"], "decided on the development set"),
         (None, ["data=sample", "data.select_on=[dev,val]"], "decided on the development set"),
         (None, ["data=sample", "lrr=[1,2]"], "unknown key lrr"),
+        (None, ["data=choices(a,b)"], "unknown key data"),
     ],
 )
 def test_what_cannot_be_searched(base: str | None, typed: list[str], message: str) -> None:

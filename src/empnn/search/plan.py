@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from empnn.errors import ConfigError
 from empnn.names import respelled, suggestion
-from empnn.search.dimensions import Choices, Dimension, dimension, typed_dimension
+from empnn.search.dimensions import Choices, Dimension, dimension, is_call, typed_dimension
 from empnn.search.halving import Halving
 from empnn.training.config import SEARCH, Config, key_named, load_config
 from empnn.training.presets import PRESETS as RUNS
@@ -176,10 +176,14 @@ def load_plan(
 
 def _typed(item: str) -> tuple[str, Dimension | None]:
     """The key of what was typed, and what it may be if it is to vary."""
-    name, separator, text = item.partition("=")
-    if not separator or name == "data":
+    name, _, text = item.partition("=")
+    try:
+        key, kind = key_named(name)
+    except ConfigError:
+        if is_call(text):
+            raise
+        # A section, an entry of a mapping, `data=X`, or nothing that a configuration knows, which will say so.
         return name, None
-    key, kind = key_named(name)
     return key, typed_dimension(key, kind, text)
 
 
@@ -210,12 +214,10 @@ def _check(plan: Plan) -> None:
     Raises:
         ConfigError: If there is nothing to search, or a value cannot be.
     """
-    if not plan.dimensions:
-        raise ConfigError(
-            "nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, as in lr=log(1e-5,1e-2)"
-        )
-    if _OWN in plan.dimensions or plan.first.train.out is not None:
+    if plan.first.train.out is not None or _OWN in plan.dimensions:
         raise ConfigError(f"{_OWN}: the runs of a search lie in its folder; leave it out, and give `folder`")
+    if not plan.dimensions:
+        raise ConfigError("nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, lr=log(1e-5,1e-2)")
     if plan.trials is not None and plan.trials < 1:
         raise ConfigError(f"{SEARCH}.trials={plan.trials}: must be positive")
     if plan.seed < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -47,11 +48,13 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
         except (MemoryError, torch.OutOfMemoryError):
             attempt.crash()
             return "out of memory"
-    state = run_state(folder) or RunState()
+    state = run_state(folder) or _state_of(attempt)
+    if not math.isfinite(state.best_score):
+        return _failed(attempt, "no validation found a number")
     attempt.finish(state.best_score, {"best_step": state.best_step, "step": state.step, "seconds": state.seconds})
-    removed = f"{100 * state.best_score:.1f} % removed at step {state.best_step:,}"
-    clock = timedelta(seconds=round(state.seconds))
-    return f"{removed}, {'' if attempt.halted is None else f'given up at step {state.step:,}, '}{clock}"
+    removed = f"{100 * state.best_score:z.1f} % removed at step {state.best_step:,}"
+    given_up = "" if attempt.halted is None else f", given up at step {state.step:,}"
+    return f"{removed}{given_up}, {timedelta(seconds=round(state.seconds))}"
 
 
 class _GivenUpError(Exception):
@@ -102,6 +105,12 @@ def _train(config: Config, folder: Path, watch: _Watch) -> None:
 def _essence(config: Config) -> Config:
     """What determines the result of a run."""
     return replace(config, train=replace(config.train, out=None, threads=0, workers=0))
+
+
+def _state_of(attempt: Attempt) -> RunState:
+    """Where a run stands that was given up on another machine, as far as the board knows."""
+    best = max(attempt.scores, key=lambda step: attempt.scores[step])
+    return RunState(step=max(attempt.scores), best_score=attempt.scores[best], best_step=best)
 
 
 def _failed(attempt: Attempt, why: str) -> str:
