@@ -1,6 +1,8 @@
 """`empnn sweep` as it is typed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,14 @@ def test_json_and_quiet(words: list[str]) -> None:
     }
     quiet = run(*words, "--quiet", "--storage", "mine/a.journal")
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_without_optuna_there_is_a_line_that_says_so() -> None:
+    code = "import sys; sys.modules['optuna'] = None; from empnn.cli import main; main()"
+    words = [sys.executable, "-c", code, "sweep", "data=sample", "lr=[1,2]"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    said = "empnn: a search needs optuna: pip install 'empnn[sweep]'\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", said)
 
 
 def test_errors_are_one_line_in_the_words_of_the_command(words: list[str]) -> None:

@@ -30,7 +30,7 @@ def test_the_grid_of_the_paper() -> None:
     assert (plan.name, plan.count, plan.halving) == ("paper-grid", 6, None)
     assert plan.combinations is not None
     found = {tuple(each.values()) for each in plan.combinations}
-    assert found == {(rate, limit) for rate in ("0.0001", "3e-05", "1e-05") for limit in ("null", "0.01")}
+    assert found == {(limit, rate) for rate in ("0.0001", "3e-05", "1e-05") for limit in ("null", "0.01")}
     config = plan.config({"train.learning_rate": 3e-5, "model.weight_limit": 0.01})
     by_hand = ["data=mp_20", "train.learning_rate=3e-5", "model.weight_limit=0.01"]
     assert config == load_config("paper", by_hand)
@@ -77,6 +77,7 @@ def test_the_order_of_combinations_depends_on_the_seed_alone() -> None:
     few, all_, other = load_plan(None, typed, trials=2), load_plan(None, typed), load_plan(None, typed, seed=1)
     assert (few.count, all_.count, load_plan(None, typed, trials=99).count) == (2, 6, 6)
     assert few.combinations == all_.combinations != other.combinations
+    assert load_plan(None, [typed[0], typed[2], typed[1]]).combinations == all_.combinations
     assert all_.combinations is not None
     assert len({tuple(each.items()) for each in all_.combinations}) == 6
 
@@ -98,7 +99,7 @@ def test_the_identity_leaves_out_what_changes_nothing() -> None:
 
 def test_what_changes_the_measure_is_named() -> None:
     plan = load_plan(None, ["data=sample", "lr=[1,2]", "seed=[0,1]", "noise.mix.symmetric=[0,1]"])
-    assert plan.unlike == ["train.seed", "noise.mix.symmetric"]
+    assert plan.unlike == ["noise.mix.symmetric", "train.seed"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ TRIALS = 20
 MANY = 10_000
 """More combinations than this are no grid: they are drawn from as ranges are."""
 FACTOR = 3
+"""Of so many trials one goes on, unless something else is said."""
 _SECTION = ("dimensions", "trials", "seed", "halving", "factor")
 _OWN = "train.out"
 _FREE = ("out", "threads", "workers")
@@ -52,7 +53,7 @@ class Plan:
         name: What it is called.
         base: Preset or file that the configurations begin with.
         settings: What is different in all trials, as `key=value`.
-        dimensions: What differs between trials, by key.
+        dimensions: What differs between trials, by key, in the order of the keys.
         trials: How many were asked for; None for all combinations, or `TRIALS` where they have no end.
         seed: Of the order of combinations and of what is proposed.
         halving: When trials are given up, if they are.
@@ -165,7 +166,7 @@ def load_plan(
         name,
         base,
         tuple(settings),
-        dimensions,
+        dict(sorted(dimensions.items())),
         section.get("trials") if trials is None else trials,
         section.get("seed", 0) if seed is None else seed,
         None if first is None else Halving(first, section.get("factor", FACTOR)),

@@ -40,7 +40,7 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
     config.train.out = str(folder)
     if attempt.halted is None:
         try:
-            _train(config, folder, _Watch(plan, attempt, config.train.steps, quiet))
+            _train(config, folder, _Watch(plan, attempt, quiet))
         except _GivenUpError:
             pass
         except DivergedError as error:
@@ -64,9 +64,9 @@ class _GivenUpError(Exception):
 class _Watch(Reporter):
     """Reports validations to the board, and shows a progress bar in a terminal."""
 
-    def __init__(self, plan: Plan, attempt: Attempt, steps: int, quiet: bool) -> None:
+    def __init__(self, plan: Plan, attempt: Attempt, quiet: bool) -> None:
         super().__init__(quiet)
-        self._halving, self._attempt, self._steps = plan.halving, attempt, steps
+        self._halving, self._attempt = plan.halving, attempt
 
     def note(self, text: str) -> None:
         """Nothing: there are many runs."""
