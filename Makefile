@@ -57,35 +57,35 @@ $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
-	$(BIN)/python benchmarks/denoising.py --readme README.md
-	$(BIN)/python benchmarks/wrong_volume.py
-	$(BIN)/python benchmarks/decorated.py
-	$(BIN)/python benchmarks/decorated.py pbe --fix cell positions --limit 300 --out benchmarks/results/fixed.json
-	$(BIN)/python benchmarks/large_crystals.py
-	$(BIN)/python benchmarks/symmetry_kept.py
-	$(BIN)/python benchmarks/symmetrized.py
+	$(BIN)/python -m benchmarks.quality.denoising --readme README.md
+	$(BIN)/python -m benchmarks.quality.wrong_volume
+	$(BIN)/python -m benchmarks.quality.decorated
+	$(BIN)/python -m benchmarks.quality.decorated pbe --fix cell positions --limit 300 --out benchmarks/results/fixed.json
+	$(BIN)/python -m benchmarks.quality.large_crystals
+	$(BIN)/python -m benchmarks.quality.symmetry_kept
+	$(BIN)/python -m benchmarks.quality.symmetrized
 	test -d runs/nbsrh || $(BIN)/empnn train data.pairs=$(EMPNN_DATA)/pairs/nbsrh_train.json.gz model.start_from=pbe loss=hencky loss.positions=1 steps=300 train.validate_every=50 train.out=runs/nbsrh
-	$(BIN)/python benchmarks/pairs.py --trained runs/nbsrh
-	$(BIN)/python benchmarks/relax_files.py
+	$(BIN)/python -m benchmarks.quality.pairs --trained runs/nbsrh
+	$(BIN)/python -m benchmarks.speed.relax_files
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png
 
 # The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.
 bench: $(READY)
 	$(PIP) "vesin>=0.6"
-	for name in train_step memory relax_throughput neighbours scaling roofline breakdown; do $(BIN)/python benchmarks/$$name.py || exit 1; done
-	$(BIN)/python benchmarks/bench.py
+	for name in train_step memory relax_throughput neighbours scaling roofline breakdown; do $(BIN)/python -m benchmarks.speed.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.bench
 
 # Equation 13, relaxers beside each other and steps saved: hours on a quiet machine, resumed where it stopped. Needs
 # `make test-energy` and `make test-dft` first; EMPNN_DATA as above. FF="mp_20=RUN ..." names trained feed-forward
 # baselines (`empnn train data=mp_20 model.name=ff`), which stand beside the others then.
 energies: $(READY)
-	$(BIN)/python benchmarks/energies.py
-	$(BIN)/python benchmarks/relaxers.py $(if $(FF),--ff $(FF))
-	$(BIN)/python benchmarks/steps_saved.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/convergence.py
-	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py --oracles gpaw sevennet chgnet --small --limit 6 || exit 1; done
-	$(BIN)/python benchmarks/energy_report.py
+	$(BIN)/python -m benchmarks.energy.energies
+	$(BIN)/python -m benchmarks.energy.relaxers $(if $(FF),--ff $(FF))
+	$(BIN)/python -m benchmarks.energy.steps_saved
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.energy.convergence
+	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.energy.$$name --oracles gpaw sevennet chgnet --small --limit 6 || exit 1; done
+	$(BIN)/python -m benchmarks.energy.energy_report
 
 lock:
 	rm -rf .venv-lock

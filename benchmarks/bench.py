@@ -1,6 +1,6 @@
-"""What the speed benchmarks share: data, the paper's network, alternating runs, results as files, and their table.
+"""What benchmarks share: data, the paper's network, alternating runs, results as files, and their table.
 
-Usage: python benchmarks/bench.py   writes the tables of docs/performance.md and docs/data.md from benchmarks/results
+Usage: python -m benchmarks.bench   writes the tables of docs/performance.md and docs/data.md from benchmarks/results
 """
 
 import json
@@ -24,10 +24,11 @@ from empnn.nn.runtime.cpu import tuned
 from empnn.nn.runtime.threads import share
 from empnn.training.config import load_config
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 _SETTINGS = ExitStack()
 RADIAL = 16
-"""Radial functions of the benchmarks, see benchmarks/radial.py."""
+"""Radial functions of the benchmarks, see benchmarks/quality/radial.py."""
 
 
 def machine() -> dict[str, Any]:
@@ -109,7 +110,7 @@ PAGES = {
 def main() -> None:
     """Write the tables."""
     for page, names in PAGES.items():
-        write_table(Path(__file__).parent.parent / "docs" / page, names)
+        write_table(ROOT / "docs" / page, names)
 
 
 def write_table(page: Path, names: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ WINDOW = (-4.4, 5.6)
 """Of both axes, angstrom."""
 LEARNED, COMPUTED = "#dbe7f5", "white"
 BOX_HEIGHT = 0.62
+OF_EDGE = r"W\,[h_i \,\|\, h_j \,\|\, \mathrm{rbf}(r)]"
 LEFT_OUT = (
     "Shaded: with learned weights. Features, messages and weights do not change under rotations, translations and "
     "changes of basis; vector fields, S and H turn with the crystal. Not shown: sums in place of means, fields and "
@@ -200,7 +201,7 @@ def architecture(path: Path) -> None:
             "(b) passing messages",
             [
                 (f"r = |v|, {config.radial.count} Gaussians of r;\n$h_i$, $h_j$ of both ends of an edge", False),
-                ("$W\\,[h_i \\,\\|\\, h_j \\,\\|\\, \\mathrm{rbf}(r)]$, SiLU", True),
+                (f"${OF_EDGE}$, SiLU", True),
                 (f"{config.aggregate} over the edges that start at i", False),
                 ("$W'$: messages $m_i$", True),
                 ("GRU: $h_i \\leftarrow \\mathrm{GRU}(m_i, h_i)$", True),
@@ -212,7 +213,7 @@ def architecture(path: Path) -> None:
             "(c) deforming",
             [
                 ("messages are passed (b)", True),
-                ("weight of each edge\n$w = W'\\,\\mathrm{SiLU}(W\\,[h_i \\| h_j \\| \\mathrm{rbf}(r)])$", True),
+                (f"weight of each edge\n$w = W'\\,\\mathrm{{SiLU}}({OF_EDGE})$", True),
                 ("vector fields: $w\\,\\lambda$, by default $\\lambda = u u^T$\nwith $u = v / r$", False),
                 (f"{config.reduction} over the edges of a structure: S", False),
                 ("gate: scales isotropic and deviatoric S\nby the strain so far (not in the paper)", True),

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import duplicates
+from benchmarks.quality import duplicates
 
 ROOT = Path(__file__).parents[1]
 

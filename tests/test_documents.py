@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import ase.io
-import energy_report
 import pytest
 
 import empnn
+from benchmarks.energy import energy_report
+from benchmarks.quality import denoising
 from empnn.data.sets import load_split, locate_all
 from empnn.evaluate import denoise
 from empnn.fields import TABLE2
@@ -68,11 +69,6 @@ def test_the_metrics_of_energies_are_computed_as_the_page_says(tmp_path, monkeyp
 
 
 def test_the_figures_are_those_of_the_result_file() -> None:
-    spec = importlib.util.spec_from_file_location("denoising", ROOT / "benchmarks/denoising.py")
-    assert spec is not None
-    assert spec.loader is not None
-    denoising = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(denoising)
     rows = json.loads((ROOT / "benchmarks/results/denoising.json").read_text())["rows"]
     assert denoising.markdown(rows) in README
 

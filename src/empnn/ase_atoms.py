@@ -1,10 +1,11 @@
-"""What crystals carry as ASE `Atoms` besides cell and atoms: arrays, results of calculators, deuterium."""
+"""What crystals carry as ASE `Atoms` besides cell and atoms: arrays, results of calculators, deuterium, occupancies."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,14 @@ from empnn.errors import CrystalError
 from empnn.files import listed
 
 STANDARD_ARRAYS = ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
-
-
 OXIDATION_STATES = "oxi_states"
 """The array that holds oxidation states, as pymatgen names it."""
-
-
 DOUBTS = "empnn_doubts"
 """The info that holds what was doubtful in a file when it was read."""
 SYMMETRIZED = "empnn_symmetrized"
 """The info that holds the space group that a crystal was made symmetric under."""
 DEUTERIUM_MASS = 2.014
-
-
 _RESULTS_PER_ATOM = ("energies", "forces", "stresses", "magmoms", "charges")
-
-
 _RESULTS_OF_A_CELL = ("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial")
 _OF_A_CELL = re.compile(
     r"energ(y|ies)|enthalp|hull|toten|(forces?|stress(es)?|virials?)(?![a-z])|"
@@ -43,6 +36,8 @@ _SETTINGS = re.compile(
     re.IGNORECASE,
 )
 """In the names of settings, which have no part in the cell: energy_cutoff, forces_weight."""
+_OCCUPANCIES = ("occupancy", "occupancies")
+"""Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
 _NUMBERS = "iufbc"
 """Kinds of arrays that hold numbers or truth values."""
 
@@ -155,3 +150,48 @@ def is_deuterium(atoms: Atoms) -> np.ndarray:
         return np.zeros(len(atoms), dtype=bool)
     heavy: np.ndarray = (atoms.numbers == 1) & (np.abs(atoms.get_masses() - DEUTERIUM_MASS) < 0.1)
     return heavy
+
+
+def occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:
+    """What `Atoms` say of the occupancy of sites: the site, and the share of each species that is there at all.
+
+    ASE's readers mark it by kind of site, of which there may be no atoms any more, or by atom. In files the keys become
+    text, and the whole may do so.
+    """
+    names = [name for name in _OCCUPANCIES if name in atoms.info or name in atoms.arrays]
+    if not names:
+        return
+    listed = "spacegroup_kinds" in atoms.arrays
+    kinds = list(map(str, atoms.arrays["spacegroup_kinds"] if listed else range(len(atoms))))
+    for name in names:
+        for site, share in enumerate(atoms.arrays.get(name, ())):
+            yield site, _shares(share, atoms.symbols[site])
+        marks = _evaluated(atoms.info.get(name))
+        for kind, share in marks.items() if isinstance(marks, Mapping) else enumerate(marks):
+            if str(kind) in kinds:
+                site = kinds.index(str(kind))
+                yield site, _shares(share, atoms.symbols[site])
+            elif not listed:
+                yield kind, _shares(share, "X")
+
+
+def _evaluated(marks: Any) -> Any:
+    """A dictionary, list or array, also one that has become text; nothing where it is anything else."""
+    if isinstance(marks, str) and marks.lstrip()[:1] in tuple("{["):
+        try:
+            marks = ast.literal_eval(marks.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return {}
+    return marks if isinstance(marks, Mapping | list | tuple) or (np.ndim(marks) and not isinstance(marks, str)) else {}
+
+
+def _shares(share: Any, symbol: str) -> dict[str, float]:
+    """The share of each species at a site; NaN where it is no number."""
+    shares = share if isinstance(share, Mapping) else {symbol: share}
+    found = {}
+    for species, value in shares.items():
+        try:
+            found[str(species)] = float(np.asarray(value).item())
+        except (TypeError, ValueError):
+            found[str(species)] = float("nan")
+    return {species: value for species, value in found.items() if value}

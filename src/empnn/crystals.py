@@ -5,8 +5,7 @@ Shapes: `structures` crystals hold `atoms` atoms in all; `batch` says which crys
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -28,8 +27,6 @@ MAX_FRAC = 1e6
 CELL, POSITIONS = FIXABLE = ("cell", "positions")
 """What a relaxation can be told to keep: cells, or all fractional coordinates."""
 _FULL_OCCUPANCY = 1 - 1e-3
-_OCCUPANCIES = ("occupancy", "occupancies")
-"""Names under which ASE keeps the occupancy of sites, in info by kind of site, in arrays by atom."""
 
 
 @runtime_checkable
@@ -226,8 +223,10 @@ def from_atoms(atoms: Atoms) -> CrystalBatch:
         CrystalError: If there is no lattice, no atom, a value that is not finite, an array of another shape or kind,
             or a site that is marked as disordered or partly occupied.
     """
+    from empnn.ase_atoms import occupancies
+
     _check_arrays(atoms)
-    for site, shares in _occupancies(atoms):
+    for site, shares in occupancies(atoms):
         if len(shares) != 1 or not min(shares.values()) >= _FULL_OCCUPANCY:
             said = ", ".join(f"{symbol}:{share:g}" for symbol, share in shares.items()) or "empty"
             raise CrystalError(
@@ -251,51 +250,6 @@ def _check_arrays(atoms: Atoms) -> None:
 
 def _kind(array: np.ndarray) -> str:
     return f"{array.dtype.name} of shape {array.shape}"
-
-
-def _occupancies(atoms: Atoms) -> Iterator[tuple[Any, dict[str, float]]]:
-    """What `Atoms` say of the occupancy of sites: the site, and the share of each species that is there at all.
-
-    ASE's readers mark it by kind of site, of which there may be no atoms any more, or by atom. In files the keys become
-    text, and the whole may do so.
-    """
-    names = [name for name in _OCCUPANCIES if name in atoms.info or name in atoms.arrays]
-    if not names:
-        return
-    listed = "spacegroup_kinds" in atoms.arrays
-    kinds = list(map(str, atoms.arrays["spacegroup_kinds"] if listed else range(len(atoms))))
-    for name in names:
-        for site, share in enumerate(atoms.arrays.get(name, ())):
-            yield site, _shares(share, atoms.symbols[site])
-        marks = _evaluated(atoms.info.get(name))
-        for kind, share in marks.items() if isinstance(marks, Mapping) else enumerate(marks):
-            if str(kind) in kinds:
-                site = kinds.index(str(kind))
-                yield site, _shares(share, atoms.symbols[site])
-            elif not listed:
-                yield kind, _shares(share, "X")
-
-
-def _evaluated(marks: Any) -> Any:
-    """A dictionary, list or array, also one that has become text; nothing where it is anything else."""
-    if isinstance(marks, str) and marks.lstrip()[:1] in tuple("{["):
-        try:
-            marks = ast.literal_eval(marks.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return {}
-    return marks if isinstance(marks, Mapping | list | tuple) or (np.ndim(marks) and not isinstance(marks, str)) else {}
-
-
-def _shares(share: Any, symbol: str) -> dict[str, float]:
-    """The share of each species at a site; NaN where it is no number."""
-    shares = share if isinstance(share, Mapping) else {symbol: share}
-    found = {}
-    for species, value in shares.items():
-        try:
-            found[str(species)] = float(np.asarray(value).item())
-        except (TypeError, ValueError):
-            found[str(species)] = float("nan")
-    return {species: value for species, value in found.items() if value}
 
 
 def from_structure(structure: IStructure) -> CrystalBatch:

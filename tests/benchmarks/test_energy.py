@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from energy_report import BLOCKS, draw, fill, load
-from energy_sets import ROW, Triple, merge, options_of, small_ones
-from steps_saved import summary
 
+from benchmarks.energy.energy_report import BLOCKS, draw, fill, load
+from benchmarks.energy.energy_sets import ROW, Triple, merge, options_of, small_ones
+from benchmarks.energy.steps_saved import summary
 from empnn.crystals import CrystalBatch, from_arrays
 
 
@@ -18,7 +18,7 @@ def crystal(numbers, a):
 
 
 def test_small_crystals(monkeypatch):
-    monkeypatch.setattr("energy_sets.valence", lambda number: number % 18)
+    monkeypatch.setattr("benchmarks.energy.energy_sets.valence", lambda number: number % 18)
     given = [[11, 17], [11], [43, 17], [1] * 9, [58, 8], [84, 8], [4] * 8, [8] * 5, [11, 17]]
     batch = CrystalBatch.cat([crystal(numbers, 4.0 if i < 8 else 5.0) for i, numbers in enumerate(given)])
     assert small_ones(batch) == [0, 6]

@@ -270,6 +270,15 @@ def test_usage_errors(arguments):
     assert lines(result)[-1].startswith("Error: ")
 
 
+def test_more_passes_than_make_sense(model, here):
+    ase.io.write("in.extxyz", salt())
+    said = [f"empnn: --passes {10**30}: must lie between 1 and 1000"]
+    for arguments in (["relax", "in.extxyz", "-o", "out.cif"], ["evaluate", "--data", "in.extxyz"]):
+        result = run(*arguments, "--model", model, "--passes", str(10**30))
+        assert (result.exit_code, lines(result)) == (1, said)
+    assert files(here) == ["in.extxyz"]
+
+
 def test_help_and_version():
     assert run("--version").stdout == f"empnn {empnn.__version__}\n"
     assert "evaluate" in run("-h").stdout

@@ -1,5 +1,7 @@
 """The Python API: what comes back, for one and for many, and that it moves with the crystal."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from support.zoo import ALL
 
 import empnn
 from empnn import symmetry
-from empnn.crystals import CrystalBatch, from_atoms, to_atoms, to_structures
+from empnn.crystals import CrystalBatch, from_atoms, to_atoms, to_batch, to_structures
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import metric_tensor
 from empnn.nn import EMPNN, Deformation
@@ -258,10 +260,15 @@ def test_what_is_no_crystal_among_crystals_is_refused(relaxer, wrong):
     assert result.status[0] == "relaxed"
 
 
-@pytest.mark.parametrize("options", [{"passes": 0}, {"batch_atoms": 0}])
-def test_options_out_of_range(relaxer, options):
+def test_options_out_of_range(relaxer):
     with pytest.raises(ValueError, match="at least 1"):
-        relaxer.relax([], **options)
+        relaxer.relax([], batch_atoms=0)
+    for passes in (-1, 0, 1001, 10**30):
+        said = re.escape(f"`passes` {passes}: must lie between 1 and 1000")
+        with pytest.raises(ConfigError, match=said):
+            relaxer.relax([], passes=passes)
+        with pytest.raises(ConfigError, match=said):
+            relaxer.relax_batch(to_batch(salt()), passes)
 
 
 def test_unchanged():

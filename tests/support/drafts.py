@@ -16,7 +16,8 @@ from support.settings import Setting, operators
 _DOTTED = (
     *(("_cell_length_", "_cell.length_"), ("_cell_angle_", "_cell.angle_"), ("_atom_site_", "_atom_site.")),
     *(("_space_group_symop_operation_", "_space_group_symop.operation_"), ("_space_group_IT", "_space_group.IT")),
-    ("_space_group_name", "_space_group.name"),
+    *(("_space_group_name", "_space_group.name"), ("_symmetry_equiv_", "_symmetry_equiv.")),
+    *(("_chemical_formula_", "_chemical_formula."), ("_cell_formula_", "_cell.formula_")),
 )
 """How newer dictionaries of CIF write the tags."""
 

@@ -1,6 +1,6 @@
 """Damaged CIF, POSCAR and extxyz texts, made of sound ones; every case is told by a seed and a number.
 
-Used by the suite (some hundred cases) and by benchmarks/fuzz.py (20,000).
+Used by the suite (some hundred cases) and by benchmarks/quality/fuzz.py (20,000).
 """
 
 import io

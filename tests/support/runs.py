@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import ase.io
 import torch
+from ase.build import bulk
 from safetensors.torch import load_file
 
 from empnn.training.config import Config, load_config
@@ -12,6 +14,26 @@ SMALL = (
     *("train.batch_size=8", "train.validate_every=4", "train.workers=0", "train.warmup_steps=2", "train.threads=1"),
 )
 """Settings of a network and of steps that take milliseconds."""
+
+
+def metals(folder: Path) -> Path:
+    """A data folder of twenty fcc and bcc metals of different size."""
+    folder.mkdir()
+    metals = {
+        "Cu": 3.61,
+        "Al": 4.05,
+        "Ag": 4.09,
+        "Au": 4.08,
+        "Ni": 3.52,
+        "Pd": 3.89,
+        "Pt": 3.92,
+        "Pb": 4.95,
+        "Ca": 5.58,
+    }
+    cubic = {"Fe": 2.87, "Na": 4.29, "K": 5.33, "Li": 3.51, "Cr": 2.91, "Mo": 3.15, "W": 3.16, "V": 3.03, "Nb": 3.30}
+    frames = [bulk(s, "fcc", a=a) for s, a in metals.items()] + [bulk(s, "bcc", a=a) for s, a in cubic.items()]
+    ase.io.write(folder / "train.extxyz", frames)
+    return folder
 
 
 def config(data: Path, out: Path, *overrides: str) -> Config:

@@ -95,7 +95,7 @@ def module(path: str):
 
 def test_the_tables_of_the_page_are_those_of_the_result_file_and_of_the_code() -> None:
     page = (ROOT / "docs/training.md").read_text()
-    fine_tuned, options = module("benchmarks/fine_tune.py"), module("scripts/option_table.py")
+    fine_tuned, options = module("benchmarks/quality/fine_tune.py"), module("scripts/option_table.py")
     assert fine_tuned.filled(page, json.loads(fine_tuned.OUT.read_text())) == page
     assert options.filled(page) == page, "run python scripts/option_table.py"
 

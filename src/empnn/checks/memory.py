@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 BYTES_PER_ATOM = 28 * 1024
-"""What relaxing a large crystal takes at its peak, rounded up; measured by benchmarks/scaling.py."""
+"""What relaxing a large crystal takes at its peak, rounded up; measured by benchmarks/speed/scaling.py."""
 _WORTH_A_LOOK = 10_000
 _MEMINFO = Path("/proc/meminfo")
 _GIB = 2.0**30

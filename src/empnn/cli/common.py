@@ -83,6 +83,7 @@ OPTIONS = {
     "mode": "--relax",
     "model": "--model",
     "options": "--option",
+    "passes": "--passes",
     "positions": "--noise-positions",
     "resume": "--resume",
     "sigma": "--noise",

@@ -30,12 +30,11 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("Train from nothing as the paper did:", "empnn train paper data=mp_20 train.out=runs/paper"),
     ],
     "sweep": [
-        ("Try it out, in some minutes:", "empnn sweep data=sample steps=100 lr=[3e-3,1e-3,3e-4]"),
+        ("Try it out, in some minutes:", "empnn sweep data=sample steps=100 'lr=[3e-3,1e-3,3e-4]'"),
         ("The paper's grid, learning rates times weight limits:", "empnn sweep paper-grid data=mp_20"),
         (
-            "Thirty trials, most of them given up early; start it on several machines to share the work:",
-            "empnn sweep fine-tune data=mine.extxyz 'lr=log(1e-5,1e-2)' 'train.weight_decay=range(0,0.2)' "
-            "--trials 30 --halving 100 --storage sweeps/mine.journal",
+            "A range, where most trials are given up at step 100; on several machines:",
+            "empnn sweep fine-tune data=mine.extxyz 'lr=log(1e-5,1e-2)' --halving 100",
         ),
     ],
     "evaluate": [

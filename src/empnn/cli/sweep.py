@@ -66,7 +66,10 @@ def sweep(
     def tell(line: str) -> None:
         console.print(in_options(line), markup=False)
 
-    found = search(plan, *where, tell, quiet)
+    try:
+        found = search(plan, *where, tell, quiet)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on") from None
     if as_json:
         print_json(found.as_dict())
     elif not quiet:
@@ -95,7 +98,7 @@ def _table(rows: list[Row], keys: list[str]) -> Table:
         table.add_row(
             str(row.trial),
             *(_value(row.parameters[key]) if key in row.parameters else "" for key in keys),
-            "" if row.score is None else f"{100 * row.score:.1f} %",
+            "" if row.score is None else f"{100 * row.score:z.1f} %",
             "" if row.best_step is None else f"{row.best_step:,}",
             f"{row.step:,}",
             "" if row.seconds is None else str(timedelta(seconds=round(row.seconds))),

@@ -13,7 +13,7 @@ from empnn.bulk.pipeline import REFUSED, Done, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax.changes import COLUMNS, GROUPS, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, check_passes
 from empnn.relax.relaxer import Relaxer
 from empnn.relax.results import Relaxation, Relaxations
 from empnn.relax.symmetrize import check_tolerance
@@ -76,7 +76,7 @@ class Relaxing(Work):
         detail: How much is said of what changed.
 
     Raises:
-        ConfigError: If what is to stay cannot, nothing else is relaxed, or a tolerance is out of range.
+        ConfigError: If what is to stay cannot, nothing else is relaxed, or a number is out of range.
     """
 
     said: Sequence[str] = ("change", "errors")
@@ -84,6 +84,7 @@ class Relaxing(Work):
     def __init__(self, relaxer: Relaxer, how: How | None = None, detail: Detail = _LITTLE) -> None:
         how = how or How()
         relaxer.check_fix(how.fix)
+        check_passes(relaxer.passes if how.passes is None else how.passes)
         check_tolerance(how.symmetrize)
         self.relaxer = relaxer
         self.how = how

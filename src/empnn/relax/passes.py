@@ -10,6 +10,7 @@ from torch import Tensor
 
 from empnn.checks.refusals import is_collapsed
 from empnn.crystals import MAX_FRAC, CrystalBatch
+from empnn.errors import ConfigError
 from empnn.geometry import polar_factor
 from empnn.graph import Graph
 from empnn.nn import Deformation, Network
@@ -17,6 +18,8 @@ from empnn.relax.symmetrize import keep_symmetry, made_symmetric
 from empnn.relaxers import RelaxedBatch
 
 DEFAULT_BATCH_ATOMS = 2048
+MAX_PASSES = 1000
+"""Each pass takes as long as the first, and answers stop changing after a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,16 @@ class Passes:
     def relaxed(self, crystals: CrystalBatch) -> CrystalBatch:
         """The crystals they were made for, relaxed."""
         return crystals.with_cell(self.cells(crystals)[-1]).shifted(self.shift)
+
+
+def check_passes(passes: int) -> None:
+    """Refuse to apply a network not at all, or so often that it would never end.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if not 1 <= passes <= MAX_PASSES:
+        raise ConfigError(f"`passes` {passes}: must lie between 1 and {MAX_PASSES}")
 
 
 def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passes:

@@ -26,7 +26,7 @@ from empnn.nn.error_head import ErrorHead
 from empnn.relax.devices import device_of
 from empnn.relax.fixed import fixed_in
 from empnn.relax.inputs import listed
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, relax_batch, split, symmetrized
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, check_passes, relax_batch, split, symmetrized
 from empnn.relax.results import C, Relaxation, Relaxations
 from empnn.relax.symmetrize import check_tolerance
 from empnn.relax.trust import PredictedErrors, predicted_errors
@@ -164,21 +164,22 @@ class Relaxer:
             progress: Whether to show on stderr how far it is; by default on a terminal only, of a thousand or more.
 
         Raises:
-            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, `symmetrize` is
-                not above 0 and at most 1, several columns of a table hold crystals, or the model was trained to find
-                cells from a cube.
+            ConfigError: If `fix` is anything else, the cell is to stay and the model moves no atoms, `passes` is not
+                from 1 to 1000, `symmetrize` not above 0 and at most 1, several columns of a table hold crystals, or the
+                model was trained to find cells from a cube.
             CrystalError: If a single crystal is unusable, or nothing in a single file can be read. Among several it is
                 None, and its status says why.
             TypeError: If what is given is neither a crystal nor several: a mapping, bytes, or nothing in it is one.
-            ValueError: If `passes` or `batch_atoms` is not positive.
+            ValueError: If `batch_atoms` is not positive.
         """
         if self.from_cube:
             raise ConfigError(
                 f"{self.name}: finds cells from a cube and relaxes none; use `reconstruct`, or another model"
             )
         passes = self.passes if passes is None else passes
-        if passes < 1 or batch_atoms < 1:
-            raise ValueError(f"passes ({passes}) and batch_atoms ({batch_atoms}) must be at least 1")
+        check_passes(passes)
+        if batch_atoms < 1:
+            raise ValueError(f"batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
         check_tolerance(symmetrize)
         given, is_one = listed(structures, progress)
@@ -218,10 +219,11 @@ class Relaxer:
         """Relax usable crystals, however many, without checks: what `relax` does between conversions.
 
         Raises:
-            ConfigError: As `relax` does, for `fix` and for cells that the crystals fix.
+            ConfigError: As `relax` does, for `passes`, `fix` and cells that the crystals fix.
         """
         self.check_fix(fix if crystals.fixed_cell is None else CELL)
         passes = self.passes if passes is None else passes
+        check_passes(passes)
         return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
 
     def _relax_many(self, given: list[C], batch_atoms: int, how: _How, progress: bool | None) -> Relaxations[C]:

@@ -19,10 +19,8 @@ from empnn.search.storage import UNREACHABLE
 
 BEAT = 20.0
 """Seconds between signs of life."""
-PLACE, OWNER, BEATS, AFTER, ENDED, HALTED, ERROR, RUN = (
-    *("place", "owner", "beats", "after", "ended", "halted", "error"),
-    "run",
-)
+PLACE, OWNER, BEATS, AFTER = "place", "owner", "beats", "after"
+ENDED, HALTED, ERROR, RUN = "ended", "halted", "error", "run"
 """What an attempt says of itself in the storage."""
 DIED, RELEASED, DOUBLE = "its process died", "it was interrupted", "another attempt has its place"
 """Why an attempt failed that another one follows."""
@@ -147,6 +145,8 @@ class Attempt:
         self._leave(DIED)
 
     def _leave(self, why: str) -> None:
+        if self._lost.is_set():
+            return
         with contextlib.suppress(UpdateFinishedTrialError):
             self._storage.set_trial_user_attr(self._number, ENDED, why)
             self._storage.set_trial_state_values(self._number, TrialState.FAIL)

@@ -50,7 +50,8 @@ class Record:
         scores: What its validations found, by step.
         owner: Whose it is, or was last.
         beats: How often that process said that it lives.
-        ended: Why the attempt failed, if it did.
+        after: Why the attempt before failed, if there was one.
+        ended: Why this one failed, if it did.
         halted: The step at which it was given up, if it was.
         error: Why there never will be a score, if that is so.
         run: What the run came to.
@@ -63,6 +64,7 @@ class Record:
     scores: dict[int, float]
     owner: Owner | None
     beats: int
+    after: str | None
     ended: str | None
     halted: int | None
     error: str | None
@@ -163,6 +165,7 @@ class Board:
             scores=dict(trial.intermediate_values),
             owner=Owner(**said[OWNER]) if OWNER in said else None,
             beats=said.get(BEATS, 0),
+            after=said.get(AFTER),
             ended=said.get(ENDED),
             halted=said.get(HALTED),
             error=said.get(ERROR),
@@ -245,8 +248,7 @@ class Board:
             return None
         owner = myself()
         self._storage.set_trial_user_attr(number, OWNER, asdict(owner))
-        after = self._storage.get_trial(number).user_attrs.get(AFTER)
-        begun = Begun(record.place, self._drawn(record.place, number), record.scores, record.halted, after)
+        begun = Begun(record.place, self._drawn(record.place, number), record.scores, record.halted, record.after)
 
         def others() -> Iterator[Scores]:
             return (each.scores for each in self.records() if each.place != record.place)

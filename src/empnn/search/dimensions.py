@@ -101,7 +101,12 @@ def typed_dimension(key: str, kind: str | None, text: str) -> Dimension | None:
     takes_lists = kind is None or kind.startswith(_LIST)
     if text.lstrip().startswith("[") and not takes_lists:
         return _choices(key, _listed(key, text))
-    return dimension(key, kind, text) if _CALL.fullmatch(text) else None
+    return dimension(key, kind, text) if is_call(text) else None
+
+
+def is_call(text: str) -> bool:
+    """Whether a text is `choices(...)`, `range(...)` or `log(...)`, which no value is."""
+    return _CALL.fullmatch(text) is not None
 
 
 def _choices(key: str, values: list[Any]) -> Choices:

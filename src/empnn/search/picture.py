@@ -16,6 +16,7 @@ from empnn.search.results import DONE, STOPPED, Row
 from empnn.viz.histograms import ANGLES, LENGTHS, OTHERS
 
 _COLUMNS = 3
+_KEY = "Filled: trained to the end (bar: their median). Open: given up. Star: the best. Pointing down: below the panel."
 _SPREAD = 0.28
 """Width over which the trials of a choice are spread, in distances between choices."""
 _LOWEST = 3.0
@@ -31,8 +32,7 @@ def picture(
 ) -> None:
     """Save a panel for each dimension: what each trial removed of the error, against its value.
 
-    Points are trials that ended, open ones were given up, the star is the best, and the bar of a choice is the mean of
-    those that ended. What lies below the panel is shown at its lower edge, pointing down.
+    A bar is the median of what ended of a choice. What lies below the panel is shown at its lower edge.
 
     Args:
         rows: The trials.
@@ -46,6 +46,7 @@ def picture(
     lines = math.ceil(len(keys) / columns)
     figure = Figure(figsize=(1.2 + 3.9 * columns, 0.8 + 3.3 * lines), layout="constrained")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.supxlabel(_KEY, fontsize=8, x=0.01, ha="left")
     by_number = sorted(rows, key=lambda row: row.trial)
     scored = [row for row in by_number if row.status in (DONE, STOPPED) and row.score is not None]
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
@@ -69,6 +70,8 @@ def _panel(axes: Any, key: str, each: Dimension, rows: Sequence[Row]) -> None:
         axes.set_xlim(-0.6, len(each.texts) - 0.4)
     else:
         axes.set_xscale("log" if each.log else "linear")
+        if each.whole and not each.log:
+            axes.xaxis.get_major_locator().set_params(integer=True)
     if not rows:
         return
     scores = np.array([100 * (row.score or 0.0) for row in rows])
@@ -85,8 +88,8 @@ def _panel(axes: Any, key: str, each: Dimension, rows: Sequence[Row]) -> None:
     if isinstance(each, Choices):
         for number in range(len(each.texts)):
             here = scores[done & (numbers == number)]
-            if len(here) and here.mean() >= low:
-                axes.plot([number - 0.35, number + 0.35], [here.mean()] * 2, "-", color=OTHERS, linewidth=1.2)
+            if len(here) and np.median(here) >= low:
+                axes.plot([number - 0.35, number + 0.35], [np.median(here)] * 2, "-", color=OTHERS, linewidth=1.2)
     if done.any():
         best = int(np.argmax(np.where(done, scores, -np.inf)))
         axes.scatter(places[best], shown[best], s=150, marker="*", color=ANGLES, edgecolors="white", zorder=4)

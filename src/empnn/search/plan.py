@@ -16,9 +16,10 @@ from omegaconf import OmegaConf
 
 from empnn.errors import ConfigError
 from empnn.names import respelled, suggestion
-from empnn.search.dimensions import Choices, Dimension, dimension, typed_dimension
+from empnn.search.dimensions import Choices, Dimension, dimension, is_call, typed_dimension
 from empnn.search.halving import Halving
 from empnn.training.config import SEARCH, Config, key_named, load_config
+from empnn.training.presets import PRESETS as RUNS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper-grid": {
@@ -32,6 +33,7 @@ TRIALS = 20
 MANY = 10_000
 """More combinations than this are no grid: they are drawn from as ranges are."""
 FACTOR = 3
+"""Of so many trials one goes on, unless something else is said."""
 _SECTION = ("dimensions", "trials", "seed", "halving", "factor")
 _OWN = "train.out"
 _FREE = ("out", "threads", "workers")
@@ -51,7 +53,7 @@ class Plan:
         name: What it is called.
         base: Preset or file that the configurations begin with.
         settings: What is different in all trials, as `key=value`.
-        dimensions: What differs between trials, by key.
+        dimensions: What differs between trials, by key, in the order of the keys.
         trials: How many were asked for; None for all combinations, or `TRIALS` where they have no end.
         seed: Of the order of combinations and of what is proposed.
         halving: When trials are given up, if they are.
@@ -164,7 +166,7 @@ def load_plan(
         name,
         base,
         tuple(settings),
-        dimensions,
+        dict(sorted(dimensions.items())),
         section.get("trials") if trials is None else trials,
         section.get("seed", 0) if seed is None else seed,
         None if first is None else Halving(first, section.get("factor", FACTOR)),
@@ -175,17 +177,24 @@ def load_plan(
 
 def _typed(item: str) -> tuple[str, Dimension | None]:
     """The key of what was typed, and what it may be if it is to vary."""
-    name, separator, text = item.partition("=")
-    if not separator or name == "data":
+    name, _, text = item.partition("=")
+    try:
+        key, kind = key_named(name)
+    except ConfigError:
+        if is_call(text):
+            raise
+        # A section, an entry of a mapping, `data=X`, or nothing that a configuration knows, which will say so.
         return name, None
-    key, kind = key_named(name)
     return key, typed_dimension(key, kind, text)
 
 
 def _section(base: str | None) -> dict[str, Any]:
     """What a file says of the search."""
-    if base is None or not Path(base).is_file():
+    if base is None or (not Path(base).is_file() and respelled(base, RUNS) is not None):
         return {}
+    if not Path(base).is_file():
+        known = [*PRESETS, *RUNS]
+        raise ConfigError(f"{base}: neither a file nor a preset ({', '.join(known)}){suggestion(base, known)}")
     # Says what is wrong with the file, if it is no configuration.
     load_config(base)
     content: Any = OmegaConf.to_container(OmegaConf.load(base))
@@ -206,12 +215,10 @@ def _check(plan: Plan) -> None:
     Raises:
         ConfigError: If there is nothing to search, or a value cannot be.
     """
-    if not plan.dimensions:
-        raise ConfigError(
-            "nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, as in lr=log(1e-5,1e-2)"
-        )
-    if _OWN in plan.dimensions or plan.first.train.out is not None:
+    if plan.first.train.out is not None or _OWN in plan.dimensions:
         raise ConfigError(f"{_OWN}: the runs of a search lie in its folder; leave it out, and give `folder`")
+    if not plan.dimensions:
+        raise ConfigError("nothing to search: give a key values, as in lr=[1e-3,1e-4], or a range, lr=log(1e-5,1e-2)")
     if plan.trials is not None and plan.trials < 1:
         raise ConfigError(f"{SEARCH}.trials={plan.trials}: must be positive")
     if plan.seed < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +39,7 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
     config.train.out = str(folder)
     if attempt.halted is None:
         try:
-            _train(config, folder, _Watch(plan, attempt, config.train.steps, quiet))
+            _train(config, folder, _Watch(plan, attempt, quiet))
         except _GivenUpError:
             pass
         except DivergedError as error:
@@ -46,11 +47,13 @@ def run_trial(plan: Plan, attempt: Attempt, folder: Path, quiet: bool = False) -
         except (MemoryError, torch.OutOfMemoryError):
             attempt.crash()
             return "out of memory"
-    state = run_state(folder) or RunState()
+    state = run_state(folder) or _state_of(attempt)
+    if not math.isfinite(state.best_score):
+        return _failed(attempt, "no validation found a number")
     attempt.finish(state.best_score, {"best_step": state.best_step, "step": state.step, "seconds": state.seconds})
-    removed = f"{100 * state.best_score:.1f} % removed at step {state.best_step:,}"
-    clock = timedelta(seconds=round(state.seconds))
-    return f"{removed}, {'' if attempt.halted is None else f'given up at step {state.step:,}, '}{clock}"
+    removed = f"{100 * state.best_score:z.1f} % removed at step {state.best_step:,}"
+    given_up = "" if attempt.halted is None else f", given up at step {state.step:,}"
+    return f"{removed}{given_up}, {timedelta(seconds=round(state.seconds))}"
 
 
 class _GivenUpError(Exception):
@@ -60,9 +63,9 @@ class _GivenUpError(Exception):
 class _Watch(Reporter):
     """Reports validations to the board, and shows a progress bar in a terminal."""
 
-    def __init__(self, plan: Plan, attempt: Attempt, steps: int, quiet: bool) -> None:
+    def __init__(self, plan: Plan, attempt: Attempt, quiet: bool) -> None:
         super().__init__(quiet)
-        self._halving, self._attempt, self._steps = plan.halving, attempt, steps
+        self._halving, self._attempt = plan.halving, attempt
 
     def note(self, text: str) -> None:
         """Nothing: there are many runs."""
@@ -96,6 +99,12 @@ def _train(config: Config, folder: Path, watch: _Watch) -> None:
             return
         shutil.rmtree(folder)
     train(config, watch)
+
+
+def _state_of(attempt: Attempt) -> RunState:
+    """Where a run stands that was given up on another machine, as far as the board knows."""
+    best = max(attempt.scores, key=lambda step: attempt.scores[step])
+    return RunState(step=max(attempt.scores), best_score=attempt.scores[best], best_step=best)
 
 
 def _failed(attempt: Attempt, why: str) -> str:

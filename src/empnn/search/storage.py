@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from empnn.errors import ConfigError, in_words
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-try:
-    import optuna
-    from optuna.exceptions import OptunaError
-    from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-except ModuleNotFoundError as error:
-    raise ConfigError(f"a search needs optuna ({error}): pip install 'empnn[sweep]'") from None
+from empnn.errors import ConfigError, in_words
 
 UNREACHABLE = (OSError, RuntimeError, OptunaError)
 """What a storage raises that may answer again."""

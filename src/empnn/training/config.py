@@ -213,7 +213,7 @@ _POSITIVE = (
 
 
 SEARCH = "sweep"
-"""The section of a file that says how to search for the best values of keys; a run heeds it not."""
+"""The section of a file that says how to search for the best values of keys; training passes over it."""
 _EARLIER = {"data": {"calibration_fraction": 0.0}}
 """What whole configurations meant before there were these keys."""
 

@@ -1,4 +1,4 @@
-"""Some hundred hostile files, commands and objects, and valid files rewritten; benchmarks/fuzz.py judges 20,000."""
+"""Some hundred hostile files, commands and objects, and valid files; benchmarks/quality/fuzz.py judges 20,000."""
 
 import itertools
 import random

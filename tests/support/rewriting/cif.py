@@ -253,6 +253,7 @@ VALID: dict[str, Rewriting] = {
     "cif: magnetic operators": _cif("operators", _magnetic),
     "cif: among other things": _cif("all", _around),
     "cif: older tags": _cif("operators", lambda draft, setting, rng: replace(draft, modern=False)),
+    "cif: tags with dots": _cif("all", lambda draft, setting, rng: replace(draft, dotted=True)),
     "cif: written by pymatgen": _by_pymatgen,
     "cif: written by ASE": _cif_by_ase,
     "csv: a column of CIFs": _csv,
@@ -264,5 +265,4 @@ DOUBTFUL: dict[str, Rewriting] = {
     ),
     "cif: name with 2(1), or in small letters": _cif("name", _with_name(*_PARENTHESES), _named),
     "cif: all atoms and all operators": _cif("operators", _all_atoms_and_operators),
-    "cif: tags with dots": _cif("operators", lambda draft, setting, rng: replace(draft, dotted=True)),
 }

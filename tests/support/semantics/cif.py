@@ -58,10 +58,6 @@ def _or_by_the_book(text: str, setting: Setting) -> Changed:
     return text, (_crystal(setting), *by(book.cif, text))
 
 
-def _with_tags(draft: CifDraft, **tags: str) -> CifDraft:
-    return replace(draft, tags={**draft.tags, **tags})
-
-
 def _with_tag(draft: CifDraft, tag: str, value: str) -> CifDraft:
     return replace(draft, tags={**draft.tags, tag: value})
 

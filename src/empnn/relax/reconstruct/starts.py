@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import spglib
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import cell_from_parameters, volume
-from empnn.graph.reduction import reduce_cells
 from empnn.symmetry import change_basis
+from empnn.symmetry_search import ask_spglib
 
 GIVEN, REDUCED, PRODUCT = "given", "reduced", "product"
-"""Bases: the given one; the reduced one of the best cell so far; that one times elementary matrices."""
+"""Bases: the given one; the Niggli basis of the best cell so far; that one times elementary matrices."""
 CUBE = "cube"
 SHAPES: dict[str, tuple[float, float, float]] = {
     "hexagonal": (90.0, 90.0, 60.0),
@@ -30,6 +31,7 @@ SHAPES: dict[str, tuple[float, float, float]] = {
 }
 """Angles of primitive cells that a cube cannot become where it has the symmetry of the crystal: a network keeps it."""
 _MOST_FACTORS = 3
+_EQUAL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,28 @@ def bases(start: Start, best: Float64[Tensor, "structures 3 3"], seed: int) -> I
     """
     if start.basis == GIVEN:
         return torch.eye(3, dtype=torch.int64).repeat(len(best), 1, 1)
-    _, change = reduce_cells(best.numpy())
-    proper = change * np.round(np.linalg.det(change)).astype(np.int64)[:, None, None]
+    proper = np.stack([niggli(cell) for cell in best.numpy()])
     if start.basis == PRODUCT:
         generator = np.random.default_rng(seed)
         for _ in range(generator.integers(1, _MOST_FACTORS + 1)):
             proper = elementary(generator) @ proper
     return torch.from_numpy(proper)
+
+
+def niggli(cell: np.ndarray) -> np.ndarray:
+    """The Niggli basis of a cell as rows of whole numbers, determinant 1; the given basis where there is none.
+
+    What is equal within a thousandth counts as equal, so that a symmetric cell has one such basis whatever its last
+    digits are.
+    """
+    size = float(np.abs(np.linalg.det(cell))) ** (1 / 3)
+    reduced = ask_spglib(spglib.niggli_reduce, cell / size, eps=_EQUAL)
+    identity = np.eye(3, dtype=np.int64)
+    if reduced is None:
+        return identity
+    change = np.round(reduced @ np.linalg.inv(cell / size)).astype(np.int64)
+    handedness = round(float(np.linalg.det(change)))
+    return handedness * change if abs(handedness) == 1 else identity
 
 
 def elementary(generator: np.random.Generator) -> np.ndarray:

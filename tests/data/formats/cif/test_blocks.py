@@ -1,5 +1,7 @@
 """Blocks of a damaged CIF: those that are sound are read, the others are refused for what is wrong with them."""
 
+import re
+
 import pytest
 from support import cif_texts as cif
 
@@ -85,3 +87,40 @@ def test_a_text_that_is_never_closed_takes_no_other_block_along(tmp_path, others
 )
 def test_values_of_cif_2_are_passed_over(tmp_path, value):
     assert outcomes(tmp_path, f"#\\#CIF_2.0\n{good(f'_t {value}{chr(10)}')}") == SOUND
+
+
+def dotted(text):
+    """The text with tags as newer dictionaries have them."""
+    categories = "cell|atom_site|atom_type|chemical_formula|space_group_symop|space_group|symmetry_equiv|symmetry"
+    return re.sub(rf"(?m)^_({categories})_", r"_\1.", text)
+
+
+@pytest.mark.parametrize("name", ["P1", "BY_SYMBOL", "BY_OPERATORS", "DEUTERIUM", "MAGNETIC"])
+def test_tags_with_dots_say_the_same(tmp_path, name):
+    text = getattr(cif, name)
+    (tmp_path / "plain.cif").write_text(text)
+    (tmp_path / "dotted.cif").write_text(dotted(text))
+    assert "_cell.length_a" in dotted(text)
+    (plain,), (other,) = read(tmp_path / "plain.cif"), read(tmp_path / "dotted.cif")
+    assert plain.atoms == other.atoms
+    assert plain.atoms.info == other.atoms.info
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("occupancy", "site Si1 has partial occupancy 0.5"), ("calc_flag", "site Si1 is a dummy")],
+)
+def test_a_column_with_a_dot_among_others_counts(tmp_path, column, said):
+    value = {"occupancy": "0.5", "calc_flag": "dum"}[column]
+    text = cif.sites(f"Si1 Si 0 0 0 {value}", columns=(*cif.SITE, column))
+    text = text.replace(f"_atom_site_{column}", f"_atom_site.{column}")
+    ((_, told),) = outcomes(tmp_path, text)
+    assert told.startswith(said)
+
+
+def test_a_tag_with_a_dot_and_without_is_refused_alone(tmp_path):
+    twice = good("_cell.length_a 9\n").replace("data_good", "data_twice")
+    assert outcomes(tmp_path, twice + good()) == [
+        ("twice", "it has _cell_length_a and _cell.length_a, which are one tag; remove one of them"),
+        *SOUND,
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import gemmi
 
@@ -15,26 +16,37 @@ _MARK = re.compile(r"(?m)^;")
 _ENDING = re.compile(r";\s*(_|loop_|#|\Z)", re.IGNORECASE)
 _NEW_IN_CIF2 = re.compile(r"""^;.*?^;|(?<!\S)(('{3}|"{3}).*?\2|\[[^\[\]]*\]|\{[^{}]*\})""", re.MULTILINE | re.DOTALL)
 """Text over lines, lists and tables, none of which tells of a crystal."""
+_DOTTED = re.compile(r"(?<!\S)_[^\s.]*\.")
+"""A tag as newer dictionaries have it, `_cell.length_a`; or text that looks like one."""
 
 
 def blocks_from_text(text: str) -> list[gemmi.cif.Block]:
     """The data blocks of a CIF that describe crystals; all of them if none does.
 
+    Tags have underscores for the dots of newer dictionaries, which are not always in one place.
+
     Raises:
-        CrystalError: If the text is not CIF.
+        CrystalError: If the text is not CIF, or a tag is there with a dot and without.
     """
     try:
         document = gemmi.cif.read_string(_as_cif1(text))
     except (ValueError, RuntimeError) as error:
         where = " ".join(str(error).removeprefix("string:").split())[:120]
         raise CrystalError(f"not valid CIF ({where}); correct the file") from None
-    blocks = list(document)
+    blocks = list(map(_without_dots, document) if _DOTTED.search(text) else document)
     return list(filter(describes_crystal, blocks)) or blocks
 
 
 def describes_crystal(block: gemmi.cif.Block) -> bool:
     """Whether there is a cell or atoms in a block."""
     return bool(block.find_value("_cell_length_a") or block.find_loop("_atom_site_fract_x"))
+
+
+def tags_and_values(item: Any) -> tuple[list[str], list[str]]:
+    """The tags of a pair or loop and its values, row by row, as they are written; none of anything else."""
+    if item.pair is not None:
+        return [item.pair[0]], [item.pair[1]]
+    return (item.loop.tags, item.loop.values) if item.loop is not None else ([], [])
 
 
 def parts(text: str) -> Iterator[str]:
@@ -51,6 +63,23 @@ def parts(text: str) -> Iterator[str]:
                 end = later + 1
         yield "".join(pieces[start:end])
         start = end
+
+
+def _without_dots(block: gemmi.cif.Block) -> gemmi.cif.Block:
+    plain = gemmi.cif.Block(block.name)
+    known: dict[str, str] = {}
+    for item in block:
+        written, values = tags_and_values(item)
+        tags = [tag.replace(".", "_") for tag in written]
+        for tag, own in zip(tags, written, strict=True):
+            other = known.setdefault(tag.lower(), own)
+            if other != own:
+                raise CrystalError(f"it has {other} and {own}, which are one tag; remove one of them")
+        if item.pair is not None:
+            plain.set_pair(tags[0], values[0])
+        elif tags:
+            plain.init_loop("", tags).set_all_values([values[start :: len(tags)] for start in range(len(tags))])
+    return plain
 
 
 def _ends_field(piece: str) -> bool:

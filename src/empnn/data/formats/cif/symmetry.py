@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import gemmi
 import numpy as np
 
+from empnn.data.formats.cif.blocks import tags_and_values
 from empnn.data.formats.cif.formula import contradiction
 from empnn.data.formats.cif.groups import Setting, contradicted, settings_meant
 from empnn.data.formats.cif.sites import attached_hydrogens
@@ -128,7 +129,7 @@ def without_quoted_numbers(block: gemmi.cif.Block) -> gemmi.cif.Block:
         return block
     without = gemmi.cif.Block(block.name)
     for item in block:
-        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in _tags_and_values(item)[0]):
+        if {tag.lower() for tag in GROUP_NUMBERS}.isdisjoint(tag.lower() for tag in tags_and_values(item)[0]):
             without.add_item(item)
     return without
 
@@ -170,22 +171,13 @@ def _listed(block: gemmi.cif.Block) -> dict[str, list[str]]:
 
 
 def _items(block: gemmi.cif.Block, *marks: str) -> Iterator[dict[str, list[str]]]:
-    """The values of each pair and loop with one of the marks in a tag.
-
-    Tags are in lower case, with underscores for the dots that newer dictionaries put in, and not always in one place.
-    """
+    """The values of each pair and loop with one of the marks in a tag, by tag in lower case."""
     for item in block:
-        names, values = _tags_and_values(item)
-        tags = " ".join(names).lower().replace(".", "_")
+        names, values = tags_and_values(item)
+        tags = " ".join(names).lower()
         if any(map(tags.__contains__, marks)):
             strings = [gemmi.cif.as_string(value) for value in values]
             yield {tag: strings[start :: len(names)] for start, tag in enumerate(tags.split())}
-
-
-def _tags_and_values(item: Any) -> tuple[list[str], list[str]]:
-    if item.pair is not None:
-        return [item.pair[0]], [item.pair[1]]
-    return (item.loop.tags, item.loop.values) if item.loop is not None else ([], [])
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,1 @@
+"""How right: what models remove, and whether what is read, kept and claimed is."""

@@ -1,0 +1,130 @@
+"""`empnn reproduce` from nothing to a table: stopped, gone on with, shared, asked again."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import pytest
+from ase.build import bulk
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from empnn.cli import app
+from empnn.reproduce import plan
+from empnn.training.checkpoint import run_state
+
+TINY = (
+    *("model.features=8", "model.message_layers=1", "model.action_layers=1", "model.radial.count=4"),
+    *("train.steps=4", "train.batch_size=4", "train.validate_every=2", "train.workers=0", "train.threads=1"),
+    *("data.dev_fraction=0.3",),
+)
+ROWS = 11
+"""Networks of Table 2 for one set."""
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two small sets in place of the real ones, and a budget of four steps."""
+    monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EMPNN_DATA", str(tmp_path / "data"))
+    metals = {"Cu": 3.61, "Al": 4.05, "Ag": 4.09, "Au": 4.08, "Ni": 3.52, "Pd": 3.89, "Pt": 3.92, "Pb": 4.95}
+    for name in ("carbon_24", "mp_20"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for split in ("train", "val"):
+            lines = ["material_id,cif"]
+            for index, (symbol, a) in enumerate(metals.items()):
+                ase.io.write(tmp_path / "one.cif", bulk(symbol, "fcc", a=a))
+                text = (tmp_path / "one.cif").read_text().replace('"', '""')
+                lines.append(f'{split}-{index},"{text}"')
+            (folder / f"{split}.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setitem(plan.BUDGETS, "small", plan.Budget("small", 1e-6, TINY, searches=False))
+    return tmp_path / "storage"
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["reproduce", *map(str, arguments)])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_table_is_trained_scored_and_written_and_asked_again_only_printed(storage: Path) -> None:
+    common = ("table3", "--storage", storage, "--set", "mp_20", "--set", "carbon_24")
+    code, out, err = invoke(*common)
+    assert code == 0, err
+    assert "| `ff` |" in out
+    states = {path: path.stat().st_mtime_ns for path in storage.rglob("state.json")}
+    assert len(states) == 2
+    code, again, _ = invoke(*common, "--json")
+    assert code == 0
+    found = json.loads(again)
+    assert {row["data"] for row in found["rows"] if row["row"] == "ff"} == {"mp_20", "carbon_24"}
+    assert {path: path.stat().st_mtime_ns for path in storage.rglob("state.json")} == states
+    assert (storage / "table3.png").is_file()
+
+
+def test_a_shard_trains_its_part_and_another_process_the_rest(storage: Path) -> None:
+    common = ("table2", "--storage", storage, "--set", "mp_20", "--quiet")
+    assert invoke(*common, "--shard", "1/4")[0] == 0
+    assert len(list(storage.rglob("state.json"))) == 3
+    held = storage / "paper-small/table2/mp_20/ketbra-e.lock"
+    with FileLock(str(held)):
+        code, out, err = invoke("table2", "--storage", storage, "--set", "mp_20", "--json")
+    assert code == 0, err
+    assert "1 runs in the hands of another process" in err
+    assert json.loads(out)["cells done"] == "15 of 16"
+    code, out, _ = invoke("table2", "--storage", storage, "--set", "mp_20", "--json")
+    assert json.loads(out)["cells done"] == "16 of 16"
+    assert len(list(storage.rglob("state.json"))) == ROWS
+
+
+def test_a_killed_process_loses_nothing_and_blocks_nobody(storage: Path) -> None:
+    slow = "train.steps=4000"
+    script = f"""
+from empnn.reproduce import plan
+plan.BUDGETS["small"] = plan.Budget("small", 1e-6, {(*TINY, slow)!r}, searches=False)
+from empnn.cli import app
+app(["reproduce", "table3", "--storage", {str(storage)!r}, "--set", "mp_20", "--quiet"])
+"""
+    run = storage / "paper-small/table3/mp_20/ff"
+    with subprocess.Popen([sys.executable, "-c", script], env=dict(os.environ)) as process:
+        deadline = time.monotonic() + 120
+        while run_state(run) is None and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+        process.kill()
+    before = run_state(run)
+    assert before is not None
+    assert 0 < before.step < 4000
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("steps: 4000", f"steps: {before.step + 4}"))
+    plan.BUDGETS["small"] = plan.Budget("small", 1e-6, (*TINY, f"train.steps={before.step + 4}"), searches=False)
+    code, _, err = invoke("table3", "--storage", storage, "--set", "mp_20")
+    assert code == 0, err
+    after = run_state(run)
+    assert after is not None
+    assert after.step == before.step + 4
+
+
+def test_nothing_trained_is_said(storage: Path) -> None:
+    code, _, err = invoke("table1", "--storage", storage, "--no-train")
+    assert code == 1
+    assert "nothing is trained yet" in err
+
+
+def test_another_run_in_the_place_of_one_is_not_gone_on_with(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke("table3", "--storage", storage, "--set", "mp_20", "--quiet")[0] == 0
+    other = plan.Budget("small", 1e-6, (*TINY, "train.steps=8", "train.seed=1"), searches=False)
+    monkeypatch.setitem(plan.BUDGETS, "small", other)
+    config = storage / "paper-small/table3/mp_20/ff/config.yaml"
+    config.write_text(config.read_text().replace("steps: 4", "steps: 6"))
+    code, _, err = invoke("table3", "--storage", storage, "--set", "mp_20")
+    assert code == 1
+    assert "holds a run with other settings" in err
+
+
+def test_wrong_options_are_named(storage: Path) -> None:
+    assert "--shard 4/4" in invoke("table2", "--storage", storage, "--shard", "4/4")[2]
+    assert "--budget huge" in invoke("table2", "--storage", storage, "--budget", "huge")[2]
