@@ -22,8 +22,9 @@ PANELS = (*((state, "distance") for state in STATES), ("deformed", "lengths"), (
 """Whose density is drawn against what."""
 TENTHS = 10
 SPREAD = 2.0
-"""Dense crystals are said to fail if the mean ratio of the densest tenth is above that of all by more than so many
-standard errors of the mean of a tenth."""
+RULE = (
+    f"the mean of the densest tenth is above that of all by more than {SPREAD:g} standard errors of the mean of a tenth"
+)
 X_LABEL = f"atoms per volume ({DENSITY})"
 NOTE = (
     "d is the Hencky distance to the original cell. Ratios: 0 is perfect, 1 (dashed) no better than before; the "
@@ -109,22 +110,22 @@ def rows(sets: Sequence[Denoised]) -> list[tuple[str, list[HeatMap]]]:
     return [(NAMES[found.data], panels(found)) for found in sets]
 
 
-def verdict(sets: dict[str, dict[str, Any]]) -> list[str]:
-    """On which sets dense crystals fail, in a line for each density and ratio that is drawn."""
-    lines = []
-    for state, name in PANELS:
-        fail = [NAMES[data] for data, row in sets.items() if row["trends"][state][name]["densest_fail"]]
-        lines.append(f"density of the {state} lattice, {RATIOS[name]}: {', '.join(fail) or 'no set'}")
-    return lines
+def failing(row: dict[str, Any]) -> list[str]:
+    """Of which density and ratio it is that the densest crystals of a set fail."""
+    return [f"{state}, {name}" for state, name in PANELS if row["trends"][state][name]["densest_fail"]]
 
 
 def markdown(sets: dict[str, dict[str, Any]]) -> str:
     """Rank correlations and means of tenths, a line for each set, density and ratio that is drawn."""
-    tenths = " | ".join(f"{k}" for k in range(1, TENTHS + 1))
-    lines = [f"| set | density | ratio | r | mean ratio of tenth {tenths} |", f"|---|---|---|---:{'|---:' * TENTHS}|"]
+    lines = [
+        "| set | density of the | ratio of | rank correlation | mean ratio of all | sparsest tenth | densest tenth |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
     for data, row in sets.items():
         for state, name in PANELS:
             told = row["trends"][state][name]
-            means = " | ".join(f"{mean:.2f}" for mean in told["tenths_ratio"])
+            sparsest, densest = (f"{told['tenths_ratio'][k]:.2f}" for k in (0, -1))
+            densest = f"**{densest}**" if told["densest_fail"] else densest
+            means = f"{told['ratio']:.2f} | {sparsest} | {densest}"
             lines.append(f"| {NAMES[data]} | {state} | {name} | {told['rank_correlation']:+.2f} | {means} |")
     return "\n".join(lines)

@@ -65,9 +65,9 @@ def _figure5(found: list[Denoised], split: str, paths: list[Path]) -> tuple[dict
     labels = [figure5.RATIOS[name] for _, name in figure5.PANELS]
     heat_maps(figure5.rows(found), (figure5.X_LABEL, labels), note, paths)
     numbers = {one.data: figure5.figures(one) for one in found}
-    fail = figure5.verdict(numbers)
-    text = f"{figure5.markdown(numbers)}\n\nDense crystals fail, by\n\n- " + "\n- ".join(fail)
-    return {"note": note, "dense_crystals_fail": fail, "sets": numbers}, text
+    fail = {data: figure5.failing(row) for data, row in numbers.items()}
+    text = f"{figure5.markdown(numbers)}\n\nIn bold where dense crystals fail: {figure5.RULE}."
+    return {"note": note, "rule": figure5.RULE, "dense_crystals_fail": fail, "sets": numbers}, text
 
 
 def _count(found: list[Denoised]) -> str:
