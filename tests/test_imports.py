@@ -33,7 +33,7 @@ FLOORS = (
     ("relax",),
     ("training", "__init__"),
     ("evaluate", "viz", "integrations"),
-    ("search",),
+    ("search", "reproduce"),
     ("cli",),
 )
 """Modules and folders from the ground up; what stands in a folder without a floor of its own is on the folder's."""
