@@ -18,6 +18,13 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("Keep the cells, move the atoms:", "empnn relax POSCAR -o relaxed.vasp --fix cell"),
         ("Relax with a model that you trained:", "empnn relax candidates.csv -o relaxed.csv --model runs/mine"),
     ],
+    "reconstruct": [
+        ("Cells for coordinates that have none:", "empnn reconstruct drawn.cif -o cells.cif"),
+        (
+            "Of 16 starts the one that is lowest in energy:",
+            "empnn reconstruct drawn.extxyz -o cells.extxyz --starts 16 --rank sevennet",
+        ),
+    ],
     "convert": [
         ("Put many CIFs into one table:", "empnn convert 'runs/*.cif' all.parquet"),
     ],
@@ -36,6 +43,11 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "A range, where most trials are given up at step 100; on several machines:",
             "empnn sweep fine-tune data=mine.extxyz 'lr=log(1e-5,1e-2)' --halving 100",
         ),
+    ],
+    "reproduce": [
+        ("The paper's second table, in some hours:", "empnn reproduce table2"),
+        ("What there is of it so far:", "empnn reproduce table2 --no-train"),
+        ("Failures and successes, drawn:", "empnn reproduce figure4"),
     ],
     "evaluate": [
         ("How much of a random strain the default model removes:", "empnn evaluate --data relaxed.extxyz"),

@@ -174,7 +174,7 @@ class Relaxer:
         """
         if self.from_cube:
             raise ConfigError(
-                f"{self.name}: finds cells from a cube and relaxes none; use `reconstruct`, or another model"
+                f"{self.name}: finds cells from a cube and relaxes none; use `empnn reconstruct`, or another model"
             )
         passes = self.passes if passes is None else passes
         check_passes(passes)

@@ -48,7 +48,7 @@ def collect(
             if packaged is not None:
                 cells["empnn"][data] = {**reconstruction_score(data, packaged, how.split), "model": packaged}
     if not any(cells.values()):
-        raise ConfigError(f"{name}: nothing is trained yet in {how.storage}; train it first, without --no-train")
+        raise ConfigError(f"{name}: nothing is trained yet in {how.storage}")
     about = {
         "preset": preset,
         "budget": f"{budget.name} ({budget.fraction:g} of the paper's training)",
