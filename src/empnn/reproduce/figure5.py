@@ -25,7 +25,7 @@ SPREAD = 2.0
 RULE = (
     f"the mean of the densest tenth is above that of all by more than {SPREAD:g} standard errors of the mean of a tenth"
 )
-X_LABEL = f"atoms per volume ({DENSITY})"
+X_LABEL = f"atomic density ({DENSITY})"
 NOTE = (
     "d is the Hencky distance to the original cell. Ratios: 0 is perfect, 1 (dashed) no better than before; the "
     "topmost cells also count what lies above them. Errors are mean absolute errors. Points: mean ratio of each tenth "

@@ -26,8 +26,8 @@ _SMALLEST = 4.3
 """Radius in points of the smallest atoms where there are several elements: their symbols can still be read."""
 _PIECE = 4.0
 """Length in points of the dashes of a line, and of the pieces of one without, about."""
-_LETTERS = 165
-"""In a line of the note, about."""
+_LETTERS = 16
+"""In an inch of the note, about."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def crystal_rows(columns: Sequence[tuple[str, Sequence[CrystalRow]]], note: str,
         note: What is said below all of them.
         paths: Files to write, the same picture to each; their suffixes tell the formats.
     """
-    lines = max(1, *(len(rows) for _, rows in columns))
+    lines = max([1, *(len(rows) for _, rows in columns)])
     width, height = 3 * _UNIT * len(columns), _HEAD + lines * (_UNIT + _TITLE) + _FOOT
     with styled():
         figure = Figure(figsize=(width, height))
@@ -92,8 +92,8 @@ def crystal_rows(columns: Sequence[tuple[str, Sequence[CrystalRow]]], note: str,
                 bottom = height - _HEAD - (place + 1) * (_UNIT + _TITLE) + _TITLE / 2
                 box = (left / width, bottom / height, 3 * _UNIT / width, _UNIT / height)
                 _draw(figure.add_axes(box), row)
-        letters = int(_LETTERS * width / 10.3)
-        figure.text(0.08 / width, 0.08 / height, fill(note, letters), color=INK, va="bottom", linespacing=1.3)
+        words = fill(note, int(_LETTERS * width))
+        figure.text(0.08 / width, 0.08 / height, words, color=INK, va="bottom", linespacing=1.3)
         for path in paths:
             save(figure, path)
 

@@ -20,7 +20,7 @@ INK, GUIDE = "#111827", "#6b7280"
 """Of letters and what they belong to, and of lines that only guide the eye."""
 SHADES = "cividis_r"
 """Colours of counts and other amounts, the lightest for the least; even steps of lightness."""
-ANGSTROM, DEGREES, DENSITY = "Å", "°", "atoms/Å³"
+ANGSTROM, DENSITY = "Å", "atoms/Å³"
 """Units as they stand on axes, in parentheses after what is measured."""
 
 _LOOK: dict[Any, Any] = {
