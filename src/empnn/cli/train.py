@@ -17,7 +17,7 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="CONFIG|KEY=VALUE",
-            help="A preset (default, fine-tune, paper, pegnn, paper-table1) or a YAML file, if any; then changes to it.",
+            help="A preset (default, fine-tune, paper, pegnn, paper-table1) or YAML file, if any; then changes to it.",
         ),
     ] = None,
     resume: Annotated[
