@@ -41,7 +41,8 @@ def test_what_an_oracle_changed_from_there():
     overall = Overall(oracle="chgnet")
     for one in (relaxed(0, then=then(62.72)), relaxed(1, then=then(64.64)), relaxed(2, then=then(None)), refused(3)):
         overall.add(one)
-    assert list(overall.lines())[0] == "volume changed by chgnet from there: 1.5 % in the median, -2.0 % at most (mp-0)"
+    first, *_ = overall.lines()
+    assert first == "volume changed by chgnet from there: 1.5 % in the median, -2.0 % at most (mp-0)"
 
 
 def test_suspects_by_name_with_the_main_reason():

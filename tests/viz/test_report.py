@@ -105,7 +105,8 @@ def test_errors_have_columns_where_they_are_predicted(tmp_path):
 
 
 def test_what_an_oracle_made_of_it_has_columns(tmp_path):
-    given = [relaxed(0, then=then(62.72), picture=picture()), relaxed(1, then=then(None), picture=picture()), refused(2)]
+    drawn = picture()
+    given = [relaxed(0, then=then(62.72), picture=drawn), relaxed(1, then=then(None), picture=drawn), refused(2)]
     page = page_of(tmp_path / "r.html", given, oracle="chgnet")
     head, *rows = page.rows
     start = head.index("chgnet")

@@ -21,8 +21,9 @@ def row_of(outcome: Mapping[str, Any]) -> dict[str, Any]:
     predicted = (outcome["errors"] or {}).items()
     errors = {f"error_{name}": value for name, value in predicted if value is not None}
     said = {"warnings": "; ".join(outcome["warnings"]), "message": outcome["message"]}
-    then = {("then" if name == "oracle" else f"then_{name}"): value for name, value in (outcome.get("then") or {}).items()}
-    reached = {name: value for name, value in then.items() if name in THEN and value is not None}
+    told = outcome.get("then") or {}
+    then = {"then": told.get("oracle"), **{f"then_{name}": value for name, value in told.items()}}
+    reached = {name: then[name] for name in THEN if then.get(name) is not None}
     identity = {name: outcome[name] for name in ("file", "index", "id", "status")}
     return {**identity, **changed, **errors, **reached, **said}
 

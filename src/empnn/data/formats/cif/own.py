@@ -47,7 +47,7 @@ def tags_of_info(atoms: Atoms) -> tuple[dict[str, str], set[str]]:
 
 
 def in_lines(json: str) -> str:
-    """JSON as a value of `OWN_TAG`: quoted, or in lines if one would be longer than CIF allows; texts are not broken."""
+    """JSON as a value of `OWN_TAG`: quoted, or where that is too long a line for CIF in several; no text is broken."""
     quoted: str = gemmi.cif.quote(json)
     if len(quoted) <= LONGEST_LINE:
         return quoted
