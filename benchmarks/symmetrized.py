@@ -10,7 +10,6 @@ Usage: python benchmarks/symmetrized.py [--model pbe] [--limit N]   (EMPNN_DATA 
 import argparse
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from empnn.metrics import relaxation_metrics
 from empnn.relax import Relaxer
 from empnn.space_groups import group_names
 
-PAGE = Path(__file__).parent.parent / "docs" / "conventions.md"
+PAGE = RESULTS.parents[1] / "docs" / "conventions.md"
 START, END = "<!-- symmetrized -->", "<!-- /symmetrized -->"
 SIGMA, POSITIONS, DECORATED = 0.1, 0.1, 1200
 TOLERANCES = (None, 0.1, 0.3)
