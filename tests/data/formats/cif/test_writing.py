@@ -192,7 +192,7 @@ def test_forces_do_not_make_lines_too_long():
     atoms.calc = SinglePointCalculator(atoms, forces=forces)
     text = named_text_from_atoms(atoms)
     assert max(map(len, text.splitlines())) <= LONGEST_LINE
-    assert atoms_from_text(text).get_forces() == pytest.approx(forces, abs=1e-12)
+    assert atoms_from_text(text).arrays["forces"] == pytest.approx(forces, abs=1e-12)
     few = salt("a")
     few.info["some"] = [1, 2]
     assert f"{OWN_TAG} '{{" in named_text_from_atoms(few)
