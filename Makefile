@@ -39,21 +39,23 @@ check: $(READY)
 
 venv: $(READY)
 
+# An environment in the folder $(1) with what the file $(2) pins, and this package.
+define environment
+	$(PYTHON) -m venv $(1)
+	@test -z "$(TORCH_INDEX)" || $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || \
+		echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index, on Linux with CUDA (6 GB)"
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(2)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(1)/.ready
+endef
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "empnn needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	@test -z "$(TORCH_INDEX)" || $(PIP) --no-deps --retries 1 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || \
-		echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index, on Linux with CUDA (6 GB)"
-	$(PIP) --requirement requirements.lock
-	$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $(READY)
+	$(call environment,$(VENV),requirements.lock)
 
 $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
-	$(PYTHON) -m venv $(INTEGRATIONS)
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-integrations.lock
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	$(call environment,$(INTEGRATIONS),requirements-integrations.lock)
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+import symmetrized
 
 import empnn
 from benchmarks.energy import energy_report
@@ -78,6 +79,20 @@ def test_the_tables_of_energies_are_those_of_the_result_files() -> None:
     for marker, (name, make) in energy_report.BLOCKS.items():
         table = make(energy_report.load(ROOT / "benchmarks/results", name))
         assert f"<!-- {marker} -->\n{table}\n<!-- /{marker} -->" in page
+
+
+def test_the_table_of_symmetrised_answers_is_that_of_the_result_file() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/symmetrized.json").read_text())["rows"]
+    page = (ROOT / "docs/conventions.md").read_text()
+    assert f"{symmetrized.START}\n{symmetrized.table(rows)}\n{symmetrized.END}" in page
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    """Empty tables, and words in capitals that stand for what was to come."""
+    for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        text = document.read_text()
+        assert re.findall(r"<!-- (\S+) -->\s*<!-- /\1 -->", text) == [], document.name
+        assert re.findall(r"\. [A-Z]{6,}$", text, flags=re.MULTILINE) == [], document.name
 
 
 def test_linked_files_exist() -> None:

@@ -47,6 +47,14 @@ def test_a_card_is_found_in_any_spelling(name: str) -> None:
     assert json.loads(run("models", name).stdout) == models.card_of("mp-20")
 
 
+def test_lists_of_numbers_take_a_line_each() -> None:
+    lines = run("models", "mp-20").stdout.splitlines()
+    assert [line for line in lines if line.strip().rstrip(",").isdigit()] == []
+    (elements,) = [line for line in lines if '"elements"' in line]
+    assert elements.startswith('  "elements": [1, 2, 3, ')
+    assert elements.endswith(", 94],")
+
+
 def test_a_folder_of_the_name_wins_over_another_spelling(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_model(tmp_path / "mp20")
