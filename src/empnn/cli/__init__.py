@@ -14,6 +14,7 @@ from empnn.cli.evaluate import evaluate
 from empnn.cli.help import WIDEST, Group, add
 from empnn.cli.lists import fields, models
 from empnn.cli.relax import convert, relax
+from empnn.cli.serve import serve
 from empnn.cli.train import train
 from empnn.version import __version__
 
@@ -38,7 +39,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, convert, train, evaluate, energy, models, fields):
+for command in (relax, convert, train, evaluate, energy, serve, models, fields):
     add(app, command)
 app.add_typer(data.app, name="data", short_help=data.app.info.help)
 

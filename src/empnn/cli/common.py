@@ -83,6 +83,8 @@ OPTIONS = {
     "mode": "--relax",
     "model": "--model",
     "options": "--option",
+    "host": "--host",
+    "port": "--port",
     "positions": "--noise-positions",
     "resume": "--resume",
     "sigma": "--noise",

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BufferedIOBase
@@ -85,26 +85,33 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
         start: Records to leave out at the beginning; they are not parsed where the format lets them be skipped.
     """
     files = [file for path in paths for file in files_of(path)]
-    return _records(files, map(entries, files), start)
+    return _records(map(str, files), names_of(files), map(entries, files), start)
 
 
-def read_texts(texts: Mapping[str, str]) -> Iterator[Record]:
-    """All structures of texts in memory by what they are called, in order, as of files of these names.
+def read_texts(texts: Sequence[tuple[str, str]]) -> Iterator[Record]:
+    """All structures of texts in memory, in order, as `read` tells them of files.
 
-    The format is that of the name, or, where it tells none, the one that the text looks like. No file is opened, be it
-    named by a text.
+    No file is opened, be it named by a text.
+
+    Args:
+        texts: What each is called, and the text. The format is that of the name, or, where this tells none, the one
+            that the text looks like.
     """
-    return _records([Path(name) for name in texts], (entries_of_text(text, name) for name, text in texts.items()))
+    labels = [label for label, _ in texts]
+    names = names_of([Path("/", label) for label in labels])
+    return _records(labels, names, (entries_of_text(text, label) for label, text in texts))
 
 
-def _records(files: Sequence[Path], of_each: Iterable[Entries], start: int = 0) -> Iterator[Record]:
+def _records(
+    labels: Iterable[str], names: Sequence[str], of_each: Iterable[Entries], start: int = 0
+) -> Iterator[Record]:
     passed = 0
-    for file, name, found in zip(files, names_of(files), of_each, strict=True):
+    for label, name, found in zip(labels, names, of_each, strict=True):
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
             if passed >= start:
                 alone = second is None
-                record = entry.record(str(file), index, name if alone else None)
+                record = entry.record(label, index, name if alone else None)
                 yield replace(record, name=name if alone else numbered(name, index))
             passed += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,6 +184,18 @@ def writer(path: str | Path) -> Writer:
     target = Path(path)
     check_place(target)
     return Writer(target, _format(target))
+
+
+def text_of(structures: Sequence[Atoms], ending: str) -> str:
+    """What a file with this ending, which is one of text, holds of structures.
+
+    Raises:
+        ConfigError: If the format cannot hold them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = writer(Path(folder, f"crystals.{ending}"))
+        target(structures)
+        return target.path.read_text(encoding="utf-8")
 
 
 def format_called(ending: str) -> Format:
