@@ -82,7 +82,7 @@ def create_app(offered: Offered, limits: Limits | None = None, hosts: Sequence[s
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.batcher = batcher
+    app.state.batcher, app.state.readers, app.state.offered = batcher, readers, offered
     _add_errors(app)
     _add_page(app)
     _add_facts(app, offered, limits)
@@ -105,7 +105,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:]))
+        where = ".".join(map(str, first["loc"][1:])) or "the request"
         status = 400 if first["type"] == "json_invalid" else 422
         said = "the request is no JSON" if status == 400 else f"{where}: {first['msg']}"
         return _error(status, f"{said}; see api.html")

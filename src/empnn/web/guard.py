@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +36,47 @@ _HEADERS = {
 }
 _RETRY = 5
 """Seconds after which who is sent away may come again."""
+_HEARD_OUT = 8
+"""A request that is this many times too large is read to its end all the same: who still sends hears no answer."""
+
+
+class _Body:
+    """What comes of a request, in time."""
+
+    def __init__(self, receive: Receive, deadline: Deadline) -> None:
+        self._receive = receive
+        self._deadline = deadline
+        self._given = False
+        self.content = bytearray()
+        self.complete = False
+
+    async def part(self) -> bytes:
+        """The next part.
+
+        Raises:
+            Refusal: If it does not come in time.
+        """
+        try:
+            message = await asyncio.wait_for(self._receive(), self._deadline.left)
+        except TimeoutError:
+            self.complete = True
+            raise Refusal(408, "the request did not come to its end in time; send it again") from None
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
+        found: bytes = message.get("body", b"")
+        return found
+
+    async def pass_over(self, most: int) -> None:
+        """Read the rest, but no more than so many bytes."""
+        with suppress(Refusal):
+            while not self.complete and most > 0:
+                most -= len(await self.part())
+
+    async def again(self) -> Message:
+        """All of it at once, then whatever follows."""
+        if self._given:
+            return await self._receive()
+        self._given = True
+        return {"type": "http.request", "body": bytes(self.content), "more_body": False}
 
 
 class Guard:
@@ -60,21 +103,21 @@ class Guard:
             return
         deadline = Deadline(self._limits.seconds)
         scope.setdefault("state", {})["deadline"] = deadline
-        body = bytearray()
+        body = _Body(receive, deadline)
         self._requests += 1
         try:
             self._check(Headers(scope=scope))
-            await self._read(receive, body, deadline)
-            await self._app(scope, _whole(bytes(body), receive), _with_headers(send))
+            await self._read(body)
+            await self._app(scope, body.again, _with_headers(send))
         except Refusal as refusal:
+            await body.pass_over(_HEARD_OUT * self._limits.bytes)
             await _refuse(refusal, _with_headers(send))
         finally:
             self._requests -= 1
-            self._bytes -= len(body)
+            self._bytes -= len(body.content)
 
     def _check(self, headers: Headers) -> None:
-        name = headers.get("host", "").rpartition("]")[0] + "]" if "]" in headers.get("host", "") else ""
-        name = name or headers.get("host", "").partition(":")[0]
+        name = re.sub(r":\d*$", "", headers.get("host", ""))
         if self._hosts and name not in self._hosts:
             raise Refusal(421, f"this server is called {' or '.join(self._hosts)}; use one of these names")
         if self._requests > self._limits.requests:
@@ -83,21 +126,15 @@ class Guard:
         if length.isdecimal() and int(length[:20]) > self._limits.bytes:
             raise self._too_large()
 
-    async def _read(self, receive: Receive, body: bytearray, deadline: Deadline) -> None:
-        more = True
-        while more:
-            try:
-                message = await asyncio.wait_for(receive(), deadline.left)
-            except TimeoutError:
-                raise Refusal(408, "the request did not come to its end in time; send it again") from None
-            part = message.get("body", b"")
-            body += part
+    async def _read(self, body: _Body) -> None:
+        while not body.complete:
+            part = await body.part()
+            body.content += part
             self._bytes += len(part)
-            if len(body) > self._limits.bytes:
+            if len(body.content) > self._limits.bytes:
                 raise self._too_large()
             if self._bytes > self._limits.all_bytes:
                 raise _busy()
-            more = message["type"] == "http.request" and message.get("more_body", False)
 
     def _too_large(self) -> Refusal:
         return Refusal(TOO_LARGE, f"more than {self._limits.megabytes:g} MB; send the structures in several requests")
@@ -105,20 +142,6 @@ class Guard:
 
 def _busy() -> Refusal:
     return Refusal(BUSY, "there is too much to do at the moment; try again in a minute")
-
-
-def _whole(body: bytes, receive: Receive) -> Receive:
-    """The body at once, then whatever follows."""
-    given = False
-
-    async def whole() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return whole
 
 
 def _with_headers(send: Send) -> Send:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -10,6 +11,9 @@ from empnn.data.records import Record
 from empnn.processes import Died, Worker
 from empnn.web.limits import BUSY, TOO_LARGE, Deadline, Limits, Refusal
 from empnn.web.texts import Texts, work
+
+
+_NOTHING = ("nothing",)
 
 
 class Readers:
@@ -24,18 +28,24 @@ class Readers:
         self._limits = limits
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._all = [Worker(work) for _ in range(count)]
+        self._renewals = ThreadPoolExecutor(count)
 
     def __enter__(self) -> Readers:
         for worker in self._all:
-            worker.begin(None, ("nothing",))
+            worker.begin(None, _NOTHING)
         for worker in self._all:
-            worker.hear(lambda count: None)
-            self._free.put(worker)
+            self._wait(worker)
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._renewals.shutdown()
         for worker in self._all:
             worker.__exit__()
+
+    @property
+    def processes(self) -> list[int]:
+        """The numbers of those that run."""
+        return [worker.pid for worker in self._all if worker.pid is not None]
 
     def read(self, texts: Texts, deadline: Deadline) -> list[Record]:
         """The structures in texts, read or refused.
@@ -60,19 +70,34 @@ class Readers:
             worker = self._free.get(timeout=deadline.left)
         except queue.Empty:
             raise Refusal(BUSY, "there is too much to do at the moment; try again in a minute") from None
+        lost = False
         try:
             worker.begin(None, task)
-            if not wait([worker.connection], deadline.left):
+            lost = not wait([worker.connection], deadline.left)
+            if lost:
                 worker.__exit__()
                 raise deadline.refusal()
             worker.hear(lambda count: None)
+            lost = isinstance(worker.result, Died)
+            if lost:
+                raise _too_much_memory()
+            return worker.result
         except MemoryError:
             raise _too_much_memory() from None
         finally:
-            self._free.put(worker)
-        if isinstance(worker.result, Died):
-            raise _too_much_memory()
-        return worker.result
+            if lost:
+                self._renewals.submit(self._renew, worker)
+            else:
+                self._free.put(worker)
+
+    def _renew(self, worker: Worker) -> None:
+        """Another process in the place of one that has ended: nobody is to wait for it to load its libraries."""
+        worker.begin(None, _NOTHING)
+        self._wait(worker)
+
+    def _wait(self, worker: Worker) -> None:
+        worker.hear(lambda count: None)
+        self._free.put(worker)
 
 
 def _too_much_memory() -> Refusal:

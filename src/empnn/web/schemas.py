@@ -61,7 +61,7 @@ class Convert(_Request):
     """Structures to write in another format."""
 
     files: Files
-    format: Annotated[Kind | Literal["zip"], Field(description="`zip` holds files in all formats.")]
+    format: Annotated[Literal["cif", "poscar", "extxyz", "json", "zip"], Field(description="`zip` holds files in all formats.")]
     answers: Annotated[dict[str, Any] | None, Field(description="Put beside the files of a zip.")] = None
 
 
