@@ -211,3 +211,11 @@ def test_crystals_come_back_in_the_order_of_their_atoms(client: Client) -> None:
     for one, atoms in zip(twelve, ase.io.read(SAMPLES, index=":"), strict=True):
         found = empnn.data.formats.pymatgen_json.atoms_from_dict(one["written"])
         assert to_batch(found).numbers.tolist() == atoms.numbers.tolist()
+
+
+@pytest.mark.parametrize("name", ["", "/", ".", "..", "../../a.cif", "\x00", "a\nb", "POSCAR", "x" * 200, ".cif"])
+def test_a_text_may_be_called_anything(client: Client, name: str) -> None:
+    status, answer = client.post("relax", {"files": [{"name": name, "text": SALT.replace("material_id=salt", "")}]})
+    assert (status, len(answer["structures"])) == (200, 1)
+    assert answer["structures"][0]["id"].isprintable()
+    assert answer["structures"][0]["status"] != "refused" or name in ("../../a.cif", "POSCAR", ".cif")

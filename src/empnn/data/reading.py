@@ -98,8 +98,13 @@ def read_texts(texts: Sequence[tuple[str, str]]) -> Iterator[Record]:
             that the text looks like.
     """
     labels = [label for label, _ in texts]
-    names = names_of([Path("/", label) for label in labels])
+    names = names_of([Path("/", *_folders_and_name(label)) for label in labels])
     return _records(labels, names, (entries_of_text(text, label) for label, text in texts))
+
+
+def _folders_and_name(label: str) -> list[str]:
+    """The parts of what a text is called, if that were the path of a file."""
+    return [part for part in label.split("/") if part not in ("", ".", "..")] or ["text"]
 
 
 def _records(

@@ -110,6 +110,10 @@ def _add_errors(app: FastAPI) -> None:
         said = "the request is no JSON" if status == 400 else f"{where}: {first['msg']}"
         return _error(status, f"{said}; see api.html")
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return _error(500, "the server made a mistake, which its log tells; try something else")
+
     @app.exception_handler(HTTPException)
     async def missed(request: Request, error: HTTPException) -> Response:
         return _error(error.status_code, str(error.detail), error.headers)
@@ -164,7 +168,7 @@ def _add_work(app: FastAPI, offered: Offered, readers: Readers, batcher: Batcher
     async def relax(asked: Relax, request: Request) -> Response:
         """Relax structures. One that cannot be used is refused with a message, and the others come out."""
         deadline: Deadline = request.state.deadline
-        relaxer = await asyncio.to_thread(offered.__getitem__, asked.model or offered.names[0])
+        relaxer = await asyncio.to_thread(offered.__getitem__, offered.names[0] if asked.model is None else asked.model)
         how = How(passes=asked.passes or relaxer.passes, fix=asked.fix, symmetrize=asked.symmetrize)
         relaxer.check_fix(how.fix)
         records = await asyncio.to_thread(readers.read, _texts(asked.files), deadline)

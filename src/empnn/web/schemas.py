@@ -18,7 +18,7 @@ _PICTURE = "Cells in angstrom (rows are lattice vectors) and fractional coordina
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class File(_Request):

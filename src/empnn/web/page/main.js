@@ -111,9 +111,9 @@ async function strain() {
 }
 
 async function readFiles(list) {
-  const size = [...list].reduce((sum, file) => sum + file.size, 0);
+  const size = list.reduce((sum, file) => sum + file.size, 0);
   if (size > about.limits.megabytes * 1e6) throw new ServerError(`more than ${about.limits.megabytes} MB; drop fewer files`);
-  const texts = await Promise.all([...list].map((file) => file.text()));
+  const texts = await Promise.all(list.map((file) => file.text()));
   return texts.map((text, i) => ({ name: list[i].name, text }));
 }
 
@@ -123,7 +123,7 @@ function drop(list) {
 
 function listenToInput() {
   at("file").addEventListener("change", () => {
-    drop(at("file").files);
+    drop([...at("file").files]);
     at("file").value = "";
   });
   at("ask").addEventListener("submit", (event) => {
@@ -139,7 +139,7 @@ function listenToInput() {
     addEventListener(kind, (event) => {
       event.preventDefault();
       document.body.classList.toggle("dragging", kind === "dragenter" || kind === "dragover");
-      if (kind === "drop") drop(event.dataTransfer.files);
+      if (kind === "drop") drop([...event.dataTransfer.files]);
     });
   }
 }
