@@ -32,7 +32,7 @@ FLOORS = (
     ("energy",),
     ("relax",),
     ("training", "__init__"),
-    ("evaluate", "viz", "integrations"),
+    ("evaluate", "viz", "integrations", "web"),
     ("cli",),
 )
 """Modules and folders from the ground up; what stands in a folder without a floor of its own is on the folder's."""

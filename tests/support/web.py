@@ -55,7 +55,9 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         if body is not None and not isinstance(body, str | bytes):
             body = json.dumps(body)
-        headers = {"Content-Type": "application/json"} | {key.replace("_", "-"): value for key, value in headers.items()}
+        headers = {"Content-Type": "application/json"} | {
+            key.replace("_", "-"): value for key, value in headers.items()
+        }
         try:
             connection.request(verb, path, body, headers)
             response = connection.getresponse()

@@ -54,7 +54,9 @@ def test_pictures_hold_what_is_drawn(client: Client) -> None:
     assert np.allclose(picture["cell_before"], 5.9 * np.eye(3), atol=1e-6)
     assert picture["trajectory"][-1] == picture["cell_after"]
     assert np.abs(np.linalg.det(picture["cell_after"])) == pytest.approx(one["change"]["volume_after"], rel=1e-5)
-    assert len(picture["trajectory"]) == 2 * len(client.relax(SALT, pictures=True)["structures"][0]["picture"]["trajectory"])
+    assert len(picture["trajectory"]) == 2 * len(
+        client.relax(SALT, pictures=True)["structures"][0]["picture"]["trajectory"]
+    )
 
 
 def test_one_bad_structure_does_not_lose_the_others(client: Client) -> None:
@@ -200,7 +202,8 @@ def test_infinite_and_missing_values_are_null(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "status"), [({"text": "\udfff"}, 200), ({"text": "", "name": "\ud800"}, 422), ({"text": SALT + "\udfff"}, 200)]
+    ("file", "status"),
+    [({"text": "\udfff"}, 200), ({"text": "", "name": "\ud800"}, 422), ({"text": SALT + "\udfff"}, 200)],
 )
 def test_text_without_a_place_in_utf8_is_answered(client: Client, file: dict[str, str], status: int) -> None:
     assert client.post("relax", {"files": [file], "write": "cif"})[0] == status

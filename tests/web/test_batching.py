@@ -8,7 +8,7 @@ from support.relaxing import salt, tiny_network, triclinic
 from empnn.relax import Relaxer
 from empnn.relax.files import How, answered
 from empnn.web.batching import Batcher
-from empnn.web.limits import Deadline, Refusal
+from empnn.web.limits import Deadline, RequestError
 
 FOREVER = Deadline(1e6)
 
@@ -71,7 +71,7 @@ def test_who_is_late_is_given_up_and_who_left_is_forgotten() -> None:
     gone = batcher.submit(relaxer, How(), [salt()], FOREVER)
     assert gone.cancel()
     with batcher:
-        with pytest.raises(Refusal, match="takes longer than 0 s"):
+        with pytest.raises(RequestError, match="takes longer than 0 s"):
             late.result()
         assert batcher.submit(relaxer, How(), [], FOREVER).result() == []
         assert len(batcher.submit(relaxer, How(), [triclinic()], FOREVER).result()) == 1

@@ -36,7 +36,8 @@ def test_a_name_that_has_come_to_mean_this_machine_does_not_reach_it(client: Cli
 
 
 @pytest.mark.parametrize(
-    "path", ["/../app.py", "/..%2fapp.py", "/%2e%2e%2fapp.py", "//etc/passwd", "/%2fetc%2fpasswd", "/vendor", "/a\\..\\b"]
+    "path",
+    ["/../app.py", "/..%2fapp.py", "/%2e%2e%2fapp.py", "//etc/passwd", "/%2fetc%2fpasswd", "/vendor", "/a\\..\\b"],
 )
 def test_no_path_leads_out_of_the_page(client: Client, path: str) -> None:
     status, _, content = client.ask("GET", path)

@@ -45,9 +45,7 @@ def test_a_structure_with_too_many_atoms_does_not_hide_the_others(client: Client
 
 def test_a_body_of_unknown_length_is_counted(client: Client) -> None:
     with socket.create_connection(("127.0.0.1", client.port)) as connection:
-        connection.sendall(
-            b"POST /api/relax HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
+        connection.sendall(b"POST /api/relax HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         part = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         connection.sendall(part * 3 + b"0\r\n\r\n")
         assert b" 413 " in connection.recv(1000).split(b"\r\n")[0]
@@ -77,7 +75,9 @@ def test_who_comes_when_there_are_too_many_is_told_to_come_again(client: Client)
 
 def test_a_text_that_takes_too_long_is_given_up_and_the_next_one_read(client: Client) -> None:
     operators = "".join(f"'x+{i}/9973,y,z'\n" for i in range(4000))
-    endless = CSCL_CIF.replace("_symmetry_space_group_name_H-M 'P m -3 m'\n", f"loop_\n_symmetry_equiv_pos_as_xyz\n{operators}")
+    endless = CSCL_CIF.replace(
+        "_symmetry_space_group_name_H-M 'P m -3 m'\n", f"loop_\n_symmetry_equiv_pos_as_xyz\n{operators}"
+    )
     began = time.monotonic()
     status, answer = client.post("relax", asked(endless))
     assert time.monotonic() - began < SECONDS + 3

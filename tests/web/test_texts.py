@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.web import CSCL_CIF, SALT
 
-from empnn.web.limits import Limits, Refusal
+from empnn.web.limits import Limits, RequestError
 from empnn.web.texts import converted, records
 
 PLAIN = {"lattice": {"matrix": [[4, 0, 0], [0, 4, 0], [0, 0, 4]]}}
@@ -22,9 +22,19 @@ def kept(name: str, path: str) -> str:
 
 def hostile(path: str) -> dict[str, str]:
     """Texts, by what they try, that name a file in every place that anything could take for one."""
-    code = {"@module": "builtins", "@class": "open", "@callable": "open", "@version": None, "args": [path], "file": path}
+    code = {
+        "@module": "builtins",
+        "@class": "open",
+        "@callable": "open",
+        "@version": None,
+        "args": [path],
+        "file": path,
+    }
     atoms = json.dumps({"__ase_objtype__": "atoms", "numbers": path, "positions": path, "cell": path, "pbc": path})
-    objects = [json.dumps({"a": {"__ase_objtype__": kind, "path": path, "filename": path}}) for kind in ("bandpath", "vibrationsdata", "cell")]
+    objects = [
+        json.dumps({"a": {"__ase_objtype__": kind, "path": path, "filename": path}})
+        for kind in ("bandpath", "vibrationsdata", "cell")
+    ]
     aside = kept("FixSymmetry", path).replace('"', '\\"')
     names = ("FixAtoms", "FixSymmetry", "FixParametricRelations", "ExternalForce", "constrained_indices", "open")
     return {
@@ -32,7 +42,9 @@ def hostile(path: str) -> dict[str, str]:
         "b.json": json.dumps({**PLAIN, "sites": [SITE], "structure": path}),
         "c.json": json.dumps([path, {"structure": path}, code]),
         "d.json": json.dumps({"ids": [1], "1": {"numbers": [11]}, "nextid": 2}),
-        "e.json": json.dumps({**PLAIN, "lattice": {**PLAIN["lattice"], **code}, "sites": [{**SITE, "species": [code]}]}),
+        "e.json": json.dumps(
+            {**PLAIN, "lattice": {**PLAIN["lattice"], **code}, "sites": [{**SITE, "species": [code]}]}
+        ),
         "f.cif": CSCL_CIF + f"_empnn_ase '{atoms}'\n",
         "g.cif": f"data_a\n_cell_length_a '{path}'\n_iucr_refine_instructions_details '{path}'\nsave_{path}\n",
         "h.cif": f"#include <{path}>\n" + CSCL_CIF,
@@ -78,7 +90,11 @@ def test_no_text_makes_a_reader_open_anything(tmp_path: Path) -> None:
     secret = tmp_path / "secret.json"
     secret.write_text(json.dumps({**PLAIN, "sites": [SITE]}))
     done = subprocess.run(
-        [sys.executable, "-c", WATCH], input=json.dumps(hostile(str(secret))), capture_output=True, text=True, check=True
+        [sys.executable, "-c", WATCH],
+        input=json.dumps(hostile(str(secret))),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(done.stdout) == []
 
@@ -95,11 +111,11 @@ def test_what_a_text_names_is_not_in_the_answer(tmp_path: Path) -> None:
     ("limits", "said"), [(Limits(structures=2), "more than 2 structures"), (Limits(atoms=2), "more than 100 atoms")]
 )
 def test_too_many_are_refused_as_soon_as_they_are_seen(limits: Limits, said: str) -> None:
-    with pytest.raises(Refusal, match=said) as refused:
+    with pytest.raises(RequestError, match=said) as refused:
         records([("a", SALT * 60)], limits)
     assert refused.value.status == 413
 
 
 def test_a_file_is_written_whole_or_not_at_all() -> None:
-    with pytest.raises(Refusal, match="b.extxyz"):
+    with pytest.raises(RequestError, match=r"b\.extxyz"):
         converted([("a", SALT), ("b.extxyz", "3\n\nNa 0 0 0")], Limits(), "cif", None)

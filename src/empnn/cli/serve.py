@@ -23,7 +23,8 @@ def serve(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME|PATH", help="A model to offer, the first by default; repeatable. All packaged ones if left out."
+            metavar="NAME|PATH",
+            help="A model to offer, the first by default; repeatable. All packaged ones if left out.",
         ),
     ] = None,
     device: Device = "auto",

@@ -61,7 +61,7 @@ def told(
         deadline: When the request is given up.
 
     Raises:
-        Refusal: If it takes too long.
+        RequestError: If it takes too long.
     """
     groups = len(records) <= FEW if extras.space_groups is None else extras.space_groups
     work = Relaxing(relaxer, how, Detail(space_groups=groups, written_groups=groups))
@@ -95,9 +95,10 @@ def strained(records: Sequence[Record], sigma: float, seed: int) -> dict[str, An
     for record, strain in zip(records, fixed_strain(len(records), sigma, seed), strict=True):
         message, written = record.error, None
         try:
-            if record.atoms is not None:
-                cell = strain_cells(from_atoms(record.atoms).cell, strain[None])[0].numpy()
-                written = _text(replace_cell(named(record), cell), "extxyz")
+            atoms = named(record)
+            if atoms is not None:
+                cell = strain_cells(from_atoms(atoms).cell, strain[None])[0].numpy()
+                written = _text(replace_cell(atoms, cell), "extxyz")
         except CrystalError as error:
             message = str(error)
         status = REFUSED if written is None else STRAINED

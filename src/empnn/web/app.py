@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from ase.data import chemical_symbols, covalent_radii
 from ase.data.colors import jmol_colors
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +22,7 @@ from empnn.web.answers import Extras, strained, told
 from empnn.web.batching import Batcher
 from empnn.web.examples import examples
 from empnn.web.guard import Guard
-from empnn.web.limits import Deadline, Limits, Refusal
+from empnn.web.limits import Deadline, Limits, RequestError
 from empnn.web.offered import Offered
 from empnn.web.pages import pages
 from empnn.web.readers import Readers
@@ -94,8 +94,8 @@ def create_app(offered: Offered, limits: Limits | None = None, hosts: Sequence[s
 def _add_errors(app: FastAPI) -> None:
     """Every error is one line in JSON."""
 
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, error: Refusal) -> Response:
+    @app.exception_handler(RequestError)
+    async def refused(request: Request, error: RequestError) -> Response:
         return _error(error.status, error.message)
 
     @app.exception_handler(ConfigError)
@@ -138,7 +138,8 @@ def _add_facts(app: FastAPI, offered: Offered, limits: Limits) -> None:
     @app.get("/api/models")
     async def models() -> dict[str, dict[str, Any]]:
         """The cards of all models by name: what `empnn models` says in JSON."""
-        return _plain(offered.cards())
+        cards: dict[str, dict[str, Any]] = with_nulls(offered.cards())
+        return cards
 
     @app.get("/api/about")
     async def about() -> About:
@@ -213,10 +214,6 @@ def _elements() -> dict[str, dict[str, Any]]:
         }
         for number in _DRAWN
     }
-
-
-def _plain(content: Any) -> Any:
-    return with_nulls(content)
 
 
 async def _as_json(make: Callable[[], dict[str, Any]]) -> Response:

@@ -6,6 +6,7 @@ import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain
 
 from ase import Atoms
 
@@ -103,7 +104,7 @@ class Batcher:
         taken = [job.crystals[len(job.answers) : len(job.answers) + share] for job, share in shares]
         self.passes += 1
         try:
-            found = iter(answered(jobs[0].relaxer, sum(taken, []), jobs[0].how))
+            found = iter(answered(jobs[0].relaxer, list(chain.from_iterable(taken)), jobs[0].how))
         except Exception as error:
             if len(shares) > 1:
                 # One request must not spoil another.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from empnn.web.limits import BUSY, TOO_LARGE, Deadline, Limits, Refusal
+from empnn.web.limits import BUSY, TOO_LARGE, Deadline, Limits, RequestError
 
 POLICY = "; ".join(
     (
@@ -54,20 +54,20 @@ class _Body:
         """The next part.
 
         Raises:
-            Refusal: If it does not come in time.
+            RequestError: If it does not come in time.
         """
         try:
             message = await asyncio.wait_for(self._receive(), self._deadline.left)
         except TimeoutError:
             self.complete = True
-            raise Refusal(408, "the request did not come to its end in time; send it again") from None
+            raise RequestError(408, "the request did not come to its end in time; send it again") from None
         self.complete = message["type"] != "http.request" or not message.get("more_body", False)
         found: bytes = message.get("body", b"")
         return found
 
     async def pass_over(self, most: int) -> None:
         """Read the rest, but no more than so many bytes."""
-        with suppress(Refusal):
+        with suppress(RequestError):
             while not self.complete and most > 0:
                 most -= len(await self.part())
 
@@ -109,7 +109,7 @@ class Guard:
             self._check(Headers(scope=scope))
             await self._read(body)
             await self._app(scope, body.again, _with_headers(send))
-        except Refusal as refusal:
+        except RequestError as refusal:
             await body.pass_over(_HEARD_OUT * self._limits.bytes)
             await _refuse(refusal, _with_headers(send))
         finally:
@@ -119,7 +119,7 @@ class Guard:
     def _check(self, headers: Headers) -> None:
         name = re.sub(r":\d*$", "", headers.get("host", ""))
         if self._hosts and name not in self._hosts:
-            raise Refusal(421, f"this server is called {' or '.join(self._hosts)}; use one of these names")
+            raise RequestError(421, f"this server is called {' or '.join(self._hosts)}; use one of these names")
         if self._requests > self._limits.requests:
             raise _busy()
         length = headers.get("content-length", "")
@@ -136,12 +136,14 @@ class Guard:
             if self._bytes > self._limits.all_bytes:
                 raise _busy()
 
-    def _too_large(self) -> Refusal:
-        return Refusal(TOO_LARGE, f"more than {self._limits.megabytes:g} MB; send the structures in several requests")
+    def _too_large(self) -> RequestError:
+        return RequestError(
+            TOO_LARGE, f"more than {self._limits.megabytes:g} MB; send the structures in several requests"
+        )
 
 
-def _busy() -> Refusal:
-    return Refusal(BUSY, "there is too much to do at the moment; try again in a minute")
+def _busy() -> RequestError:
+    return RequestError(BUSY, "there is too much to do at the moment; try again in a minute")
 
 
 def _with_headers(send: Send) -> Send:
@@ -155,7 +157,7 @@ def _with_headers(send: Send) -> Send:
     return headed
 
 
-async def _refuse(refusal: Refusal, send: Send) -> None:
+async def _refuse(refusal: RequestError, send: Send) -> None:
     content = json.dumps({"error": refusal.message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(b"connection", b"close")]

@@ -43,7 +43,7 @@ class Limits:
         return 16 * self.bytes
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is not answered.
 
     Args:
@@ -73,15 +73,15 @@ class Deadline:
         """Seconds that are left, not below 0."""
         return max(self._end - time.monotonic(), 0.0)
 
-    def refusal(self) -> Refusal:
+    def refusal(self) -> RequestError:
         """What is said when it has passed."""
-        return Refusal(TOO_SLOW, f"it takes longer than {self._seconds:g} s; send fewer or smaller structures")
+        return RequestError(TOO_SLOW, f"it takes longer than {self._seconds:g} s; send fewer or smaller structures")
 
     def check(self) -> None:
         """Give up if it has passed.
 
         Raises:
-            Refusal: If it has.
+            RequestError: If it has.
         """
         if not self.left:
             raise self.refusal()

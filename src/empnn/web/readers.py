@@ -9,9 +9,8 @@ from typing import Any
 
 from empnn.data.records import Record
 from empnn.processes import Died, Worker
-from empnn.web.limits import BUSY, TOO_LARGE, Deadline, Limits, Refusal
+from empnn.web.limits import BUSY, TOO_LARGE, Deadline, Limits, RequestError
 from empnn.web.texts import Texts, work
-
 
 _NOTHING = ("nothing",)
 
@@ -51,7 +50,7 @@ class Readers:
         """The structures in texts, read or refused.
 
         Raises:
-            Refusal: If there are too many, or they take too long or too much memory.
+            RequestError: If there are too many, or they take too long or too much memory.
         """
         found: list[Record] = self._ask(deadline, "read", texts, self._limits)
         return found
@@ -60,7 +59,7 @@ class Readers:
         """A file of the structures in texts; see `converted`.
 
         Raises:
-            Refusal: As `read`; if one cannot be read or written, too.
+            RequestError: As `read`; if one cannot be read or written, too.
         """
         found: bytes = self._ask(deadline, "write", texts, self._limits, kind, answers)
         return found
@@ -69,7 +68,7 @@ class Readers:
         try:
             worker = self._free.get(timeout=deadline.left)
         except queue.Empty:
-            raise Refusal(BUSY, "there is too much to do at the moment; try again in a minute") from None
+            raise RequestError(BUSY, "there is too much to do at the moment; try again in a minute") from None
         lost = False
         try:
             worker.begin(None, task)
@@ -100,5 +99,5 @@ class Readers:
         self._free.put(worker)
 
 
-def _too_much_memory() -> Refusal:
-    return Refusal(TOO_LARGE, "reading it takes too much memory; send fewer or smaller structures")
+def _too_much_memory() -> RequestError:
+    return RequestError(TOO_LARGE, "reading it takes too much memory; send fewer or smaller structures")

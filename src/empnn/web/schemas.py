@@ -13,8 +13,10 @@ from empnn.relax.trust import PredictedErrors
 MOST_PASSES = 10
 MOST_STRAIN = 0.3
 _MOST_FILES = 10_000
-_NAME = Field(max_length=200, description="What it is called; may tell the format (`.cif`, `POSCAR`, `.extxyz`, `.json`).")
-_PICTURE = "Cells in angstrom (rows are lattice vectors) and fractional coordinates before and after, and the cell after each layer."
+_NAME = Field(
+    max_length=200, description="What it is called; may tell the format (`.cif`, `POSCAR`, `.extxyz`, `.json`)."
+)
+_PICTURE = "Add cells (rows, angstrom) and fractional coordinates before and after, and the cell after each layer."
 
 
 class _Request(BaseModel):
@@ -36,7 +38,9 @@ class Relax(_Request):
     """Structures to relax, and how: the options of `empnn relax`."""
 
     files: Files
-    model: Annotated[str | None, Field(max_length=200, description="A name of `/api/models`; the default if null.")] = None
+    model: Annotated[str | None, Field(max_length=200, description="A name of `/api/models`; the default if null.")] = (
+        None
+    )
     passes: Annotated[int | None, Field(ge=1, le=MOST_PASSES, description="Applications of the network.")] = None
     fix: Annotated[Literal["cell", "positions"] | None, Field(description="What stays as it is.")] = None
     symmetrize: Annotated[
@@ -61,7 +65,9 @@ class Convert(_Request):
     """Structures to write in another format."""
 
     files: Files
-    format: Annotated[Literal["cif", "poscar", "extxyz", "json", "zip"], Field(description="`zip` holds files in all formats.")]
+    format: Annotated[
+        Literal["cif", "poscar", "extxyz", "json", "zip"], Field(description="`zip` holds files in all formats.")
+    ]
     answers: Annotated[dict[str, Any] | None, Field(description="Put beside the files of a zip.")] = None
 
 

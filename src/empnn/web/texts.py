@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from empnn.data.records import Record, named
 from empnn.data.writing import text_of
 from empnn.errors import ConfigError
 from empnn.processes import Report
-from empnn.web.limits import TOO_LARGE, Limits, Refusal
+from empnn.web.limits import TOO_LARGE, Limits, RequestError
 
 Texts = Sequence[tuple[str, str]]
 """What each is called, and the text."""
@@ -32,14 +32,14 @@ _NO_NAME = re.compile(r"[^\w+.-]+|^\.+")
 def work(report: Report, what: str, *arguments: Any) -> Any:
     """What a process does when it is asked to: `read` or `write`, or `nothing` but getting ready."""
     _bound_memory()
-    return {"read": records, "write": converted, "nothing": lambda: None}[what](*arguments)
+    return _WORK[what](*arguments)
 
 
 def records(texts: Texts, limits: Limits) -> list[Record]:
     """The structures in texts; one with too many atoms is refused and does not hide the others.
 
     Raises:
-        Refusal: If there are too many.
+        RequestError: If there are too many.
     """
     found: list[Record] = []
     atoms = 0
@@ -67,19 +67,19 @@ def converted(texts: Texts, limits: Limits, kind: str, answers: str | None) -> b
         answers: JSON to be put beside the files in a zip.
 
     Raises:
-        Refusal: If there are too many structures, one cannot be read, or the format cannot hold them.
+        RequestError: If there are too many structures, one cannot be read, or the format cannot hold them.
     """
     found = records(texts, limits)
     for record in found:
         if record.atoms is None:
-            raise Refusal(422, f"{record.label}: {record.error}")
+            raise RequestError(422, f"{record.label}: {record.error}")
     structures = list(filter(None, map(named, found)))
     try:
         if kind != ZIP:
             return text_of(structures, ENDINGS[kind]).encode()
         return _zipped(found, structures, answers)
     except ConfigError as error:
-        raise Refusal(422, str(error).partition(": ")[2]) from None
+        raise RequestError(422, str(error).partition(": ")[2]) from None
 
 
 def _zipped(found: Sequence[Record], structures: list[Atoms], answers: str | None) -> bytes:
@@ -105,8 +105,11 @@ def _files(found: Sequence[Record], structures: list[Atoms]) -> Iterator[tuple[s
         yield f"poscar/{name}.vasp", text_of([atoms], ENDINGS["poscar"])
 
 
-def _too_many(what: str) -> Refusal:
-    return Refusal(TOO_LARGE, f"more than {what}; send them in several requests")
+_WORK: dict[str, Callable[..., Any]] = {"read": records, "write": converted, "nothing": lambda: None}
+
+
+def _too_many(what: str) -> RequestError:
+    return RequestError(TOO_LARGE, f"more than {what}; send them in several requests")
 
 
 def _bound_memory() -> None:

@@ -1,4 +1,4 @@
-"""Schemathesis against the interface: what its description allows is answered as it says, and what it forbids refused."""
+"""Schemathesis against the interface: what its description allows is answered so, what it forbids refused."""
 
 from __future__ import annotations
 
