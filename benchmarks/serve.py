@@ -75,6 +75,21 @@ def texts(crystals: CrystalBatch) -> list[str]:
     return [text_of([atoms], "extxyz") for atoms in to_atoms(with_fixed_noise(crystals, 0.1, 0))]
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """The table of docs/serve.md."""
+    rows = {
+        "one crystal of 20 atoms": "20_atoms",
+        "the same, with space groups": "20_atoms_with_space_groups",
+        "the same, with all that the page shows": "20_atoms_for_the_page",
+        "200 requests at a time, one crystal each": "200_at_a_time",
+    }
+    lines = ["| | median | nine of ten | most |", "|---|---|---|---|"]
+    for what, key in rows.items():
+        figures = [f"{result[key][name]:,.0f} ms" for name in ("median_ms", "nine_of_ten_ms", "most_ms")]
+        lines.append(f"| {what} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)

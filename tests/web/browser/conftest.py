@@ -80,8 +80,9 @@ def tab(chromium: Any, client: Client) -> Iterator[Any]:
 
     yield make
     for one in made:
+        said = list(one.said)
         one.context.close()
-        assert one.said == []
+        assert said == []
         assert one.elsewhere == []
 
 

@@ -119,7 +119,7 @@ def test_a_model_that_moves_no_atoms_does_not_offer_to_keep_the_cell(tab: Any) -
 
 def test_one_bad_structure_among_others_is_told_and_hides_nothing(tab: Any) -> None:
     page = tab().open()
-    given(page, **{"a.extxyz": BROKEN + SALT, "b.cif": CSCL_CIF, "<img src=x onerror=alert(1)>.cif": "data_x"})
+    given(page, **{"a.extxyz": BROKEN + SALT, "b.cif": CSCL_CIF, "<img src=x onerror=alert(1)>.cif": "nothing"})
     rows = cells(page, "#list")
     assert rows[0][1].split()[0] == "refused"
     assert len(rows) == 4

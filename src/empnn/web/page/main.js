@@ -85,8 +85,13 @@ function show(which) {
   if (answers.structures.length > 1) markRow(at("list"), place);
   if (!picture) return;
   layers.show(picture);
-  viewer.show(picture, Number(chosen("cells")));
+  viewer.show(picture, 1);
+  for (const input of document.querySelectorAll("input[name=cells]")) {
+    input.disabled = viewer.tooMany(Number(input.value));
+    if (input.disabled && input.checked) document.querySelector("input[name=cells]").checked = true;
+  }
   draw();
+  viewer.reset();
   const symbols = new Set(picture.numbers.map((number) => symbolOf(number)));
   at("legend").replaceChildren(...[...symbols].map((symbol) => {
     const dot = element("i");

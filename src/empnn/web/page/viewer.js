@@ -7,6 +7,7 @@ const [STICK, EDGE] = [0.07, 0.035];
 const GHOST = 0.35;
 const STEP = 8;
 const MANY = 200;
+const MOST = 5000;
 const CLOSER = 1.55;
 
 export class Viewer {
@@ -31,7 +32,6 @@ export class Viewer {
     });
     this.#panes[0].linkViewer(this.#panes[1]);
     this.#panes[1].linkViewer(this.#panes[0]);
-    new ResizeObserver(() => this.#panes.forEach((pane) => pane.resize())).observe(after);
   }
 
   // Show a crystal, from the side that the cell as given suggests.
@@ -70,6 +70,11 @@ export class Viewer {
       pane.setView([0, 0, 0, Math.min(...distances), 0, 0, 0, 1], true);
       pane.render();
     }
+  }
+
+  // Whether there are too many atoms to draw so many cells of them.
+  tooMany(count) {
+    return count > 1 && this.#picture.numbers.length * count ** 3 > MOST;
   }
 
   // Whether so many atoms are drawn that it takes long.
