@@ -6,43 +6,50 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from support.relaxing import run, tiny_model
-from support.web import SALT
+from support.web import SALT, Client
 
 COMMAND = [sys.executable, "-c", "from empnn.cli import main; main()", "serve"]
 
 
-def began(*options: str) -> tuple[subprocess.Popen[str], str]:
+@contextmanager
+def began(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server and its address, which it tells as soon as it answers."""
-    process = subprocess.Popen([*COMMAND, "--port", "0", *options], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    found = re.fullmatch(r"empnn serves at (http://\S+:\d+) \(Ctrl-C to stop\)\n", line)
-    assert found is not None, line + process.stderr.read()
-    return process, found[1]
+    with subprocess.Popen([*COMMAND, "--port", "0", *options], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.fullmatch(r"empnn serves at (http://\S+:\d+) \(Ctrl-C to stop\)\n", line)
+            assert found is not None, line
+            yield process, found[1]
+        finally:
+            process.terminate()
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def relaxed(url: str, **asked: Any) -> Any:
-    body = json.dumps({"files": [{"name": "salt.extxyz", "text": SALT}], **asked}).encode()
-    with urlopen(Request(f"{url}/api/relax", body, {"Content-Type": "application/json"})) as answer:
-        return json.load(answer)
+    status, answer = Client(port_of(url)).post("relax", {"files": [{"name": "salt.extxyz", "text": SALT}], **asked})
+    assert status == 200
+    return answer
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_until_it_is_told_to_stop(tmp_path: Path, ending: signal.Signals) -> None:
-    process, url = began("--model", str(tiny_model(tmp_path / "mine")), "--model", "perov-5")
-    with process:
+    with began("--model", str(tiny_model(tmp_path / "mine")), "--model", "perov-5") as (process, url):
         assert url.startswith("http://127.0.0.1:")
-        with urlopen(f"{url}/api/about") as answer:
-            assert json.load(answer)["model"] == "mine"
+        client = Client(port_of(url))
+        assert json.loads(client.ask("GET", "/api/about")[2])["model"] == "mine"
         assert relaxed(url)["relaxed"] == relaxed(url, model="perov-5")["relaxed"] == 1
-        with urlopen(url) as answer:
-            assert b"Drop files here" in answer.read()
+        assert b"Drop files here" in client.ask("GET", "/")[2]
         process.send_signal(ending)
         assert process.wait(timeout=30) == 0
         assert process.stderr is not None
@@ -50,12 +57,10 @@ def test_it_answers_until_it_is_told_to_stop(tmp_path: Path, ending: signal.Sign
 
 
 def test_nobody_else_reaches_it_unless_told() -> None:
-    process, url = began("--model", "perov-5", "--host", "127.0.0.1")
-    with process:
-        port = int(url.rpartition(":")[2])
+    with began("--model", "perov-5") as (_, url):
         listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        assert [place for place in listening if place.endswith(f":{port:04X}")][0].startswith("0100007F:")
-        process.send_signal(signal.SIGINT)
+        assert f"0100007F:{port_of(url):04X}" in listening
+        assert f"00000000:{port_of(url):04X}" not in listening
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_nobody_else_reaches_it_unless_told() -> None:
     [
         (("--model", "perov"), "did you mean perov-5?"),
         (("--model", "pbe", "--model", "PBE"), "--model: two are called pbe; rename a folder"),
-        (("--host", "192.0.2.1"), "--host 192.0.2.1, --port 0: OSError"),
+        (("--host", "192.0.2.1"), "--host 192.0.2.1, --port 0: Cannot assign requested address; choose another"),
         (("--device", "tpu"), "device tpu cannot be used"),
         (("--max-atoms", "0"), "--max-atoms"),
     ],
@@ -75,12 +80,10 @@ def test_what_cannot_be_is_one_line(options: tuple[str, ...], said: str) -> None
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    process, url = began("--model", "perov-5")
-    with process:
-        result = run("serve", "--port", url.rpartition(":")[2])
+    with began("--model", "perov-5") as (_, url):
+        result = run("serve", "--port", str(port_of(url)))
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
         assert "Address already in use; choose another" in result.stderr
-        process.send_signal(signal.SIGINT)
 
 
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Convert(_Request):
 
     files: Files
     format: Annotated[
-        Literal["cif", "poscar", "extxyz", "json", "zip"], Field(description="`zip` holds files in all formats.")
+        Literal["cif", "poscar", "extxyz", "json", "zip"], Field(description="A zip holds files in all formats.")
     ]
     answers: Annotated[dict[str, Any] | None, Field(description="Put beside the files of a zip.")] = None
 

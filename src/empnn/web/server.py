@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import uvicorn
 
-from empnn.errors import ConfigError, in_words
+from empnn.errors import ConfigError
 from empnn.web.app import create_app
 from empnn.web.limits import Limits
 from empnn.web.offered import Offered
@@ -59,8 +59,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"`host` {host}, `port` {port}: {in_words(error)}; choose another") from None
+    except OSError as error:
+        said = (error.strerror or str(error)).partition(" (")[0]
+        raise ConfigError(f"`host` {host}, `port` {port}: {said}; choose another") from None
 
 
 def _names_of(host: str) -> Sequence[str]:
