@@ -87,6 +87,12 @@ def markdown(result: dict[str, Any]) -> str:
     for what, key in rows.items():
         figures = [f"{result[key][name]:,.0f} ms" for name in ("median_ms", "nine_of_ten_ms", "most_ms")]
         lines.append(f"| {what} | {' | '.join(figures)} |")
+    whole = result["1000_in_one"]
+    for what, key in (
+        ("1,000 in one request", "seconds"),
+        ("the same, with all that the page shows", "for_the_page_seconds"),
+    ):
+        lines.append(f"| {what} | {1e3 * whole[key]:,.0f} ms | | |")
     return "\n".join(lines)
 
 
@@ -124,6 +130,7 @@ def main() -> None:
     with replacing(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+    print(markdown(result))
 
 
 if __name__ == "__main__":

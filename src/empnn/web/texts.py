@@ -14,7 +14,7 @@ from ase import Atoms
 from empnn.data.reading import read_texts
 from empnn.data.records import Record, named
 from empnn.data.writing import text_of
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, CrystalError
 from empnn.processes import Report
 from empnn.web.limits import TOO_LARGE, Limits, RequestError
 
@@ -78,6 +78,8 @@ def converted(texts: Texts, limits: Limits, kind: str, answers: str | None) -> b
         if kind != ZIP:
             return text_of(structures, ENDINGS[kind]).encode()
         return _zipped(found, structures, answers)
+    except CrystalError as error:
+        raise RequestError(422, str(error)) from None
     except ConfigError as error:
         raise RequestError(422, str(error).partition(": ")[2]) from None
 
