@@ -1,4 +1,4 @@
-# make demo | test | test-energy | test-integrations | test-dft | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-web | test-integrations | test-dft | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' requirements.lock)
 
-.PHONY: demo test test-energy test-integrations test-dft check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-web test-integrations test-dft check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -22,6 +22,13 @@ test: $(READY)
 test-energy: $(READY)
 	$(PIP) --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
 	$(BIN)/python -m pytest -q tests/energy
+
+# The page in Chromium (installed as root on Debian where it is missing) and its interface by schemathesis; the lock has
+# the versions of requirements.lock, and what these need besides.
+test-web: $(READY)
+	scripts/install_chromium.sh
+	$(PIP) --requirement requirements-web.lock
+	EMPNN_REQUIRE_WEB=1 $(BIN)/python -m pytest -q tests/web/browser
 
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
 test-integrations: $(INTEGRATIONS)/.ready
@@ -94,6 +101,8 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" hatchling editables --editable ".[dev]"
 	.venv-lock/bin/python scripts/lock.py requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[browser]"
+	.venv-lock/bin/python scripts/lock.py requirements-web.lock
 	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt
 	.venv-lock/bin/python -m pip install --quiet --constraint .venv-lock/shared.txt --editable ".[integrations]"
 	.venv-lock/bin/python scripts/lock.py requirements-integrations.lock

@@ -74,6 +74,10 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ),
         ("Write inputs for VASP:", "empnn energy in.cif --oracle vasp-inputs -o calculations"),
     ],
+    "serve": [
+        ("Open a page to drop crystals on:", "empnn serve --open"),
+        ("Offer a model that you trained, on another port:", "empnn serve --model runs/mine --port 8080"),
+    ],
     "models": [
         ("All packaged models, and what each is for:", "empnn models"),
         ("All that is known of one:", "empnn models mp-20"),
