@@ -428,7 +428,7 @@ def _check(config: Config) -> None:
     size = config.train.devices * config.train.nodes
     if config.train.batch_size < size:
         raise ConfigError(
-            f"train.batch_size={config.train.batch_size}: {size} processes share it, and need a structure each; give more"
+            f"train.batch_size={config.train.batch_size}: {size} processes share it, a structure each; give more"
         )
     if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
         raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")

@@ -81,7 +81,7 @@ class Group:
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process; nobody goes on before all have come here."""
-        return self.total(flag)[0] > 0
+        return self.total(float(flag))[0] > 0
 
     def wait(self) -> None:
         """Go on when all have come here."""
@@ -158,15 +158,18 @@ def together(
     place = _given_place(settings)
     if settings.devices * settings.nodes == 1:
         return function(ALONE, reporter, *arguments, **named)
+    if place is None:
+        return _with_others(function, settings.devices, reporter, *arguments, **named)
+    with _as_told(place.rank), _connected(place, place.store()) as group:
+        return function(group, reporter if group.first else Reporter(quiet=True), *arguments, **named)
+
+
+def _check_gpus(settings: TrainConfig) -> None:
     if torch.cuda.is_available() and torch.cuda.device_count() < settings.devices:
         raise ConfigError(
             f"train.devices={settings.devices}: this process sees {torch.cuda.device_count()} GPUs, and must see all "
             "that the processes of its machine use; with CUDA_VISIBLE_DEVICES= they train on the CPU"
         )
-    if place is None:
-        return _with_others(function, settings.devices, reporter, *arguments, **named)
-    with _as_told(place.rank), _connected(place, place.store()) as group:
-        return function(group, reporter if group.first else Reporter(quiet=True), *arguments, **named)
 
 
 def is_first(settings: TrainConfig) -> bool:
@@ -263,10 +266,10 @@ def _with_others(
     threads = torch.get_num_threads()
     each = max(1, threads // size)
     # Spawned, for a copy of a process with threads may hang.
-    context = multiprocessing.get_context("spawn")
+    context, method = multiprocessing.get_context("spawn"), multiprocessing.get_start_method(allow_none=True)
     places = [_Place(rank, size, rank, ("127.0.0.1", store.port)) for rank in range(size)]
     others: list[BaseProcess] = [
-        context.Process(target=_serve, args=(place, each, function, arguments, named)) for place in places[1:]
+        context.Process(target=_serve, args=(place, each, method, function, arguments, named)) for place in places[1:]
     ]
     try:
         torch.set_num_threads(each)
@@ -308,8 +311,11 @@ def _death(others: Sequence[BaseProcess]) -> ConfigError:
     return ConfigError("the processes that train lost each other; go on with `resume`")
 
 
-def _serve(place: _Place, threads: int, function: Callable[..., Any], arguments: Any, named: Any) -> None:
+def _serve(
+    place: _Place, threads: int, method: str | None, function: Callable[..., Any], arguments: Any, named: Any
+) -> None:
     """The life of a process that another one started: signals are for the first one, and it ends with that."""
+    multiprocessing.set_start_method(method, force=True)
     for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
