@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import build
 from empnn.training import parallel, run
-from empnn.training.config import Config, TrainConfig, load_config, save_config
+from empnn.training.config import TrainConfig, load_config, save_config
 from empnn.training.data import prepare
 from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingSteps
@@ -234,6 +233,8 @@ def test_tasks_of_a_step_may_train_each_on_its_own(monkeypatch: pytest.MonkeyPat
     for name, value in (SRUN | {"SLURM_PROCID": "2"}).items():
         monkeypatch.setenv(name, value)
     assert parallel.together(lambda group, reporter: group.size, TrainConfig(), Reporter()) == 1
+    with pytest.raises(ConfigError):
+        parallel.together(lambda group, reporter: load_config("missing"), TrainConfig(), Reporter())
     assert parallel.is_first(TrainConfig())
     assert not parallel.is_first(TrainConfig(devices=4))
 
@@ -245,13 +246,11 @@ def test_tasks_of_a_step_may_train_each_on_its_own(monkeypatch: pytest.MonkeyPat
 def test_tasks_of_a_step_meet_on_its_first_machine(monkeypatch: pytest.MonkeyPatch, nodes: str, host: str) -> None:
     for name, value in (SRUN | {"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "123456"}).items():
         monkeypatch.setenv(name, value)
-    place = parallel._of_slurm()
-    assert place is not None
+    place = parallel._place(TrainConfig(devices=4))
     assert place.address == (host, 15_000 + 3456 + 120_000 % 10_000)
     monkeypatch.setenv("MASTER_ADDR", "here")
     monkeypatch.setenv("MASTER_PORT", "99")
-    place = parallel._of_slurm()
-    assert place is not None
+    place = parallel._place(TrainConfig(devices=4))
     assert place.address == ("here", 99)
 
 

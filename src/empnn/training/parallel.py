@@ -155,36 +155,30 @@ def together(
     Raises:
         ConfigError: If other processes were started than are to be, there are too few GPUs, or a process dies.
     """
-    place = _given_place(settings)
+    place = _place(settings)
+    with _as_told(place.rank):
+        _check(place, settings)
     if settings.devices * settings.nodes == 1:
         return function(ALONE, reporter, *arguments, **named)
-    if place is None:
+    if place.size == 1:
         return _with_others(function, settings.devices, reporter, *arguments, **named)
     with _as_told(place.rank), _connected(place, place.store()) as group:
         return function(group, reporter if group.first else Reporter(quiet=True), *arguments, **named)
 
 
-def _check_gpus(settings: TrainConfig) -> None:
-    if torch.cuda.is_available() and torch.cuda.device_count() < settings.devices:
-        raise ConfigError(
-            f"train.devices={settings.devices}: this process sees {torch.cuda.device_count()} GPUs, and must see all "
-            "that the processes of its machine use; with CUDA_VISIBLE_DEVICES= they train on the CPU"
-        )
-
-
 def is_first(settings: TrainConfig) -> bool:
     """Whether this process is the first or only one of those that `torchrun` or `srun` started for a run."""
-    place = _given_place(settings)
-    return place is None or place.rank == 0
+    return _place(settings).rank == 0
 
 
 @dataclass(frozen=True)
 class _Place:
     """Where a process is among those of a run, and where they meet: at an address, or as torchrun has it."""
 
-    rank: int
-    size: int
-    local_rank: int
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    starter: str = ""
     address: tuple[str, int] | None = None
 
     def store(self) -> TCPStore | None:
@@ -205,53 +199,48 @@ class _Place:
             ) from None
 
 
-def _of_torchrun() -> _Place | None:
+def _place(settings: TrainConfig) -> _Place:
+    """Where this process is among those that were started for a run; by default it was started alone."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    if not all(name in os.environ for name in names) or os.environ["WORLD_SIZE"] == "1":
-        return None
-    return _Place(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
-
-
-def _of_slurm() -> _Place | None:
-    """Of what `srun` started; in a batch script, outside of it, there is no step."""
+    if all(name in os.environ for name in names) and os.environ["WORLD_SIZE"] != "1":
+        return _Place(*(int(os.environ[name]) for name in names[:3]), starter="torchrun")
+    # In a batch script, outside of `srun`, there is no step; and of its tasks each may well do something of its own.
     size = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
-    if size == 1:
-        return None
+    if size == 1 or settings.devices * settings.nodes == 1:
+        return _Place()
     # The first of the machines: of `gpu[03-05,09],login` it is gpu03.
     host = re.sub(r"\[([^],-]*)[^]]*\]", r"\1", os.environ["SLURM_STEP_NODELIST"]).partition(",")[0]
     step = int(os.environ.get("SLURM_JOB_ID", 0)) + int(os.environ.get("SLURM_STEP_ID", 0))
     port = _FIRST_PORT + step % _PORTS
     address = os.environ.get("MASTER_ADDR", host), int(os.environ.get("MASTER_PORT", port))
-    return _Place(int(os.environ["SLURM_PROCID"]), size, int(os.environ["SLURM_LOCALID"]), address)
+    return _Place(int(os.environ["SLURM_PROCID"]), size, int(os.environ["SLURM_LOCALID"]), "srun", address)
 
 
-def _given_place(settings: TrainConfig) -> _Place | None:
-    """Where this process is among those that were started for the run; None if it was started alone.
+def _check(place: _Place, settings: TrainConfig) -> None:
+    """Make sure that a run has the processes that were started, and GPUs for them.
 
     Raises:
-        ConfigError: If others were started than are to be.
+        ConfigError: If it has not.
     """
-    asked = f"train.devices={settings.devices} train.nodes={settings.nodes}"
-    size = settings.devices * settings.nodes
-    torchrun, slurm = _of_torchrun(), _of_slurm()
-    # Of several tasks in a step, each may well do something of its own.
-    place = torchrun or (slurm if size > 1 else None)
-    if place is None:
-        if settings.nodes > 1:
-            raise ConfigError(
-                f"{asked}: only this process was started; start train.devices processes on each machine with torchrun "
-                "or srun (docs/training.md)"
-            )
-        return None
-    starter = "torchrun" if torchrun is not None else "srun"
-    if place.size != size:
-        raise ConfigError(f"{starter} started {place.size} processes, which are not {asked}; make them equal")
-    if place.rank % settings.devices != place.local_rank:
+    devices, size = settings.devices, settings.devices * settings.nodes
+    asked = f"train.devices={devices} train.nodes={settings.nodes}"
+    if place.size == 1 and settings.nodes > 1:
         raise ConfigError(
-            f"{starter} started process {place.rank} as number {place.local_rank} of its machine, where {asked} want "
-            f"{settings.devices} on each, one after the other"
+            f"{asked}: only this process was started; start train.devices processes on each machine with torchrun or "
+            "srun (docs/training.md)"
         )
-    return place
+    if place.size not in (1, size):
+        raise ConfigError(f"{place.starter} started {place.size} processes, which are not {asked}; make them equal")
+    if place.size > 1 and place.rank % devices != place.local_rank:
+        raise ConfigError(
+            f"{place.starter} started process {place.rank} as number {place.local_rank} of its machine, where {asked} "
+            f"want {devices} on each, one after the other"
+        )
+    if size > 1 and torch.cuda.is_available() and torch.cuda.device_count() < devices:
+        raise ConfigError(
+            f"train.devices={devices}: this process sees {torch.cuda.device_count()} GPUs, and must see all that the "
+            "processes of its machine use; with CUDA_VISIBLE_DEVICES= they train on the CPU"
+        )
 
 
 def _with_others(
@@ -267,7 +256,7 @@ def _with_others(
     each = max(1, threads // size)
     # Spawned, for a copy of a process with threads may hang.
     context, method = multiprocessing.get_context("spawn"), multiprocessing.get_start_method(allow_none=True)
-    places = [_Place(rank, size, rank, ("127.0.0.1", store.port)) for rank in range(size)]
+    places = [_Place(rank, size, rank, address=("127.0.0.1", store.port)) for rank in range(size)]
     others: list[BaseProcess] = [
         context.Process(target=_serve, args=(place, each, method, function, arguments, named)) for place in places[1:]
     ]
@@ -301,9 +290,10 @@ def _await(others: Sequence[BaseProcess], store: TCPStore) -> None:
 
 def _death(others: Sequence[BaseProcess]) -> ConfigError:
     """What became of the first of the others that is no more."""
-    wait([other.sentinel for other in others], timeout=1)
+    gone = wait([other.sentinel for other in others], timeout=1)
     for rank, other in enumerate(others, 1):
-        if not other.is_alive():
+        if other.sentinel in gone:
+            other.join()
             return ConfigError(
                 f"process {rank} of the {len(others) + 1} that train ended with status {other.exitcode} (out of "
                 "memory?); go on with `resume`, or with fewer train.devices"
