@@ -12,7 +12,7 @@ from torch import Tensor
 from empnn.nn import Network
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, TrainConfig
-from empnn.training.parallel import ALONE, Group
+from empnn.training.group import ALONE, Group
 from empnn.training.steps import DenoisingBatch
 from empnn.training.task import Relaxing
 

@@ -1,4 +1,4 @@
-"""Processes that train one network together: who starts them, what they tell each other, and how they end.
+"""Processes that train one network together: who starts them, where they meet, and how they end.
 
 Each holds the whole network and sees a part of every step's crystals. `DistributedDataParallel` takes the mean of their
 gradients, by NCCL on GPUs and by gloo on CPUs; whatever else they tell each other goes by gloo, for which nobody waits
@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
-from torch import distributed, nn
-from torch.distributed import ProcessGroup, TCPStore  # type: ignore[attr-defined]
-from torch.nn.parallel import DistributedDataParallel
+from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from empnn.errors import ConfigError, CrystalError
-from empnn.nn import Network
+from empnn.processes import ignoring_interrupts
 from empnn.training.config import TrainConfig
+from empnn.training.group import ALONE, Group
 from empnn.training.report import Reporter
 
 P = ParamSpec("P")
@@ -43,93 +43,6 @@ _PATIENCE = timedelta(days=7)
 """How long they wait later: one may read data, or validate. Who ends is noticed at once."""
 _POLL = 0.05
 _FIRST_PORT, _PORTS = 15_000, 10_000
-
-
-class Group:
-    """The processes of a run, seen from one of them; by default it is alone, and nothing here costs anything.
-
-    Args:
-        rank: Which one this is.
-        size: How many there are.
-        local_rank: Which one it is of those on its machine.
-        channel: What they tell each other by.
-
-    Attributes:
-        rank: Which one this is; the first one, 0, validates, writes and reports.
-        size: How many there are.
-        device: The GPU of this process, by its number on this machine.
-    """
-
-    def __init__(self, rank: int = 0, size: int = 1, local_rank: int = 0, channel: ProcessGroup | None = None) -> None:
-        self.rank = rank
-        self.size = size
-        self.device = local_rank
-        self._channel = channel
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that validates, writes and reports."""
-        return self.rank == 0
-
-    def total(self, *numbers: float) -> list[float]:
-        """Each number, added up over all processes; nobody goes on before all have come here."""
-        if self.size == 1:
-            return list(numbers)
-        sums = torch.tensor(numbers, dtype=torch.float64)
-        distributed.all_reduce(sums, group=self._channel)
-        return sums.tolist()
-
-    def any(self, flag: bool) -> bool:
-        """Whether it is so in any process; nobody goes on before all have come here."""
-        return self.total(float(flag))[0] > 0
-
-    def wait(self) -> None:
-        """Go on when all have come here."""
-        self.any(False)
-
-    def told(self, text: str) -> str:
-        """What the first process says."""
-        return str(self._heard(text)[0])
-
-    def in_turn(self, function: Callable[[], T]) -> T:
-        """What a function gives, called in the first process of each machine, then in the others.
-
-        What the first one leaves in the cache the others find there.
-
-        Raises:
-            ConfigError: In all processes, if the function raises it in one.
-        """
-        if self.size == 1:
-            return function()
-        found: list[T] = []
-        for mine in (self.device == 0, self.device != 0):
-            error: Exception | None = None
-            if mine:
-                try:
-                    found.append(function())
-                except (ConfigError, CrystalError, OSError) as raised:
-                    error = raised
-            said = [text for text in self._heard(None if error is None else str(error)) if text is not None]
-            if said:
-                raise error or ConfigError(said[0])
-        return found[0]
-
-    def joined(self, network: Network) -> Callable[..., Any]:
-        """The network, so that its gradient is the mean of those of all processes."""
-        if self.size == 1:
-            return network.__call__
-        return DistributedDataParallel(cast(nn.Module, network)).__call__
-
-    def _heard(self, text: str | None) -> list[str | None]:
-        """What each process says."""
-        if self.size == 1:
-            return [text]
-        said: list[str | None] = [None] * self.size
-        distributed.all_gather_object(said, text, group=self._channel)
-        return said
-
-
-ALONE = Group()
 
 
 def together(
@@ -203,7 +116,8 @@ def _place(settings: TrainConfig) -> _Place:
     """Where this process is among those that were started for a run; by default it was started alone."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if all(name in os.environ for name in names) and os.environ["WORLD_SIZE"] != "1":
-        return _Place(*(int(os.environ[name]) for name in names[:3]), starter="torchrun")
+        rank, size, local_rank = (int(os.environ[name]) for name in names[:3])
+        return _Place(rank, size, local_rank, "torchrun")
     # In a batch script, outside of `srun`, there is no step; and of its tasks each may well do something of its own.
     size = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
     if size == 1 or settings.devices * settings.nodes == 1:
@@ -255,15 +169,17 @@ def _with_others(
     threads = torch.get_num_threads()
     each = max(1, threads // size)
     # Spawned, for a copy of a process with threads may hang.
-    context, method = multiprocessing.get_context("spawn"), multiprocessing.get_start_method(allow_none=True)
+    context = multiprocessing.get_context("spawn")
+    method = multiprocessing.get_start_method(allow_none=True)
     places = [_Place(rank, size, rank, address=("127.0.0.1", store.port)) for rank in range(size)]
     others: list[BaseProcess] = [
         context.Process(target=_serve, args=(place, each, method, function, arguments, named)) for place in places[1:]
     ]
     try:
         torch.set_num_threads(each)
-        for other in others:
-            other.start()
+        with ignoring_interrupts():
+            for other in others:
+                other.start()
         _await(others, store)
         with _as_told(0), _connected(places[0], store) as group:
             found = function(group, reporter, *arguments, **named)
@@ -305,6 +221,7 @@ def _serve(
     place: _Place, threads: int, method: str | None, function: Callable[..., Any], arguments: Any, named: Any
 ) -> None:
     """The life of a process that another one started: signals are for the first one, and it ends with that."""
+    # What prepares batches begins as it does there; a process that was spawned would spawn, and send all crystals along.
     multiprocessing.set_start_method(method, force=True)
     for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)

@@ -27,9 +27,10 @@ from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, prepare
+from empnn.training.group import Group
 from empnn.training.log import Log, Losses
 from empnn.training.module import Denoising, rate_factor
-from empnn.training.parallel import ENDINGS, Group, together
+from empnn.training.parallel import ENDINGS, together
 from empnn.training.report import WORSE, Reporter
 from empnn.training.sources import is_reconstruction
 from empnn.training.start import copy_weights
@@ -104,13 +105,13 @@ def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) 
                 "another with model.start_from=RUN to change anything else"
             )
     config = load_config(folder / "config.yaml", changes, whole=True)
-    extends = "steps" in keys or "train.steps" in keys
-    return together(_resume, config.train, reporter, config, folder, extends)
+    return together(_resume, config.train, reporter, config, folder, keys)
 
 
-def _resume(group: Group, reporter: Reporter, config: Config, folder: Path, extends: bool) -> Path:
+def _resume(group: Group, reporter: Reporter, config: Config, folder: Path, changed: Sequence[str]) -> Path:
+    extends = "steps" in changed or "train.steps" in changed
     module, data = group.in_turn(lambda: _begin_again(group, reporter, config, folder, extends))
-    if group.first:
+    if changed and group.first:
         save_config(config, folder / "config.yaml")
     if extends:
         peak, step = config.train.learning_rate, module.state.step
