@@ -221,7 +221,7 @@ def _serve(
     place: _Place, threads: int, method: str | None, function: Callable[..., Any], arguments: Any, named: Any
 ) -> None:
     """The life of a process that another one started: signals are for the first one, and it ends with that."""
-    # What prepares batches begins as it does there; a process that was spawned would spawn, and send all crystals along.
+    # What prepares batches begins as it does there; from here it would be spawned, too, and be sent all crystals.
     multiprocessing.set_start_method(method, force=True)
     for number in ENDINGS:
         signal.signal(number, signal.SIG_IGN)
