@@ -138,7 +138,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self.connection, end = context.Pipe()
             self._process = context.Process(target=_serve, args=(end, self._function), daemon=True)
-            with _ignoring_interrupts(), _one_thread_in_children():
+            with ignoring_interrupts(), _one_thread_in_children():
                 self._process.start()
             end.close()
         self.key, self.busy, self._begun = key, True, time.perf_counter()
@@ -221,7 +221,7 @@ def _one_thread_in_children() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
+def ignoring_interrupts() -> Iterator[None]:
     """A process started within ignores Ctrl-C from its first moment on."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -31,6 +31,7 @@ def train(
     The keys are listed in docs/training.md. A wrong one is refused with the name of the nearest.
     """
     from empnn.training.config import load_config
+    from empnn.training.parallel import is_first
     from empnn.training.report import Reporter
     from empnn.training.run import resume as resume_run
     from empnn.training.run import train as train_run
@@ -41,5 +42,5 @@ def train(
     else:
         base = given.pop(0) if given and "=" not in given[0] else None
         folder = train_run(load_config(base, given), Reporter(quiet, in_options))
-    if as_json:
+    if as_json and is_first(load_config(folder / "config.yaml", whole=True).train):
         print_json({"run": str(folder), **json.loads((folder / "last" / "state.json").read_text())})

@@ -114,7 +114,7 @@ class TrainConfig:
     steps: int = 10_000
     """Optimizer steps."""
     batch_size: int = 64
-    """Structures per step."""
+    """Structures per step, of all processes together."""
     learning_rate: float = 1e-3
     """Peak rate of Adam; it rises linearly over `warmup_steps`, then falls to 0 along a cosine (`decay=true`)."""
     decay: bool = True
@@ -140,7 +140,11 @@ class TrainConfig:
     workers: int = 1
     """Processes that prepare batches (noise and graphs); 0 prepares them in the training process."""
     threads: int = 0
-    """Threads of torch; 0 lets torch decide."""
+    """Threads of torch, of each process; 0 lets torch decide, and processes on a CPU share them."""
+    devices: int = 1
+    """Processes that train together on each machine, each with a GPU of its own if there are any."""
+    nodes: int = 1
+    """Machines with so many processes; `torchrun` or `srun` starts them."""
 
 
 @dataclass
@@ -199,6 +203,8 @@ _POSITIVE = (
     "model.radial.stop",
     "train.steps",
     "train.batch_size",
+    "train.devices",
+    "train.nodes",
     "train.learning_rate",
     "train.gradient_clip",
     "train.validate_every",
@@ -279,7 +285,7 @@ def key_named(name: str) -> tuple[str, str | None]:
 
 def essence(config: Config) -> Config:
     """What determines the result of a run: where it lies and how many processes share its work do not."""
-    return replace(config, train=replace(config.train, out=None, threads=0, workers=0))
+    return replace(config, train=replace(config.train, out=None, threads=0, workers=0, devices=1, nodes=1))
 
 
 def save_config(config: Config, path: Path) -> None:
@@ -419,6 +425,11 @@ def _check(config: Config) -> None:
         value = _value(config, key)
         if value is not None and not 0 <= value < math.inf:
             raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
+    size = config.train.devices * config.train.nodes
+    if config.train.batch_size < size:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: {size} processes share it, a structure each; give more"
+        )
     if config.model.weight_limit is not None and not 0 < config.model.weight_limit < math.inf:
         raise ConfigError(f"model.weight_limit={config.model.weight_limit}: must be positive and finite, or null")
     for name in ("path", "pairs"):

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -69,9 +69,14 @@ class Losses:
     """The mean loss of the steps since it was asked for last, and their speed; losses that are not finite count not.
 
     What adds up lies where the losses do: only who asks waits for a GPU.
+
+    Args:
+        step: Steps done.
+        total: What adds up numbers of all processes that train.
     """
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, total: Callable[..., Sequence[float]] = lambda *numbers: numbers) -> None:
+        self._total = total
         self._step = step
         self._sum: Tensor | float = 0.0
         self._count: Tensor | float = 0.0
@@ -85,8 +90,8 @@ class Losses:
 
     def mean(self, step: int) -> tuple[float, float]:
         """The mean, NaN if there is none, and steps per second; from here on it is another mean."""
-        count, now = float(self._count), time.perf_counter()
-        found = float(self._sum) / count if count else math.nan
+        added, count = self._total(float(self._sum), float(self._count))
+        found, now = added / count if count else math.nan, time.perf_counter()
         speed = (step - self._step) / (now - self._since)
         self._step, self._sum, self._count, self._since = step, 0.0, 0.0, now
         return found, speed

@@ -12,6 +12,7 @@ from torch import Tensor
 from empnn.nn import Network
 from empnn.training.checkpoint import RunState
 from empnn.training.config import Config, TrainConfig
+from empnn.training.group import ALONE, Group
 from empnn.training.steps import DenoisingBatch
 from empnn.training.task import Relaxing
 
@@ -19,23 +20,26 @@ from empnn.training.task import Relaxing
 class Denoising(lightning.LightningModule):
     """Learns the deformation that takes corrupted crystals back to the true ones."""
 
-    def __init__(self, network: Network, config: Config, task: Relaxing, state: RunState) -> None:
+    def __init__(self, network: Network, config: Config, task: Relaxing, state: RunState, group: Group = ALONE) -> None:
         super().__init__()
         self.network = network
         self.config = config
         self.task = task
         self.state = state
+        self.group = group
+        self.deform = network.__call__
         self.moments: dict[int, dict[str, Tensor]] = {}
         self.gradient_norm = torch.zeros(())
         self._skipped = torch.zeros(())
 
     def on_fit_start(self) -> None:
-        """Move the scale of the loss to where the network is, so that no step has to."""
+        """Move the scale of the loss to where the network is, so that no step has to; join those of all processes."""
         self.task.scale = self.task.scale.to(self.device)
+        self.deform = self.group.joined(self.network)
 
     def training_step(self, batch: DenoisingBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        return self.task.loss(self.network(batch.crystals, batch.graph), batch)
+        return self.task.loss(self.deform(batch.crystals, batch.graph), batch)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a linear rise and a cosine fall of the learning rate; moments restored when resuming."""

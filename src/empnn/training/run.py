@@ -27,8 +27,10 @@ from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
 from empnn.training.config import Config, load_config, save_config
 from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, prepare
+from empnn.training.group import Group
 from empnn.training.log import Log, Losses
 from empnn.training.module import Denoising, rate_factor
+from empnn.training.parallel import ENDINGS, together
 from empnn.training.report import WORSE, Reporter
 from empnn.training.sources import is_reconstruction
 from empnn.training.start import copy_weights
@@ -36,8 +38,6 @@ from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Outcome, Relaxing
 
 LOG_EVERY = 50
-ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""What is sent to end a run: by Ctrl-C, and by queues and services."""
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
@@ -45,10 +45,25 @@ STRAIN_LIMIT_SIGMAS = 2.0
 def train(config: Config, reporter: Reporter) -> Path:
     """Train from scratch; returns the run directory.
 
+    With `train.devices` or `train.nodes` above 1 several processes train together, as `parallel.together` says.
+
     Raises:
         ConfigError: If the data or the configuration cannot be used, or the run directory is taken.
     """
-    folder = Path(config.train.out or _default_folder(config))
+    return together(_train, config.train, reporter, config)
+
+
+def _train(group: Group, reporter: Reporter, config: Config) -> Path:
+    folder = Path(group.told(config.train.out or _default_folder(config)))
+    module, data = group.in_turn(lambda: _begin(group, reporter, config, folder))
+    if group.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(config, folder / "config.yaml")
+    return _fit(folder, module, data, reporter)
+
+
+def _begin(group: Group, reporter: Reporter, config: Config, folder: Path) -> tuple[Denoising, RunData]:
+    """A network to train, and its data."""
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run; go on with `resume` {folder} or choose another train.out")
     data = prepare(config, reporter.watch)
@@ -57,26 +72,24 @@ def train(config: Config, reporter: Reporter) -> Path:
         network = build(config.model)
     if config.model.start_from is not None:
         copy_weights(network, config.model.start_from)
-    task = _task(config, data)
+    task = _task(group, config, data)
     if isinstance(network, FeedForward):
         network.set_scale(task.scale.mean, task.scale.deviation)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_config(config, folder / "config.yaml")
     state = RunState(seed=config.train.seed, data=digest(data.train, data.train_pairs))
-    module = Denoising(network, config, task, state)
-    return _fit(folder, module, data, reporter)
+    return Denoising(network, config, task, state, group), data
 
 
 def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) -> Path:
     """Go on from the last checkpoint of a run; the result is that of a run never interrupted.
 
-    The one thing that may change is `train.steps`, to more than were done. From there on the learning rate is that of a
-    run with so many steps from the beginning: where it had fallen to 0 it rises again, and falls to 0 at the new end.
+    What may change is the number of processes, and `train.steps`, to more than were done. From there on the learning
+    rate is that of a run with so many steps from the beginning: where it had fallen to 0 it rises again, and falls to 0
+    at the new end.
 
     Args:
         folder: The run directory.
         reporter: Who is told.
-        changes: Nothing, or `train.steps=N` (`steps=N`).
+        changes: Any of `train.steps=N` (`steps=N`), `train.devices=N` and `train.nodes=N`.
 
     Raises:
         ConfigError: If there is no run, its checkpoint is damaged, or something else is to change.
@@ -84,46 +97,46 @@ def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) 
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise ConfigError(f"{folder}: no run here (config.yaml is missing)")
-    config = load_config(folder / "config.yaml", whole=True)
+    keys = [item.partition("=")[0] for item in changes]
+    for key in keys:
+        if key not in ("steps", "train.steps", "train.devices", "train.nodes"):
+            raise ConfigError(
+                f"{key}: a run goes on as it was begun, but for train.steps, train.devices and train.nodes; begin "
+                "another with model.start_from=RUN to change anything else"
+            )
+    config = load_config(folder / "config.yaml", changes, whole=True)
+    return together(_resume, config.train, reporter, config, folder, keys)
+
+
+def _resume(group: Group, reporter: Reporter, config: Config, folder: Path, changed: Sequence[str]) -> Path:
+    extends = "steps" in changed or "train.steps" in changed
+    module, data = group.in_turn(lambda: _begin_again(group, reporter, config, folder, extends))
+    if changed and group.first:
+        save_config(config, folder / "config.yaml")
+    if extends:
+        peak, step = config.train.learning_rate, module.state.step
+        reporter.extended(folder, module.state, peak * rate_factor(step, config.train), peak)
+    return _fit(folder, module, data, reporter)
+
+
+def _begin_again(
+    group: Group, reporter: Reporter, config: Config, folder: Path, extends: bool
+) -> tuple[Denoising, RunData]:
+    """The network of a run as it was left, and its data."""
     network, moments, state = load_run(folder / "last")
-    steps = _more_steps(changes, state.step)
+    if extends and config.train.steps <= state.step:
+        raise ConfigError(f"train.steps={config.train.steps}: {state.step} steps are done already; give more")
     data = prepare(config, reporter.watch)
     if state.data != digest(data.train, data.train_pairs, whole=is_whole(state.data)):
         what = "crystals" if data.train_pairs is None else "crystals or pairs"
         raise ConfigError(f"{folder}: the training {what} are not those the run began with; restore them")
-    module = Denoising(network, config, _task(config, data), state)
+    module = Denoising(network, config, _task(group, config, data), state, group)
     module.moments = moments
-    if steps is not None:
-        config.train.steps = steps
-        save_config(config, folder / "config.yaml")
-        peak = config.train.learning_rate
-        reporter.extended(folder, state, peak * rate_factor(state.step, config.train), peak)
-    return _fit(folder, module, data, reporter)
+    return module, data
 
 
-def _more_steps(changes: Sequence[str], done: int) -> int | None:
-    """The number of steps that a run is to have, if that is what changes.
-
-    Raises:
-        ConfigError: If something else is to change, or so many are done.
-    """
-    for item in changes:
-        key = item.partition("=")[0]
-        if key not in ("train.steps", "steps"):
-            raise ConfigError(
-                f"{key}: a run goes on as it was begun, but for train.steps; begin another with "
-                "model.start_from=RUN to change anything else"
-            )
-    if not changes:
-        return None
-    steps = load_config(None, changes).train.steps
-    if steps <= done:
-        raise ConfigError(f"train.steps={steps}: {done} steps are done already; give more")
-    return steps
-
-
-def _task(config: Config, data: RunData) -> Relaxing:
-    return Relaxing(config, ParameterScale.of(data.train.cell), data.validation())
+def _task(group: Group, config: Config, data: RunData) -> Relaxing:
+    return Relaxing(config, ParameterScale.of(data.train.cell), data.validation() if group.first else {})
 
 
 def _default_folder(config: Config) -> str:
@@ -134,8 +147,10 @@ def _default_folder(config: Config) -> str:
 
 
 def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> Path:
-    settings, state = module.config.train, module.state
+    settings, state, group = module.config.train, module.state, module.group
     if state.step >= settings.steps:
+        if not group.first:
+            return folder
         done = f"all {settings.steps} steps are done, nothing to resume"
         reporter.note(f"{folder}: {done}; for more, add train.steps={2 * state.step}")
         if data.calibration is not None and models.load_error_head(folder) is None:
@@ -144,18 +159,20 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     if settings.threads:
         torch.set_num_threads(settings.threads)
     reporter.started(folder, module, f"{data.name}, {data.sizes}", data.refused, len(data.select))
-    checkpoints = Checkpoints(folder, data, reporter, state.step)
+    loader = group.in_turn(lambda: _loader(module, data))
+    checkpoints = Checkpoints(folder, data, reporter, state.step, group)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
-            _fit_interruptible(_trainer(module, checkpoints), module, _loader(module, data), checkpoints)
+            _fit_interruptible(_trainer(module, checkpoints), module, loader, checkpoints)
         except KeyboardInterrupt:
             reporter.interrupted(folder, state.step, checkpoints.saved_step)
             raise
         finally:
             reporter.close()
-            checkpoints.metrics.close()
-    _tell_errors(folder, data, reporter)
-    reporter.finished(folder, state, settings.batch_size, models.card_of(folder / "best"))
+            checkpoints.close()
+    if group.first:
+        _tell_errors(folder, data, reporter)
+        reporter.finished(folder, state, settings.batch_size, models.card_of(folder / "best"))
     return folder
 
 
@@ -176,8 +193,8 @@ def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
-    settings = module.config.train
-    steps = DenoisingSteps(data.corruptions.source(), module.network.rule)
+    settings, group = module.config.train, module.group
+    steps = DenoisingSteps(data.corruptions.source(), module.network.rule, group.rank, group.size)
     return DataLoader(
         steps,
         batch_size=None,
@@ -189,9 +206,10 @@ def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
 
 
 def _trainer(module: Denoising, checkpoints: Checkpoints) -> lightning.Trainer:
+    own_gpu = module.group.size > 1 and torch.cuda.is_available()
     return lightning.Trainer(
         accelerator="auto",
-        devices=1,
+        devices=[module.group.device] if own_gpu else 1,
         max_steps=module.config.train.steps - module.state.step,
         max_epochs=-1,
         logger=False,
@@ -200,9 +218,18 @@ def _trainer(module: Denoising, checkpoints: Checkpoints) -> lightning.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        # Under Slurm, Lightning would hold the run to the number of tasks, and save and requeue it in its own way.
-        plugins=[LightningEnvironment()],
+        plugins=[_Alone()],
     )
+
+
+class _Alone(LightningEnvironment):
+    """What Lightning is to know of other processes: nothing.
+
+    Under Slurm it would hold the run to the number of tasks, and save and requeue it in its own way.
+    """
+
+    def teardown(self) -> None:
+        """Leave what `torchrun` says of the processes for the next run."""
 
 
 def _fit_interruptible(
@@ -242,17 +269,26 @@ def _in_main_thread() -> bool:
 
 
 class Checkpoints(Callback):
-    """Validates every `validate_every` steps, keeps the last and the best weights, logs, counts time."""
+    """Validates every `validate_every` steps, keeps the last and the best weights, logs, counts time.
 
-    def __init__(self, folder: Path, data: RunData, reporter: Reporter, saved_step: int) -> None:
+    Of several processes that train, the first does so while the others wait.
+    """
+
+    def __init__(self, folder: Path, data: RunData, reporter: Reporter, saved_step: int, group: Group) -> None:
         self.folder = folder
         self.data = data
         self.reporter = reporter
         self.saved_step = saved_step
         self.stop_asked = False
-        self.metrics = Log(folder, saved_step)
-        self._losses = Losses(saved_step)
+        self._group = group
+        self._metrics = Log(folder, saved_step) if group.first else None
+        self._losses = Losses(saved_step, group.total)
         self._since = time.perf_counter()
+
+    def close(self) -> None:
+        """Nothing more is logged."""
+        if self._metrics is not None:
+            self._metrics.close()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """From here on, take a signal for the wish to stop after the current step; score what training starts from."""
@@ -267,7 +303,7 @@ class Checkpoints(Callback):
         if _in_main_thread():
             for number in ENDINGS:
                 signal.signal(number, ask_to_stop)
-        if pl_module.state.step == 0 and pl_module.config.model.start_from is not None:
+        if self._group.first and pl_module.state.step == 0 and pl_module.config.model.start_from is not None:
             self._validate(pl_module, {})
 
     def on_train_batch_end(
@@ -280,15 +316,22 @@ class Checkpoints(Callback):
         self._losses.add(outputs["loss"])
         validates = state.step % settings.validate_every == 0 or state.step == settings.steps
         figures = self._training_figures(trainer, module) if validates or state.step % LOG_EVERY == 0 else {}
-        if validates:
+        if validates and self._group.first:
             self._save(trainer, module, self._validate(module, figures))
             self.reporter.saved(state)
         elif figures:
-            self.metrics.write(state.step, figures)
-        if self.stop_asked and not validates:
+            self._log(state.step, figures)
+        stops = self._group.any(self.stop_asked)
+        if stops and not validates and self._group.first:
             self._save(trainer, module, self._card(module))
-        if self.stop_asked and state.step < settings.steps:
+        if stops and state.step < settings.steps:
+            # Whoever started the processes ends all when one is gone: the checkpoint has to be whole by then.
+            self._group.wait()
             raise KeyboardInterrupt
+
+    def _log(self, step: int, figures: dict[str, float]) -> None:
+        if self._metrics is not None:
+            self._metrics.write(step, figures)
 
     def _training_figures(self, trainer: lightning.Trainer, module: Denoising) -> dict[str, float]:
         """Mean loss and speed since they were asked for last, and how the optimizer stands."""
@@ -318,7 +361,7 @@ class Checkpoints(Callback):
             models.save(self.folder / "best", module.network, card)
         found = {"score": outcome.score, **{name: value for name, value in outcome.figures.items() if name != "n"}}
         validation = {f"validation/{name}": value for name, value in found.items()}
-        self.metrics.write(state.step, {**figures, **validation, "validation/seconds": state.seconds})
+        self._log(state.step, {**figures, **validation, "validation/seconds": state.seconds})
         self.reporter.validated(state, settings.steps, outcome, better)
         self._losses.restart()
         return card

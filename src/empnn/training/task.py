@@ -67,7 +67,7 @@ class Relaxing:
         self._of_cells = LOSSES[config.loss.name]
 
     def loss(self, deformation: Deformation, batch: DenoisingBatch) -> Tensor:
-        """Loss of one batch."""
+        """Loss of one batch; of a part of a step, such that the mean over the parts is the loss of the step."""
         before, relaxed = batch.crystals, batch.relaxed
         loss = self._of_cells(before.cell @ deformation.action.mT, relaxed.cell, self.scale)
         earlier = deformation.steps[:-1]
@@ -76,11 +76,12 @@ class Relaxing:
             cells = (before.cell @ earlier.mT).flatten(0, 1)
             target = relaxed.cell.expand(n, *relaxed.cell.shape).flatten(0, 1)
             loss = loss + self.config.layers * self._of_cells(cells, target, self.scale)
+        loss = batch.structures_weight * loss
         if deformation.displacement is None:
             return loss
         shift = before.frac + before.fractional(deformation.displacement) - relaxed.frac
         residual = (shift.unsqueeze(-2) @ relaxed.cell[relaxed.batch]).squeeze(-2)
-        return loss + self.config.positions * position_mae(residual)
+        return loss + batch.atoms_weight * self.config.positions * position_mae(residual)
 
     def validate(self, network: Network) -> Outcome:
         """One pass over the validation crystals; the network comes back in training mode.
