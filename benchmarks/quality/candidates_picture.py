@@ -1,7 +1,7 @@
 """The picture and the table of README: candidates from prototypes, beside a volume predictor and CHGNet.
 
-From decorated.json (1,200 candidates, one pass) and relaxed_candidates.json (the first 100 of at most 8 atoms, relaxed by
-the network, by potentials from the raw candidate, and by potentials from the network's answer).
+From decorated.json (1,200 candidates, one pass) and relaxed_candidates.json (the first 100 of at most 8 atoms, relaxed
+by the network, by potentials from the raw candidate, and by potentials from the network's answer).
 Usage: python -m benchmarks.quality.candidates_picture
 """
 
@@ -24,6 +24,7 @@ BARS = {
     "chgnet": ("CHGNet", MIDDLE),
 }
 """Of what is compared, name and colour."""
+_POTENTIALS = {"chgnet": "CHGNet", "sevennet": "SevenNet"}
 
 
 def figures() -> dict[str, Any]:
@@ -44,8 +45,9 @@ def markdown(found: dict[str, Any]) -> str:
     """The table of README."""
     many, few, saved = found["many"], found["accuracy"], found["saved"]
     words = {"nothing": "as decorated", "dls": "pymatgen's DLSVolumePredictor", "empnn": "**`empnn`**, one pass"}
+    sets = f"of the volume, {many['nothing']['n']:,} candidates | strain | {found['n']} small ones | strain"
     lines = [
-        f"| median error left | volume | strain | volume, {found['n']} small ones | strain | time |",
+        f"| median error | {sets} | time |",
         "|---|---|---|---|---|---|",
     ]
     for name, word in {**words, "chgnet": "CHGNet, relaxing all"}.items():
@@ -55,9 +57,6 @@ def markdown(found: dict[str, Any]) -> str:
     less = [f"{100 * saved[name]['steps_saved_of_sum']:.0f} % of {word}'s" for name, word in _POTENTIALS.items()]
     lines += ["", f"Relaxing on from there with a potential saves {' and '.join(less)} steps."]
     return "\n".join(lines)
-
-
-_POTENTIALS = {"chgnet": "CHGNet", "sevennet": "SevenNet"}
 
 
 def _errors(row: dict[str, Any]) -> tuple[str, str]:
@@ -73,9 +72,9 @@ def _time(seconds: float | None) -> str:
 def draw(found: dict[str, Any]) -> None:
     """Errors of the volume before and after, and steps from raw candidates and from the network's answers."""
     with styled():
-        figure = Figure(figsize=(7.4, 2.3), layout="constrained")
+        figure = Figure(figsize=(7.4, 2.5), layout="constrained")
         errors, steps = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        for place, (name, (word, colour)) in enumerate(BARS.items()):
+        for place, (name, (_, colour)) in enumerate(BARS.items()):
             row = found["accuracy"][name]
             bar = errors.barh(place, row["volume_median"], 0.62, color=colour, edgecolor=INK, linewidth=0.5)
             said = f"{row['volume_median']:.1f} %"
@@ -83,9 +82,9 @@ def draw(found: dict[str, Any]) -> None:
                 said += f", {time}"
             errors.bar_label(bar, [said], padding=3)
         errors.set_yticks(range(len(BARS)), [word for word, _ in BARS.values()])
-        errors.set(title="error of the volume", xlabel="median (%), seconds per crystal beside")
+        errors.set(title="error of the volume, time per crystal", xlabel="median (%)")
         errors.set_xlim(0, 1.18 * found["accuracy"]["nothing"]["volume_median"])
-        for place, (name, word) in enumerate(_POTENTIALS.items()):
+        for place, name in enumerate(_POTENTIALS):
             row = found["saved"][name]
             for side, (start, colour) in enumerate((("raw", BOND), ("ours", DARK))):
                 mean = row[f"steps_from_{start}_sum"] / row["n"]
@@ -97,7 +96,7 @@ def draw(found: dict[str, Any]) -> None:
                 steps.bar_label(bar, [f"{mean:.1f}"], **inside)
         steps.set_yticks(range(len(_POTENTIALS)), _POTENTIALS.values())
         steps.set(title="steps to relax on", xlabel="mean number of steps")
-        steps.legend(loc="outside lower center" if False else "upper right", bbox_to_anchor=(1.0, 0.62))
+        figure.legend(loc="outside lower right", ncols=2)
         for axes in (errors, steps):
             axes.invert_yaxis()
             axes.spines[["top", "right"]].set_visible(False)

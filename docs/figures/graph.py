@@ -15,7 +15,7 @@ from empnn.graph import Graph, cutoff
 from empnn.viz.style import BOND, DARK, GUIDE, INK, LIGHT, MIDDLE, save, styled
 
 EDGE, FIRST, SECOND, CELL = BOND, MIDDLE, DARK, GUIDE
-SECOND_LABEL = "v'"
+SECOND_LABEL, MINUS_V = "v'", "\N{MINUS SIGN}v"
 CELL_VECTORS = np.array([[3.0, 0.3, 0.0], [0.7, 2.8, 0.0], [0.0, 0.0, 50.0]])
 FRACTIONAL = np.array([[0.2, 0.2, 0.0], [0.75, 0.6, 0.0]])
 SYMBOLS, COLORS = ("Si", "O"), (LIGHT, "#ffffff")
@@ -75,7 +75,11 @@ def main(path: str) -> None:
     with styled():
         figure = Figure(figsize=(8.6, 2.9), layout="constrained")
         panels = figure.subplots(1, 3)
-        titles = ("edges of one atom (i, j, image)", "triplet fan: v and v' from i", "triplet chain: \N{MINUS SIGN}v and v' from j")
+        titles = (
+            "edges of one atom (i, j, image)",
+            "triplet fan: v and v' from i",
+            f"triplet chain: {MINUS_V} and v' from j",
+        )
         for axes, title in zip(panels, titles, strict=True):
             lattice(axes, title)
             for edge in own:
@@ -89,7 +93,7 @@ def main(path: str) -> None:
             for e in np.flatnonzero(edges.source.numpy() == 1)
             if np.abs(vectors[e] + vectors[second]).max() > 0.1 and edges.target[e] == 0
         )
-        arrow(panels[2], start + vectors[second], -vectors[second], FIRST, "\N{MINUS SIGN}v")
+        arrow(panels[2], start + vectors[second], -vectors[second], FIRST, MINUS_V)
         arrow(panels[2], start + vectors[second], vectors[onward], SECOND, SECOND_LABEL)
         save(figure, path)
 

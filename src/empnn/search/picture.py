@@ -45,7 +45,7 @@ def picture(
     columns = min(_COLUMNS, len(keys))
     lines = math.ceil(len(keys) / columns)
     with styled():
-        figure = Figure(figsize=(1.0 + 3.2 * columns, 0.7 + 2.7 * lines), layout="constrained")
+        figure = Figure(figsize=(1.0 + 3.4 * columns, 0.7 + 2.7 * lines), layout="constrained")
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
         figure.supxlabel(_KEY, x=0.01, ha="left")
         by_number = sorted(rows, key=lambda row: row.trial)

@@ -50,7 +50,7 @@ def reliability(found: Mapping[str, Mapping[str, Points]], path: str | Path) -> 
         path: File to write; its suffix tells the format.
     """
     with styled():
-        figure = Figure(figsize=(8.6, 3.3), layout="constrained")
+        figure = Figure(figsize=(8.6, 3.7), layout="constrained")
         panels = figure.subplots(1, len(PANELS))
         for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
             drawn = [(title, points[name]) for title, points in found.items() if name in points]
