@@ -1,8 +1,9 @@
-# make demo | test | test-energy | test-web | test-integrations | test-dft | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-web | test-integrations | test-dft | docs | docs-links | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEGRATIONS := .venv-integrations
+DOCS := .venv-docs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Where torch comes from: the index of its CPU builds (0.2 GB). With `make venv TORCH_INDEX=` it is the ordinary one, whose
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' requirements.lock)
 
-.PHONY: demo test test-energy test-web test-integrations test-dft check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-web test-integrations test-dft docs docs-links check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -39,6 +40,16 @@ test-dft: $(READY)
 	scripts/install_gpaw.sh $(VENV)
 	EMPNN_REQUIRE_DFT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/energy/oracles/test_gpaw.py
 
+# The pages as a site in docs/_build/html, in an environment of its own: notebooks are run, and a warning, a link that leads
+# nowhere among them, ends it. Then its tests; those of the search need Chromium.
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(DOCS)/bin/python -m pytest -q -p no:cacheprovider docs/tests
+
+# The links that lead elsewhere, which needs the internet.
+docs-links: $(DOCS)/.ready
+	$(DOCS)/bin/python -m sphinx -q -D nb_execution_mode=off -b linkcheck docs docs/_build/links
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,9 +75,17 @@ $(READY): requirements.lock pyproject.toml
 $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
 	$(call environment,$(INTEGRATIONS),requirements-integrations.lock)
 
+$(DOCS)/.ready: requirements-docs.lock pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	@test -z "$(TORCH_INDEX)" || $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 \
+		--index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index"
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
-	$(BIN)/python -m benchmarks.quality.denoising --readme README.md
+	$(BIN)/python -m benchmarks.quality.denoising --page docs/accuracy.md
 	$(BIN)/python -m benchmarks.quality.wrong_volume
 	$(BIN)/python -m benchmarks.quality.decorated
 	$(BIN)/python -m benchmarks.quality.decorated pbe --fix cell positions --limit 300 --out benchmarks/results/fixed.json
@@ -78,6 +97,8 @@ figures: $(READY)
 	$(BIN)/python -m benchmarks.speed.relax_files
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png
+	$(BIN)/python -m benchmarks.quality.candidates_picture
+	$(BIN)/python scripts/reference_pages.py
 
 # The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.
 bench: $(READY)
@@ -103,10 +124,12 @@ lock:
 	.venv-lock/bin/python scripts/lock.py requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[browser]"
 	.venv-lock/bin/python scripts/lock.py requirements-web.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[docs]"
+	.venv-lock/bin/python scripts/lock.py requirements-docs.lock
 	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt
 	.venv-lock/bin/python -m pip install --quiet --constraint .venv-lock/shared.txt --editable ".[integrations]"
 	.venv-lock/bin/python scripts/lock.py requirements-integrations.lock
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) demo-output
+	rm -rf $(VENV) $(INTEGRATIONS) $(DOCS) docs/_build docs/_api demo-output

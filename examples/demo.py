@@ -87,7 +87,7 @@ def main() -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(table(triples))
     writer(out / "relaxed.extxyz")([t.after for t in triples])
-    picture(triples, out / "before_after.png", drawn=(1, 5))
+    picture(triples, out / "before_after.png", drawn=(1, 5, 8))
     before, after = (sum(parameter_errors(t)[side] for t in triples) / len(triples) for side in (0, 1))
     console.print(f"mean error: {before[0]:.3f} Å / {before[1]:.2f}° before, {after[0]:.3f} Å / {after[1]:.2f}° after")
     console.print(f"wrote {out / 'relaxed.extxyz'} and {out / 'before_after.png'}\n")

@@ -14,6 +14,7 @@ BUILD = ("hatchling", "editables")
 LOCKS = {
     "requirements.lock": ("venv", ("empnn[dev]", *BUILD)),
     "requirements-web.lock": ("test-web", ("empnn[browser]", *BUILD)),
+    "requirements-docs.lock": ("docs", ("empnn[docs,test]", *BUILD)),
     "requirements-integrations.lock": ("test-integrations", ("empnn[integrations,test]", *BUILD)),
 }
 """What installs each, and what it is for."""

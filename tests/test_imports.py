@@ -12,6 +12,8 @@ SOURCE = Path(empnn.__file__).parent
 FLOORS = (
     ("errors", "version", "geometry", "names", "ragged", "symmetry_search", "terminal"),
     ("files", "processes", "ase_atoms"),
+    ("viz.style", "viz.scene"),
+    ("viz.states",),
     ("crystals",),
     ("symmetry", "space_groups", "fields", "graph"),
     ("losses", "metrics", "relaxers", "testing"),

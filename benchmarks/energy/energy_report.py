@@ -8,16 +8,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks.bench import RESULTS, ROOT
 from benchmarks.energy.steps_saved import summary
 from empnn.files import replacing
+from empnn.reproduce.tables import NAMES
+from empnn.viz.style import DARK, GUIDE, INK, LIGHT, MIDDLE, save, styled
 
-COLOURS = {"empnn": "C3", "ff": "C1", "chgnet": "C0", "sevennet": "C2", "gpaw": "C4"}
+LOOKS = {
+    "empnn": ("empnn", DARK, "o"),
+    "ff": ("feed-forward", LIGHT, "s"),
+    "chgnet": ("CHGNet", MIDDLE, "^"),
+    "sevennet": ("SevenNet", MIDDLE, "v"),
+    "gpaw": ("DFT (GPAW)", INK, "D"),
+}
+"""Name, colour and mark of each relaxer."""
 SETS = ("carbon_24", "perov_5", "mp_20")
 STATES = ("noisy", "denoised")
 PICTURE = """
@@ -143,26 +149,28 @@ def fill(page: Path, results: Path) -> None:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Error of the lengths against seconds per crystal, a panel per set; hollow marks are the small crystals."""
-    figure, panels = plt.subplots(1, len(SETS), figsize=(11, 3.6), layout="constrained")
-    for panel, data in zip(panels, SETS, strict=True):
-        for r in (r for r in rows if r["data"] == data):
-            small = r["crystals"] == "small"
-            if r["relaxer"] == "nothing":
-                panel.axhline(r["lengths_mae"], color="0.5", linestyle=":" if small else "--", linewidth=1)
-                continue
-            colour = COLOURS.get(r["relaxer"], "C7")
-            face = "none" if small else colour
-            label = r["relaxer"] + (", small" if small else "")
-            place = (r["seconds_per_crystal"], r["lengths_mae"])
-            panel.plot(*place, "o", color=colour, markerfacecolor=face, label=label)
-        panel.set(xscale="log", yscale="log", title=data, xlabel="seconds per crystal")
-        panel.margins(0.08)
-        if panel.get_legend_handles_labels()[1]:
-            panel.legend(fontsize=7, loc="best")
-    panels[0].set_ylabel("mean error of the lengths, Å")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-    plt.close(figure)
+    with styled():
+        figure = Figure(figsize=(8.6, 3.1), layout="constrained")
+        panels = figure.subplots(1, len(SETS), sharex=True, sharey=True)
+        for panel, data in zip(panels, SETS, strict=True):
+            for r in (r for r in rows if r["data"] == data):
+                small = r["crystals"] == "small"
+                if r["relaxer"] == "nothing":
+                    panel.axhline(r["lengths_mae"], color=GUIDE, linestyle=":" if small else "--", linewidth=1)
+                    continue
+                name, colour, marker = LOOKS[r["relaxer"]]
+                face = "white" if small else colour
+                look = {"color": colour, "markerfacecolor": face, "markersize": 6, "clip_on": False}
+                label = name + (", small" if small else "")
+                panel.plot(r["seconds_per_crystal"], r["lengths_mae"], marker, label=label, **look)
+            panel.set(xscale="log", yscale="log", title=NAMES[data], xlabel="seconds per crystal")
+            panel.grid(color="#e5e7eb", linewidth=0.5)
+        panels[0].set_ylabel("mean error of the lengths (Å)")
+        marks = {
+            label: mark for panel in panels for mark, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(list(marks.values()), list(marks), loc="outside upper center", ncols=len(marks))
+        save(figure, path)
 
 
 def main() -> None:

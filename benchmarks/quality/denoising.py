@@ -60,18 +60,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def fill(readme: Path, table: str) -> None:
-    """Put the table between the markers of the README."""
-    before, rest = readme.read_text().split(START)
+def fill(page: Path, table: str) -> None:
+    """Put the table between the markers of a page."""
+    before, rest = page.read_text().split(START)
     _, after = rest.split(END)
-    readme.write_text(f"{before}{START}\n{table}\n{END}{after}")
+    page.write_text(f"{before}{START}\n{table}\n{END}{after}")
 
 
 def main() -> None:
     """Measure, write the result file and the cards, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/denoising.json"))
-    parser.add_argument("--readme", type=Path, help="also put the table into this file")
+    parser.add_argument("--page", "--readme", type=Path, help="also put the table into this file")
     options = parser.parse_args()
     result = measure()
     with replacing(options.out) as temporary:
@@ -85,8 +85,8 @@ def main() -> None:
             if r["model"] == model
         ]
         write_card(find(model), {**card_of(model), "metrics": mine})
-    if options.readme:
-        fill(options.readme, table)
+    if options.page:
+        fill(options.page, table)
 
 
 if __name__ == "__main__":

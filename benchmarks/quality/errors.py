@@ -7,9 +7,11 @@ the mean bound over the constant bound of equal coverage; the share marked as su
 largest volume errors the share that is marked, or is among the tenth with the largest predicted ones. Then known hard
 cases, and the throughput with and without predicted errors, in turns.
 Usage: python -m benchmarks.quality.errors [--model pbe] [--limit 2000]   (EMPNN_DATA names the data)
+       python -m benchmarks.quality.errors --draw                         (the picture from the result file)
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,14 @@ from empnn.relax import Relaxer
 from empnn.relax.passes import apply_passes, split
 from empnn.relax.trust import signals_of
 from empnn.training.calibration import answer_errors
-from empnn.viz.reliability import reliability
+from empnn.viz.reliability import binned, reliability
 
 PAGE = ROOT / "docs" / "trust.md"
 START, END = "<!-- errors -->", "<!-- /errors -->"
 SIZES = ((1, 4), (5, 10), (11, 20))
 SIGMA = DISPLACEMENT = 0.1
 SEED, ROUNDS = 0, 5
+DRAWN = ("decorated", "strained", "zintl_dev")
 BATCH_ATOMS = 2048
 HARD = {
     "diamond": (bulk("C", "diamond", 3.574), 11.41),
@@ -165,7 +168,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=RESULTS / "errors.json")
     parser.add_argument("--picture", type=Path, default=Path("docs/images/errors.png"))
+    parser.add_argument("--draw", action="store_true", help="draw what the result file holds, and measure nothing")
     options = parser.parse_args()
+    if options.draw:
+        reliability(json.loads(options.out.read_text())["reliability"], options.picture)
+        return
     relaxer = empnn.load(options.model)
     if relaxer.error_head is None:
         raise SystemExit(f"{options.model} predicts no errors")
@@ -175,17 +182,20 @@ def main() -> None:
         found = predicted(relaxer, relaxer.error_head, pair)
         rows[name] = figures(*found, pair[0].sizes.numpy())
         drawn[name] = {
-            error: tuple(part[:, i] for part in found) for i, error in enumerate(ERRORS[: found[0].shape[1]])
+            error: binned(*(part[:, i] for part in found)) for i, error in enumerate(ERRORS[: found[0].shape[1]])
         }
         for error in drawn[name]:
             print(f"{name:<24} {error:<9} {rows[name][error]}")
         print({key: rows[name][key] for key in ("suspect", "worst_suspect", "worst_in_feared_tenth")}, flush=True)
-    reliability({name: drawn[name] for name in ("decorated", "strained", "zintl_dev")}, options.picture)
+    points = {name: drawn[name] for name in DRAWN}
+    reliability(points, options.picture)
     hard = hard_cases(relaxer)
     print(hard)
     speed = cost(options.model, pairs["decorated"][0])
     print(speed)
-    write(options.out, __doc__, model=options.model, rows=rows, hard=hard, crystals_per_second=speed)
+    write(
+        options.out, __doc__, model=options.model, rows=rows, reliability=points, hard=hard, crystals_per_second=speed
+    )
     head, _, rest = PAGE.read_text().partition(START)
     PAGE.write_text(f"{head}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
 

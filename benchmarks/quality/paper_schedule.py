@@ -4,34 +4,45 @@ For a finished run of configs/carbon-24-paper.yaml: its best weights on all of v
 chosen, and its validations on the development set as a picture. The paper's figures are the best of each column of its
 Table 2, and its row for the same field.
 Usage: python -m benchmarks.quality.paper_schedule runs/carbon-24-paper   (EMPNN_DATA names the data folder)
+       python -m benchmarks.quality.paper_schedule --draw                 (the picture from the result file)
 """
 
 import argparse
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
-from benchmarks.bench import ROOT, row, write
+from benchmarks.bench import RESULTS, ROOT, row, write
 from benchmarks.quality.denoising import PAPER, SEED
 from empnn.data.sets import locate
 from empnn.evaluate import denoise, load_crystals
-from empnn.files import replacing
 from empnn.relax import load
 from empnn.training.checkpoint import load_run
 from empnn.training.config import load_config
+from empnn.viz.style import DARK, INK, MIDDLE, save, styled
 
 NAME, SIGMA, SAME_FIELD = "carbon_24", 0.1, (0.084, 1.266)
-MEASURES = {"lengths_improvement": "improvement of lengths, Å", "angles_improvement": "improvement of angles, °"}
+MEASURES = {"lengths_improvement": "improvement of lengths (Å)", "angles_improvement": "improvement of angles (°)"}
 PICTURE = ROOT / "docs" / "images" / "paper_schedule.png"
 
 
 def main() -> None:
     """Score the run, and draw how it went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    run = parser.parse_args().run
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--draw", action="store_true", help="draw what the result file holds, and measure nothing")
+    options = parser.parse_args()
+    if options.draw:
+        held = json.loads((RESULTS / "paper_schedule.json").read_text())
+        draw(held["dev"], held["val"], held["best_step"])
+        return
+    run = options.run
+    if run is None:
+        parser.error("which run? or --draw")
     _, _, state = load_run(run / "last")
     settings = load_config(run / "config.yaml").train
     if state.step < settings.steps:
@@ -59,16 +70,19 @@ def validations(run: Path) -> list[dict[str, Any]]:
 
 def draw(curve: list[dict[str, Any]], scores: dict[str, Any], best_step: int) -> None:
     """Improvement over steps, beside the best of the paper's Table 2."""
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    last = curve[-1]["step"]
-    for panel, (measure, label), paper in zip(panels, MEASURES.items(), PAPER[NAME], strict=True):
-        panel.plot([each["step"] for each in curve], [each[measure] for each in curve], label="development set")
-        panel.plot([best_step], [scores[measure]], "o", color="C1", label="val, best weights", clip_on=False, zorder=3)
-        panel.axhline(paper, color="black", linestyle="--", linewidth=1, label="paper, best of Table 2")
-        panel.set(xlabel="steps of 256", ylabel=label, xlim=(0, last), ylim=(0, None))
-    panels[0].legend(frameon=False, loc="lower right")
-    with replacing(PICTURE) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    with styled():
+        figure = Figure(figsize=(7.4, 2.9), layout="constrained")
+        panels = figure.subplots(1, 2)
+        steps = [each["step"] for each in curve]
+        for panel, (measure, label), paper in zip(panels, MEASURES.items(), PAPER[NAME], strict=True):
+            panel.plot(steps, [each[measure] for each in curve], color=DARK, linewidth=1.2, label="development set")
+            look = {"color": MIDDLE, "markeredgecolor": INK, "clip_on": False, "zorder": 3}
+            panel.plot([best_step], [scores[measure]], "D", label="val, best weights", **look)
+            panel.axhline(paper, color=INK, linestyle="--", linewidth=1, label="paper, best of Table 2")
+            panel.set(xlabel="steps of 256 crystals", ylabel=label, xlim=(0, steps[-1]), ylim=(0, None))
+            panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        panels[0].legend(loc="lower right")
+        save(figure, PICTURE)
 
 
 if __name__ == "__main__":

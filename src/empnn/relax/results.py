@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -22,6 +23,7 @@ from empnn.symmetry_search import space_group
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
+    from matplotlib.figure import Figure
     from pymatgen.core import IStructure
 
     C = TypeVar("C", bound=Atoms | IStructure)
@@ -106,6 +108,28 @@ class Relaxation(Generic[T]):
         moved = self.displacements @ np.linalg.inv(after)
         frac = wrap(crystal.frac - torch.from_numpy(moved)).numpy()
         return (_cells_before(after, self.strain), frac, numbers), (after, frac + moved, numbers)
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """Draw the crystal as given and relaxed, side by side: the cell as given is dashed behind the relaxed one.
+
+        What changed, what the answer may be off by and doubts stand below. A notebook shows the figure.
+
+        Args:
+            path: A file to save it to as well; the suffix tells the format (.png, .pdf, .svg).
+
+        Raises:
+            CrystalError: If it was refused.
+            OSError: If the file cannot be written.
+        """
+        from empnn.viz.states import RELAXED, WRONG, State, alone
+        from empnn.viz.style import formula, save
+
+        (cell, frac, numbers), (after, moved, _) = self.before_and_after()
+        states = [State("given", WRONG, cell, frac), State("relaxed", RELAXED, after, moved)]
+        figure = alone(states, numbers, formula(shown.formula(self)), shown.note(self))
+        if path is not None:
+            save(figure, path)
+        return figure
 
     def as_dict(self) -> dict[str, Any]:
         """The attributes in JSON types; the crystal as its `cell`, `frac` in [0, 1) and `numbers`; null if refused."""

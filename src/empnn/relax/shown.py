@@ -28,9 +28,20 @@ def line(one: Any) -> str:
     """What became of a crystal."""
     if one.structures is None:
         return str(one.status)
-    change = one.change
-    volumes = f"volume {change.volume_before:.2f} to {change.volume_after:.2f} Å³ ({change.volume_change:+.1f}%)"
-    return f"{_formula(one)} {one.status}, {volumes}, strain {change.strain:.3f}"
+    return f"{formula(one)} {one.status}, {_changed(one)}"
+
+
+def note(one: Any) -> str:
+    """What changed, what the answer may be off by and why it is doubted, in lines."""
+    lines = [f"{one.status}: {_changed(one)}"]
+    if one.change.displacement >= 0.01:
+        lines[0] += f", atoms moved by up to {one.change.displacement:.2f} Å"
+    if one.errors is not None:
+        told = one.errors.as_dict()
+        kinds = (("volume", "%", 1), ("length", "Å", 2), ("position", "Å", 2))
+        words = [f"{kind} {told[kind]:.{digits}f} {unit}" for kind, unit, digits in kinds if kind in told]
+        lines += [f"expected errors: {', '.join(words)}"] * bool(words)
+    return "\n".join([*lines, *one.warnings])
 
 
 def table(one: Any) -> str:
@@ -56,10 +67,16 @@ def _row(one: Any) -> list[str]:
     volumes = [f"{change.volume_before:.2f}", f"{change.volume_after:.2f}", f"{change.volume_change:+.1f}%"]
     expected = None if one.errors is None else one.errors.volume
     error = "" if expected is None else f"{expected:.1f}%"
-    return [_formula(one), status, *volumes, error, f"{change.strain:.3f}", "; ".join(one.warnings)]
+    return [formula(one), status, *volumes, error, f"{change.strain:.3f}", "; ".join(one.warnings)]
 
 
-def _formula(one: Any) -> str:
+def _changed(one: Any) -> str:
+    change = one.change
+    volumes = f"volume {change.volume_before:.2f} to {change.volume_after:.2f} Å³ ({change.volume_change:+.1f}%)"
+    return f"{volumes}, strain {change.strain:.3f}"
+
+
+def formula(one: Any) -> str:
     """Symbols and numbers of all atoms in the cell."""
     return Symbols(to_batch(one.structures).numbers.numpy()).get_chemical_formula("metal")
 

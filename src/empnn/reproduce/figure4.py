@@ -13,6 +13,7 @@ from empnn.geometry import lattice_parameters, turned, volume
 from empnn.reproduce.denoised import SEED, SIGMA, Denoised
 from empnn.reproduce.tables import NAMES
 from empnn.viz.crystal_rows import CrystalRow
+from empnn.viz.style import formula
 
 SUCCESS, FAILURE = 0.1, 1.0
 """Ratios d(relaxed, original) / d(deformed, original) below which a crystal is relaxed, as in the paper, and from which
@@ -25,7 +26,6 @@ RULE = (
     "and 180° - angle (sharp); of each the one of median ratio. From the first {n} crystals of {split} of each set, "
     "sigma {sigma:g}, seed {seed}. Fractional coordinates stay."
 )
-_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -153,5 +153,4 @@ def _row(found: Denoised, one: Choice, split: str) -> CrystalRow:
 
 
 def _formula(found: Denoised, index: int) -> str:
-    formula: str = to_atoms(found.original.select([index]))[0].get_chemical_formula("metal")
-    return formula.translate(_SUBSCRIPTS)
+    return formula(to_atoms(found.original.select([index]))[0].get_chemical_formula("metal"))

@@ -108,8 +108,7 @@ class Table:
             temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
         with replacing(files[1]) as temporary:
             temporary.write_text(self.markdown())
-        with replacing(files[2]) as temporary:
-            dots(self.panels(), TITLES[self.name], temporary)
+        dots(self.panels(), TITLES[self.name], files[2])
         return files
 
     def panels(self) -> list[Panel]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from empnn.search.dimensions import Choices, Dimension
 from empnn.search.results import DONE, STOPPED, Row
-from empnn.viz.histograms import ANGLES, LENGTHS, OTHERS
+from empnn.viz.style import DARK, GUIDE, MIDDLE, save, styled
 
 _COLUMNS = 3
 _KEY = "Filled: trained to the end (bar: their median). Open: given up. Star: the best. Pointing down: below the panel."
@@ -44,24 +44,24 @@ def picture(
     keys = sorted(dimensions, key=lambda key: -importances.get(key, 0.0))
     columns = min(_COLUMNS, len(keys))
     lines = math.ceil(len(keys) / columns)
-    figure = Figure(figsize=(1.2 + 3.9 * columns, 0.8 + 3.3 * lines), layout="constrained")
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    figure.supxlabel(_KEY, fontsize=8, x=0.01, ha="left")
-    by_number = sorted(rows, key=lambda row: row.trial)
-    scored = [row for row in by_number if row.status in (DONE, STOPPED) and row.score is not None]
-    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
-    for axes, key in zip(grid.flat, keys, strict=False):
-        here = f", importance {importances[key]:.0%}" if key in importances else ""
-        axes.set_xlabel(f"{key}{here}", fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        _panel(axes, key, dimensions[key], scored)
-    for axes in grid.flat[len(keys) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("error removed (%)", fontsize=9)
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
-    figure.savefig(path, dpi=130)
+    with styled():
+        figure = Figure(figsize=(1.0 + 3.4 * columns, 0.7 + 2.7 * lines), layout="constrained")
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+        figure.supxlabel(_KEY, x=0.01, ha="left")
+        by_number = sorted(rows, key=lambda row: row.trial)
+        scored = [row for row in by_number if row.status in (DONE, STOPPED) and row.score is not None]
+        grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+        for axes, key in zip(grid.flat, keys, strict=False):
+            here = f", importance {importances[key]:.0%}" if key in importances else ""
+            axes.set_xlabel(f"{key}{here}")
+            axes.spines[["top", "right"]].set_visible(False)
+            _panel(axes, key, dimensions[key], scored)
+        for axes in grid.flat[len(keys) :]:
+            axes.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("error removed (%)")
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+        save(figure, path)
 
 
 def _panel(axes: Any, key: str, each: Dimension, rows: Sequence[Row]) -> None:
@@ -82,17 +82,17 @@ def _panel(axes: Any, key: str, each: Dimension, rows: Sequence[Row]) -> None:
     done = np.array([row.status == DONE for row in rows])
     shown = np.maximum(scores, low)
     for place, marker in ((scores >= low, "o"), (scores < low, "v")):
-        for ended, style in ((done, {"color": LENGTHS}), (~done, {"facecolors": "none", "edgecolors": OTHERS})):
+        for ended, style in ((done, {"color": DARK}), (~done, {"facecolors": "none", "edgecolors": GUIDE})):
             mask = place & ended
             axes.scatter(places[mask], shown[mask], s=26, marker=marker, clip_on=False, zorder=3, **style)
     if isinstance(each, Choices):
         for number in range(len(each.texts)):
             here = scores[done & (numbers == number)]
             if len(here) and np.median(here) >= low:
-                axes.plot([number - 0.35, number + 0.35], [np.median(here)] * 2, "-", color=OTHERS, linewidth=1.2)
+                axes.plot([number - 0.35, number + 0.35], [np.median(here)] * 2, "-", color=GUIDE, linewidth=1.2)
     if done.any():
         best = int(np.argmax(np.where(done, scores, -np.inf)))
-        axes.scatter(places[best], shown[best], s=150, marker="*", color=ANGLES, edgecolors="white", zorder=4)
+        axes.scatter(places[best], shown[best], s=150, marker="*", color=MIDDLE, edgecolors="white", zorder=4)
 
 
 def _number(each: Dimension, value: Any) -> float:

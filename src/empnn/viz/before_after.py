@@ -1,22 +1,23 @@
-"""One picture of a relaxation: cells before and after over the true one, and the errors of all crystals."""
+"""One picture of many relaxations: some crystals true, strained and relaxed, and the errors of all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data.colors import jmol_colors
 from matplotlib.figure import Figure
 
-BEFORE, AFTER, TRUE = "#c2410c", "#1d4ed8", "#6b7280"
+from empnn.viz.states import RELAXED, TRUE, WRONG, State, draw
+from empnn.viz.style import ANGSTROM, formula, save, styled
 
-_CORNERS = np.array(list(product((0, 1), repeat=3)))
-_EDGES = [(i, j) for i in range(8) for j in range(i + 1, 8) if np.abs(_CORNERS[i] - _CORNERS[j]).sum() == 1]
+_UNIT, _TITLE = 1.5, 0.42
+"""Width and height of one drawing, and height of the lines above and below it, inches."""
+_BARS, _NAMES = 4.1, 1.15
+"""Width of the bars with the names of the crystals, and of the names, inches."""
 
 
 @dataclass(frozen=True)
@@ -44,58 +45,51 @@ def parameter_errors(triple: Triple) -> tuple[np.ndarray, np.ndarray]:
 
 
 def picture(triples: Sequence[Triple], path: str | Path, drawn: Sequence[int] = (0,)) -> None:
-    """Save a picture: some crystals drawn, and the errors of all before and after.
+    """Save a picture: some crystals in their true, wrong and relaxed cells, and the errors of all before and after.
 
     Args:
         triples: The crystals.
         path: File to write; its suffix tells the format.
         drawn: Positions of the crystals to draw.
     """
-    figure = Figure(figsize=(4.2 + 3.6 * len(drawn), 6.6), layout="constrained")
-    grid = figure.add_gridspec(2, len(drawn) + 1, width_ratios=[1.0] * len(drawn) + [1.25])
-    for column, position in enumerate(drawn):
-        for row, attribute in enumerate(("before", "after")):
-            axes: Any = figure.add_subplot(grid[row, column], projection="3d")
-            _draw(axes, triples[position], attribute)
-    for row, (title, unit) in enumerate((("lengths", "Å"), ("angles", "°"))):
-        _bars(figure.add_subplot(grid[row, -1]), triples, row, f"error of {title} ({unit})")
-    figure.savefig(path, dpi=150)
+    lines = len(drawn)
+    width, height = 3 * _UNIT + _BARS, lines * (_UNIT + _TITLE) + 0.1
+    with styled():
+        figure = Figure(figsize=(width, height))
+        for row, position in enumerate(drawn):
+            bottom = height - (row + 1) * (_UNIT + _TITLE) + _TITLE / 2 - 0.05
+            box = (0.0, bottom / height, 3 * _UNIT / width, _UNIT / height)
+            _draw(figure.add_axes(box), triples[position])
+        panels = figure.subplots(1, 2, sharey=True)
+        left, names = 3 * _UNIT / width, _NAMES / width
+        figure.subplots_adjust(left + names, 0.5 / height, 1 - 0.1 / width, 1 - 0.35 / height, wspace=0.12)
+        for which, (axes, label) in enumerate(zip(panels, (f"lengths ({ANGSTROM})", "angles (°)"), strict=True)):
+            _bars(axes, triples, which, f"error of {label}")
+        bars, words = panels[0].get_legend_handles_labels()
+        figure.legend(bars, words, loc="upper right", ncols=2, bbox_to_anchor=(1, 1))
+        save(figure, path)
 
 
-def _draw(axes: Any, triple: Triple, attribute: str) -> None:
-    atoms: Atoms = getattr(triple, attribute)
-    color = BEFORE if attribute == "before" else AFTER
-    aligned = _aligned(triple.true, atoms)
-    _wireframe(axes, aligned, TRUE, "--")
-    _wireframe(axes, np.asarray(atoms.cell.array), color, "-")
-    inside = atoms.get_scaled_positions(wrap=True) @ atoms.cell.array
-    axes.scatter(*inside.T, s=90, c=jmol_colors[atoms.numbers], edgecolors="black", linewidths=0.6, depthshade=False)
-    axes.set_title(f"{triple.name}, {'strained' if attribute == 'before' else 'relaxed'}", color=color, fontsize=10)
-    limits = np.array([axes.get_xlim3d(), axes.get_ylim3d(), axes.get_zlim3d()])
-    axes.set_box_aspect(np.ptp(limits, axis=1), zoom=1.2)
-    axes.set_axis_off()
-    axes.view_init(elev=18, azim=-62)
+def _draw(axes: Any, triple: Triple) -> None:
+    true = triple.true.cell.array
+    frac = triple.true.get_scaled_positions(wrap=True)
+    shown = (("true", TRUE, triple.true), ("strained", WRONG, triple.before), ("relaxed", RELAXED, triple.after))
+    states = [State(word, pen, _turned(atoms.cell.array, true), frac) for word, pen, atoms in shown]
+    draw(axes, states, triple.true.numbers, formula(triple.name), _UNIT)
 
 
-def _aligned(true: Atoms, shown: Atoms) -> np.ndarray:
-    """The true cell, turned onto the one shown."""
-    left, _, right = np.linalg.svd(true.cell.array.T @ shown.cell.array)
-    return np.asarray(true.cell.array @ (left @ right))
-
-
-def _wireframe(axes: Any, cell: np.ndarray, color: str, style: str) -> None:
-    corners = _CORNERS @ cell
-    for i, j in _EDGES:
-        axes.plot(*corners[[i, j]].T, color=color, linestyle=style, linewidth=1.3)
+def _turned(cell: np.ndarray, onto: np.ndarray) -> np.ndarray:
+    """A cell, turned onto another one."""
+    left, _, right = np.linalg.svd(cell.T @ onto)
+    return np.asarray(cell @ (left @ right))
 
 
 def _bars(axes: Any, triples: Sequence[Triple], which: int, label: str) -> None:
     errors = np.array([[e[which] for e in parameter_errors(t)] for t in triples])
     rows = np.arange(len(triples))
-    axes.barh(rows - 0.2, errors[:, 0], 0.38, color=BEFORE, label="strained")
-    axes.barh(rows + 0.2, errors[:, 1], 0.38, color=AFTER, label="relaxed")
-    axes.set_yticks(rows, [t.name for t in triples], fontsize=8)
-    axes.invert_yaxis()
+    axes.barh(rows - 0.2, errors[:, 0], 0.38, color=WRONG.colour, label="strained")
+    axes.barh(rows + 0.2, errors[:, 1], 0.38, color=RELAXED.colour, label="relaxed")
+    axes.set_yticks(rows, [formula(t.name) for t in triples])
+    axes.set_ylim(len(triples) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from empnn.viz.style import BOND, DARK, GUIDE, INK, save, styled
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -36,22 +38,25 @@ def dots(panels: Sequence[Panel], title: str, path: str | Path) -> None:
     titles = list(dict.fromkeys(panel.title for panel in panels))
     lines = max(1, -(-len(panels) // max(1, len(titles))))
     height = 1.1 + lines * (0.9 + 0.24 * max((len(panel.rows) for panel in panels), default=1))
-    figure = Figure(figsize=(3.2 * max(1, len(titles)) + 1.6, height), layout="constrained")
-    grid = figure.subplots(lines, max(1, len(titles)), squeeze=False, sharey="row")
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        for place, (ours, paper) in enumerate(zip(panel.ours, panel.paper, strict=True)):
-            if ours is not None and paper is not None:
-                axes.plot([ours, paper], [place, place], "-", color="#9ca3af", linewidth=1, zorder=1)
-            if paper is not None:
-                axes.plot(paper, place, "o", color="#374151", fillstyle="none", zorder=2, label="paper")
-            if ours is not None:
-                axes.plot(ours, place, "s", color="#1d4ed8", zorder=3, label="ours")
-        axes.axvline(0, color="#d1d5db", linewidth=0.8, zorder=0)
-        axes.set(title=panel.title, xlabel=panel.label)
-        axes.set_yticks(range(len(panel.rows)), panel.rows)
-        axes.set_ylim(len(panel.rows) - 0.5, -0.5)
-    marks = {label: mark for axes in grid.flat for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    if marks:
-        figure.legend(list(marks.values()), list(marks), loc="outside upper right", ncols=2, frameon=False)
-    figure.suptitle(title, x=0.01, ha="left")
-    figure.savefig(path, dpi=150, format=Path(path).suffix.removeprefix(".") or "png")
+    with styled():
+        figure = Figure(figsize=(3.2 * max(1, len(titles)) + 1.6, height), layout="constrained")
+        grid = figure.subplots(lines, max(1, len(titles)), squeeze=False, sharey="row")
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            for place, (ours, paper) in enumerate(zip(panel.ours, panel.paper, strict=True)):
+                if ours is not None and paper is not None:
+                    axes.plot([ours, paper], [place, place], "-", color=BOND, linewidth=1, zorder=1)
+                if paper is not None:
+                    axes.plot(paper, place, "o", color=INK, fillstyle="none", zorder=2, label="paper")
+                if ours is not None:
+                    axes.plot(ours, place, "s", color=DARK, zorder=3, label="ours")
+            axes.axvline(0, color=GUIDE, linewidth=0.6, zorder=0)
+            axes.set(title=panel.title, xlabel=panel.label)
+            axes.set_yticks(range(len(panel.rows)), panel.rows)
+            axes.set_ylim(len(panel.rows) - 0.5, -0.5)
+        marks = {
+            label: mark for axes in grid.flat for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        if marks:
+            figure.legend(list(marks.values()), list(marks), loc="outside upper right", ncols=2)
+        figure.suptitle(title, x=0.01, ha="left")
+        save(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from empnn.files import replacing
 
 DARK, MIDDLE, LIGHT = "#004488", "#bb5566", "#ddaa33"
 """Three colours for what is compared: told apart by the colour-blind, and in grayscale (P. Tol's high contrast)."""
-INK, GUIDE = "#111827", "#6b7280"
-"""Of letters and what they belong to, and of lines that only guide the eye."""
+INK, GUIDE, BOND = "#111827", "#6b7280", "#9ca3af"
+"""Of letters and what they belong to, of lines that only guide the eye, and of those that join things."""
 SHADES = "cividis_r"
 """Colours of counts and other amounts, the lightest for the least; even steps of lightness."""
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Shapes of marks, so that what is compared can be told apart without colours."""
 ANGSTROM, DENSITY = "Å", "atoms/Å³"
 """Units as they stand on axes, in parentheses after what is measured."""
 
@@ -43,6 +46,7 @@ _LOOK: dict[Any, Any] = {
     "svg.hashsalt": "empnn",
 }
 _COLOURS = 256
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
@@ -51,6 +55,20 @@ def styled() -> Iterator[None]:
     """Figures that are made and saved inside look alike; the settings of matplotlib are as before afterwards."""
     with rc_context(_LOOK):
         yield
+
+
+class Shown(Figure):
+    """A figure that notebooks show, also where nothing has set matplotlib up."""
+
+    def _repr_png_(self) -> bytes:
+        with styled(), BytesIO() as page:
+            self.savefig(page, format="png")
+            return page.getvalue()
+
+
+def formula(text: str) -> str:
+    """A chemical formula with its numbers as subscripts."""
+    return text.translate(_SUBSCRIPTS)
 
 
 def save(figure: Figure, path: str | Path) -> None:
