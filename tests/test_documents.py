@@ -9,11 +9,10 @@ from pathlib import Path
 
 import ase.io
 import pytest
-import symmetrized
 
 import empnn
 from benchmarks.energy import energy_report
-from benchmarks.quality import denoising
+from benchmarks.quality import denoising, symmetrized
 from empnn.data.sets import load_split, locate_all
 from empnn.evaluate import denoise
 from empnn.fields import TABLE2
