@@ -20,7 +20,7 @@ def test_the_table_is_what_the_cards_say(monkeypatch: pytest.MonkeyPatch, width:
         assert set(re.findall(r"[\w-]+", f"{card['for']} {card['not_for']}")) <= words
         decorated = card.get("decorated")
         line = next(line for line in printed.splitlines() if line.split()[:1] == [name])
-        scores = [score for score in card["metrics"] if score["sigma"] == 0.1]
+        scores = [score for score in card["metrics"] if score["sigma"] == 0.1][:1]
         assert bool(scores) != card.get("from_cube", False)
         for score in scores:
             assert f"{100 * score['lengths_removed']:.0f} / {100 * score['angles_removed']:.0f}" in line

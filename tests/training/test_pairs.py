@@ -129,7 +129,7 @@ def test_a_run_as_a_user_has_it(table: Path, tmp_path: Path, given: Given, capsy
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{folder}: pairs of mine.csv, 9 pairs to train on, 2 to select by"
     assert said[2].startswith(f"left out: {table}[4] (mp-4): it is Ag4Cl4 unrelaxed and Ag3Cl4Zr relaxed; ")
-    assert said[3] == "so few to select by (2) tell little: give more crystals, or a larger data.dev_fraction"
+    assert said[3] == "so few to select by (2) tell little; give more, or a larger data.dev_fraction"
     assert [line.split() for line in said[5:7]] == [["pairs"], ["step", "loss", "cell", "atoms", "mean", "left"]]
     assert said[7].split()[0] == "4"
     card = json.loads((folder / "best" / "card.json").read_text())

@@ -42,7 +42,8 @@ def models(
         stderr().print("no models are packaged; give --model a model folder or a run directory")
         return
     table = Table(caption=_LEGEND, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("model", "for", "not for", "moves"):
+    table.add_column("model", no_wrap=True)
+    for column in ("for", "not for", "moves"):
         table.add_column(column)
     for column in ("strained", "decorated", "MB"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -103,7 +103,7 @@ class Reporter:
         if len(refused) > _SHOWN_REFUSALS:
             self.note(f"left out: {len(refused) - _SHOWN_REFUSALS} more")
         if select < _FEW:
-            self.note(f"so few to select by ({select}) tell little: give more crystals, or a larger data.dev_fraction")
+            self.note(f"so few to select by ({select}) tell little; give more, or a larger data.dev_fraction")
         self._progress.update(self._task, total=settings.steps, completed=step, batch=settings.batch_size)
         self._progress.start()
 
