@@ -1,4 +1,4 @@
-# make demo | test | test-energy | test-integrations | test-dft | docs | docs-links | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-web | test-integrations | test-dft | docs | docs-links | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' requirements.lock)
 
-.PHONY: demo test test-energy test-integrations test-dft docs docs-links check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-web test-integrations test-dft docs docs-links check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -23,6 +23,13 @@ test: $(READY)
 test-energy: $(READY)
 	$(PIP) --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
 	$(BIN)/python -m pytest -q tests/energy
+
+# The page in Chromium (installed as root on Debian where it is missing) and its interface by schemathesis; the lock has
+# the versions of requirements.lock, and what these need besides.
+test-web: $(READY)
+	scripts/install_chromium.sh
+	$(PIP) --requirement requirements-web.lock
+	EMPNN_REQUIRE_WEB=1 $(BIN)/python -m pytest -q tests/web/browser
 
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
 test-integrations: $(INTEGRATIONS)/.ready
@@ -36,8 +43,9 @@ test-dft: $(READY)
 # The pages as a site in docs/_build/html, in an environment of its own: notebooks are run, and a warning, a link that leads
 # nowhere among them, ends it. Then its tests; those of the search need Chromium.
 docs: $(DOCS)/.ready
+	scripts/install_chromium.sh
 	$(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	$(DOCS)/bin/python -m pytest -q -p no:cacheprovider docs/tests
+	EMPNN_REQUIRE_DOCS=1 $(DOCS)/bin/python -m pytest -q tests/docs
 
 # The links that lead elsewhere, which needs the internet.
 docs-links: $(DOCS)/.ready
@@ -50,29 +58,26 @@ check: $(READY)
 
 venv: $(READY)
 
+# An environment in the folder $(1) with what the file $(2) pins, and this package.
+define environment
+	$(PYTHON) -m venv $(1)
+	@test -z "$(TORCH_INDEX)" || $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || \
+		echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index, on Linux with CUDA (6 GB)"
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(2)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(1)/.ready
+endef
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "empnn needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	@test -z "$(TORCH_INDEX)" || $(PIP) --no-deps --retries 1 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || \
-		echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index, on Linux with CUDA (6 GB)"
-	$(PIP) --requirement requirements.lock
-	$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $(READY)
+	$(call environment,$(VENV),requirements.lock)
 
 $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
-	$(PYTHON) -m venv $(INTEGRATIONS)
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-integrations.lock
-	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	$(call environment,$(INTEGRATIONS),requirements-integrations.lock)
 
 $(DOCS)/.ready: requirements-docs.lock pyproject.toml
-	$(PYTHON) -m venv $(DOCS)
-	@test -z "$(TORCH_INDEX)" || $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 \
-		--index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index"
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	$(call environment,$(DOCS),requirements-docs.lock)
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
@@ -113,6 +118,8 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "torch==2.13.0" hatchling editables --editable ".[dev]"
 	.venv-lock/bin/python scripts/lock.py requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[browser]"
+	.venv-lock/bin/python scripts/lock.py requirements-web.lock
 	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[docs]"
 	.venv-lock/bin/python scripts/lock.py requirements-docs.lock
 	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt

@@ -1,6 +1,6 @@
 """Write a lock: what empnn with some of its extras needs, in the versions of this (fresh) environment.
 
-Usage: python scripts/lock.py requirements.lock|requirements-docs.lock|requirements-integrations.lock
+Usage: python scripts/lock.py LOCK, a file that LOCKS names
 """
 
 import re
@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 BUILD = ("hatchling", "editables")
 LOCKS = {
     "requirements.lock": ("venv", ("empnn[dev]", *BUILD)),
+    "requirements-web.lock": ("test-web", ("empnn[browser]", *BUILD)),
     "requirements-docs.lock": ("docs", ("empnn[docs,test]", *BUILD)),
     "requirements-integrations.lock": ("test-integrations", ("empnn[integrations,test]", *BUILD)),
 }

@@ -36,6 +36,8 @@ SOURCES = {
     "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
 }
 
+RECONSTRUCTS = "-reconstruct"
+"""How names end of networks that find cells from a cube."""
 PURPOSES = {
     "mp-20": ("strained inorganic crystals", "wrong volumes of a right shape, carbon, high pressure"),
     "pbe": ("candidates from prototypes, strained crystals", "carbon, high pressure"),
@@ -72,10 +74,16 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
     """Where the weights come from."""
     state = json.loads((run / "last" / "state.json").read_text())
     trained = models.card_of(run)
-    data, licence = SOURCES[options.name]
-    purpose, limits = PURPOSES[options.name]
+    base = options.name.removesuffix(RECONSTRUCTS)
+    data, licence = SOURCES[base]
+    purpose, limits = PURPOSES[base]
+    reconstruction: dict[str, Any] = {}
+    if base != options.name:
+        purpose, limits = "cells from coordinates (reconstruct)", "relaxing cells"
+        reconstruction = {"from_cube": True, "goes_on_with": "pbe" if base == "mp-20" else base}
     of_manifest = {"sources": sources(options.manifest)} if options.manifest else {}
     return {
+        **reconstruction,
         "for": purpose,
         "not_for": limits,
         "data": data,

@@ -34,7 +34,7 @@ FLOORS = (
     ("energy",),
     ("relax",),
     ("training", "__init__"),
-    ("evaluate", "viz", "integrations"),
+    ("evaluate", "viz", "integrations", "web"),
     ("search", "reproduce"),
     ("cli",),
 )

@@ -16,6 +16,11 @@ case "$*" in *{unreachable}*) exit 1;; esac
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 @pytest.mark.parametrize(
+    "environment",
+    [("VENV", "requirements.lock"), ("INTEGRATIONS", "requirements-integrations.lock")],
+    ids=["own", "integrations"],
+)
+@pytest.mark.parametrize(
     ("settings", "unreachable", "asked", "said"),
     [
         ([], "nothing", "https://download.pytorch.org/whl/cpu", ""),
@@ -25,18 +30,19 @@ case "$*" in *{unreachable}*) exit 1;; esac
     ],
 )
 def test_torch_comes_from_the_index_that_is_named_or_else_from_the_ordinary_one(
-    tmp_path: Path, settings: list[str], unreachable: str, asked: str | None, said: str
+    tmp_path: Path, environment: tuple[str, str], settings: list[str], unreachable: str, asked: str | None, said: str
 ) -> None:
-    log, python = tmp_path / "log", tmp_path / "python"
+    variable, lock = environment
+    log, python, name = tmp_path / "log", tmp_path / "python", "environment"
     python.write_text(PYTHON.format(log=log, unreachable=unreachable))
     python.chmod(0o755)
-    command = ["make", "venv", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}", *settings]
+    command = ["make", f"{tmp_path / name}/.ready", f"PYTHON={python}", f"{variable}={tmp_path / name}", *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     installed = [line for line in log.read_text().splitlines() if line.startswith("-m pip install")]
     pinned = next(line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.startswith("torch=="))
     from_index = [line.partition(" --index-url ")[2] for line in installed if "--index-url" in line]
     assert from_index == ([] if asked is None else [f"{asked} {pinned}"])
-    assert installed[-2].endswith("--requirement requirements.lock")
+    assert installed[-2].endswith(f"--requirement {lock}")
     assert said in done.stdout
     assert ("cannot be reached" in done.stdout) == bool(said)
-    assert (tmp_path / "venv" / ".ready").is_file()
+    assert (tmp_path / name / ".ready").is_file()

@@ -24,6 +24,7 @@ from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters
+from empnn.models import card_of, find, write_card
 from empnn.relax.reconstruct import Reconstructor, load
 from empnn.relax.reconstruct.starts import elementary, niggli
 from empnn.reproduce.paper import TABLE3
@@ -117,6 +118,7 @@ def main() -> None:
             found["starts"].append(starts(model, few, options, matrices))
             print(data, found["starts"][-1], flush=True)
         rows.append(found)
+        write_card(find(name), {**card_of(name), "reconstruction": {"split": "val", **found["protocol"]}})
     write(options.out, __doc__, rows=rows)
 
 

@@ -26,6 +26,8 @@ from empnn.metrics import relaxation_metrics
 from empnn.relax import Relaxer
 from empnn.space_groups import group_names
 
+PAGE = RESULTS.parents[1] / "docs" / "conventions.md"
+START, END = "<!-- symmetrized -->", "<!-- /symmetrized -->"
 SIGMA, POSITIONS, DECORATED = 0.1, 0.1, 1200
 TOLERANCES = (None, 0.1, 0.3)
 DECISIVE, WANTED = 0.3, 0.93
@@ -72,6 +74,27 @@ def cases(limit: int | None) -> dict[str, BeforeAfter]:
     }
 
 
+def table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """What becomes of the crystals at each tolerance, in Markdown."""
+    lines = [
+        "| crystals | tolerance, Å | symmetric | of those that should be | true group "
+        "| Hencky strain left, median / mean | volume error, median | atoms off by, median / mean |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for case, found in rows.items():
+        for tolerance, row in found.items():
+            cells = [
+                f"{row['n']:,} {case}",
+                tolerance,
+                *(f"{100 * row[name]:.1f} %" for name in ("symmetric", "symmetric_of_symmetric", "true_group")),
+                f"{row['strain_median']:.4f} / {row['strain_mean']:.4f}",
+                f"{row['volume_median']:.2f} %",
+                f"{row['positions_median']:.4f} / {row['positions_mean']:.4f} Å",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def shortfalls(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
     """What the figures should be and are not."""
     wrong = []
@@ -86,7 +109,7 @@ def shortfalls(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]
 
 
 def main() -> None:
-    """Measure, write the result file and print a line per case and tolerance."""
+    """Measure, write the result file and the table of the page, and print a line per case and tolerance."""
     fast_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pbe")
@@ -103,6 +126,8 @@ def main() -> None:
             print(f"{case}, {name}: symmetric {found['symmetric']:.3f}, true group {found['true_group']:.3f}")
             print(shown("", found), flush=True)
     write(RESULTS / "symmetrized.json", __doc__, model=options.model, sigma=SIGMA, positions=POSITIONS, rows=rows)
+    head, _, rest = PAGE.read_text().partition(START)
+    PAGE.write_text(f"{head}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
     if wrong := shortfalls(rows):
         raise SystemExit("; ".join(wrong))
 

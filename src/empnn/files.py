@@ -155,13 +155,22 @@ def read_text(path: Path) -> str:
     """
     with open_bytes(path) as handle:
         content = handle.read()
-    if b"\0" in content:
-        raise CrystalError("not a text file; check its format")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return with_unix_lines(text)
+
+
+def with_unix_lines(text: str) -> str:
+    """A text with Unix line ends and without the mark that some programs begin one with.
+
+    Raises:
+        CrystalError: If it is no text.
+    """
+    if "\0" in text:
+        raise CrystalError("not a text file; check its format")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_text(value: object, allow_nan: bool = True) -> str:

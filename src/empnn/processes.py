@@ -124,6 +124,11 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         self._stop()
 
+    @property
+    def pid(self) -> int | None:
+        """The number of its process, if there is one."""
+        return None if self._process is None else self._process.pid
+
     def begin(self, key: Hashable, task: tuple[Any, ...]) -> None:
         """Hand over a task, to a new process if the one that was there has died meanwhile."""
         if self._process is not None and not self._process.is_alive():

@@ -1,5 +1,6 @@
 """`empnn relax --then`: on from the network's answer with an oracle, both told; nothing lost, nothing done twice."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_both_are_told_and_the_end_is_written(relax, model):
         assert after.get_potential_energy() / 4 == pytest.approx(then["energy_per_atom"])
         assert np.abs(after.get_forces()).max() < 0.01
         noted = {key: after.info[f"empnn_then_{key}"] for key in KEYS[1:-1]}
-        assert noted == {key: then[key] if key == "status" else pytest.approx(then[key]) for key in noted}
+        assert noted == {key: then[key] if key == "status" else pytest.approx(then[key], abs=1e-6) for key in noted}
         assert after.info["empnn_then"] == EMT_PATH
         assert after.info["empnn_status"] == "relaxed"
 
@@ -113,6 +114,35 @@ def test_what_the_oracle_cannot_do_is_said_and_the_answer_of_the_network_kept(re
         assert after.cell.array == pytest.approx(load(model).relax(before).structures.cell.array, abs=1e-4)
         assert "not relaxed by" in after.info["empnn_warnings"]
         assert "empnn_then_energy_per_atom" not in after.info
+
+
+def test_reports_tell_of_both(relax):
+    given = written(strained_copper(0), strained_copper(1))
+    result = relax(given, "-o", "out.extxyz", "--then", EMT_PATH, "--report", "report.csv")
+    assert f"volume changed by {EMT_PATH} from there: " in result.stderr
+    with Path("report.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row, after in zip(rows, ase.io.read("out.extxyz", ":"), strict=True):
+        assert float(row["volume_after"]) == pytest.approx(after.info["empnn_then_volume_before"], abs=1e-5)
+        assert float(row["then_volume"]) == pytest.approx(after.get_volume(), abs=1e-5)
+        assert (row["then"], row["then_status"]) == (EMT_PATH, "converged")
+    relax(given, "-o", "out.extxyz", "--then", EMT_PATH, "--report", "report.html")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert f", then by {EMT_PATH}, to out.extxyz" in page
+    assert f"{EMT_PATH} converged: " in page
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_predicted_errors_of_the_answer_stay(tmp_path):
+    ase.io.write("in.extxyz", strained_copper())
+    outcomes = []
+    work = RelaxingOn(Relaxing(load("pbe")), job(EMT_PATH, OracleRelaxation(mode="all", fmax=0.05)))
+    process([Path("in.extxyz")], Path("out.extxyz"), work, outcomes.append)
+    info = ase.io.read("out.extxyz").info
+    assert outcomes[0].errors["volume_90"] > 0
+    assert {name: info[f"empnn_error_{name}"] for name in outcomes[0].errors} == pytest.approx(
+        outcomes[0].errors, abs=1e-6
+    )
 
 
 def test_what_does_not_converge_is_said(relax):

@@ -17,7 +17,7 @@ from pymatgen.io.cif import CifParser
 from support import cif_texts as cif
 from support.relaxing import salt, triclinic
 
-from empnn.data.reading import read
+from empnn.data.reading import format_of_text, read, read_texts
 
 
 def one(path):
@@ -345,3 +345,45 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path):
     record = one(written(tmp_path, "a.csv", f'material_id,cif\n"\x1b[2Jx","{text.replace(chr(34), chr(34) * 2)}"\n'))
     assert record.label.endswith("[0] (?[2Jx)")
     assert record.error.isprintable()
+
+
+TEXTS = {
+    "cif": "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
+    "_cell_angle_gamma 90\n_symmetry_space_group_name_H-M 'P 1'\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
+    "_atom_site_fract_y\n_atom_site_fract_z\nNa 0 0 0\n",
+    "extxyz": '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3\nNa 0 0 0\n',
+    "poscar": "salt\n1.0\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n",
+    "json": '{"lattice": {"matrix": [[4, 0, 0], [0, 4, 0], [0, 0, 4]]}, "sites": [{"species": [{"element": '
+    '"Na", "occu": 1}], "abc": [0, 0, 0]}]}',
+}
+ENDINGS = {"cif": "a.cif", "extxyz": "a.xyz", "poscar": "POSCAR", "json": "a.json"}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("change", [lambda text: text, lambda text: "\ufeff" + text.replace("\n", "\r\n")])
+def test_a_text_is_read_as_the_file_would_be(tmp_path, kind, change) -> None:
+    text = change(TEXTS[kind])
+    path = tmp_path / ENDINGS[kind]
+    path.write_bytes(text.encode())
+    (expected,) = read(path)
+    for name in (ENDINGS[kind], "pasted", "a.txt"):
+        (found,) = read_texts([(name, text)])
+        assert (found.file, found.index, found.error) == (name, 0, None)
+        assert found.atoms == expected.atoms
+        assert format_of_text(text, name) == kind
+    assert found.id == ("x" if kind == "cif" else "a")
+
+
+def test_texts_are_numbered_and_one_does_not_hide_another() -> None:
+    found = list(
+        read_texts([("a", TEXTS["extxyz"] * 2), ("b.cif", TEXTS["poscar"]), ("c", ""), ("d", "?"), ("e", "\0")])
+    )
+    assert [(record.file, record.index, record.atoms is None) for record in found] == [
+        ("a", 0, False),
+        ("a", 1, False),
+        ("b.cif", 0, True),
+        ("c", 0, True),
+        ("d", 0, True),
+        ("e", 0, True),
+    ]
+    assert all("; " in str(record.error) for record in found[2:])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from support.outcomes import predicted, refused, relaxed
+from support.outcomes import predicted, refused, relaxed, then
 
 from empnn.relax.rows import row_of, write_csv
 
@@ -24,6 +24,20 @@ def test_a_table_for_others(tmp_path):
     assert table.message[1] == "it has no atoms; add some"
     assert table.warnings[2] == "a doubt, with <tags> & more; a note"
     assert "error_position" not in table
+
+
+def test_what_an_oracle_made_of_it(tmp_path):
+    path = tmp_path / "report.csv"
+    given = [relaxed(0, then=then(63.0)), relaxed(1, then=then(None)), refused(2)]
+    write_csv(path, (one.as_dict((*SAID, "then")) for one in given), [], relaxed_on=True)
+    table = pd.read_csv(path)
+    assert table.then.tolist()[:2] == ["chgnet", "chgnet"]
+    assert table.then_status.tolist()[:2] == ["converged", "failed"]
+    assert table.loc[0, ["then_volume", "then_energy_per_atom", "then_steps"]].tolist() == [63.0, -3.5, 7]
+    assert table.loc[1, ["then_volume", "then_energy_per_atom", "then_steps"]].isna().all()
+    assert table.then.isna()[2]
+    write_csv(path, (one.as_dict((*SAID, "then")) for one in given[2:]), [], relaxed_on=True)
+    assert set(row_of(given[0].as_dict((*SAID, "then")))) == set(pd.read_csv(path))
 
 
 def test_nothing_is_left_of_a_table_that_fails(tmp_path):

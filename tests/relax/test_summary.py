@@ -1,6 +1,6 @@
 """The last lines of a run: what changed in the median and most, and who is suspect."""
 
-from support.outcomes import predicted, refused, relaxed
+from support.outcomes import predicted, refused, relaxed, then
 
 from empnn.relax.summary import Overall
 
@@ -35,6 +35,14 @@ def test_predicted_errors():
         "predicted error of lengths: 0.050 Å in the median, 0.080 Å at most (far)",
         "predicted error of volume: 2.5 % in the median, 4.0 % at most (far)",
     ]
+
+
+def test_what_an_oracle_changed_from_there():
+    overall = Overall(oracle="chgnet")
+    for one in (relaxed(0, then=then(62.72)), relaxed(1, then=then(64.64)), relaxed(2, then=then(None)), refused(3)):
+        overall.add(one)
+    first, *_ = overall.lines()
+    assert first == "volume changed by chgnet from there: 1.5 % in the median, -2.0 % at most (mp-0)"
 
 
 def test_suspects_by_name_with_the_main_reason():

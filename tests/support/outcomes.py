@@ -41,3 +41,11 @@ def predicted(volume: float, bound: float | None = None) -> dict[str, float | No
     """Predicted errors of a model that moves no atoms."""
     bounds = {"length_90": bound and bound / 50, "volume_90": bound, "position_90": None}
     return {"length": volume / 50, "volume": volume, "position": None, **bounds}
+
+
+def then(volume: float | None) -> dict[str, Any]:
+    """What CHGNet made of an answer of 64 cubic angstrom; it failed if that is None."""
+    failed = volume is None
+    energies = {"energy_per_atom_before": None if failed else -3.25, "energy_per_atom": None if failed else -3.5}
+    reached = {"oracle": "chgnet", "status": "failed" if failed else "converged", **energies}
+    return {**reached, "steps": None if failed else 7, "volume_before": 64.0, "volume": volume, "message": None}

@@ -70,5 +70,5 @@ def run(*arguments: str) -> Result:
 
 def told(stderr: str) -> list[str]:
     """The lines of a run but those that say what changed."""
-    changed = ("volume changed by: ", "atoms moved by: ", "predicted error of ", "suspect: ")
+    changed = ("volume changed by ", "volume changed by: ", "atoms moved by: ", "predicted error of ", "suspect: ")
     return [line for line in stderr.splitlines() if not line.startswith(changed)]

@@ -129,8 +129,9 @@ def test_a_run_as_a_user_has_it(table: Path, tmp_path: Path, given: Given, capsy
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{folder}: pairs of mine.csv, 9 pairs to train on, 2 to select by"
     assert said[2].startswith(f"left out: {table}[4] (mp-4): it is Ag4Cl4 unrelaxed and Ag3Cl4Zr relaxed; ")
-    assert [line.split() for line in said[4:6]] == [["pairs"], ["step", "loss", "cell", "atoms", "mean", "left"]]
-    assert said[6].split()[0] == "4"
+    assert said[3] == "so few to select by (2) tell little: give more crystals, or a larger data.dev_fraction"
+    assert [line.split() for line in said[5:7]] == [["pairs"], ["step", "loss", "cell", "atoms", "mean", "left"]]
+    assert said[7].split()[0] == "4"
     card = json.loads((folder / "best" / "card.json").read_text())
     assert (card["data"], card["pairs"], card["structures"]) == ("pairs of mine.csv", 9, 9)
     assert card["selection"]["pairs_strain_mean_before"] > 0.05

@@ -5,7 +5,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from support.outcomes import picture, predicted, refused, relaxed
+from support.outcomes import picture, predicted, refused, relaxed, then
 
 from empnn.relax.notable import Notable
 from empnn.relax.summary import Overall
@@ -48,13 +48,13 @@ class Page(HTMLParser):
                 self.rows[-1][-1] += data
 
 
-def page_of(path, outcomes, drawn=6):
-    overall, notable = Overall(), Notable(drawn)
+def page_of(path, outcomes, drawn=6, oracle=None):
+    overall, notable = Overall(oracle=oracle), Notable(drawn)
     for one in outcomes:
         overall.add(one)
         if one.picture is not None:
             notable.add(one)
-    said = (one.as_dict(("change", "errors")) for one in outcomes)
+    said = (one.as_dict(("change", "errors", "then")) for one in outcomes)
     write_page(path, said, overall, notable, "in.cif, relaxed by <pbe>")
     return Page(path.read_text(encoding="utf-8"))
 
@@ -102,6 +102,23 @@ def test_errors_have_columns_where_they_are_predicted(tmp_path):
     assert ("data-key", "1.5") in page.attributes
     assert "predicted error of the volume 1.5 %" in page.text
     assert "Suspects, and the largest predicted errors of the volume." in page.text
+
+
+def test_what_an_oracle_made_of_it_has_columns(tmp_path):
+    drawn = picture()
+    given = [relaxed(0, then=then(62.72), picture=drawn), relaxed(1, then=then(None), picture=drawn), refused(2)]
+    page = page_of(tmp_path / "r.html", given, oracle="chgnet")
+    head, *rows = page.rows
+    start = head.index("chgnet")
+    assert head[start + 1 : start + 5] == ["volume (Å³)", "change (%)", "energy (eV/atom)", "steps"]
+    assert [row[start : start + 5] for row in rows] == [
+        ["converged", "62.72", "-2.00", "-3.5000", "7"],
+        ["failed", "", "", "", ""],
+        ["", "", "", "", ""],
+    ]
+    assert "change of volume by chgnet, median" in page.text
+    assert "chgnet converged: 62.7 Å³ (-2.0 %)" in page.text
+    assert "chgnet failed" in page.text
 
 
 def test_what_is_drawn_is_capped(tmp_path):

@@ -16,6 +16,7 @@ from empnn.cli.lists import fields, models
 from empnn.cli.reconstruct import reconstruct
 from empnn.cli.relax import convert, relax
 from empnn.cli.reproduce import reproduce
+from empnn.cli.serve import serve
 from empnn.cli.sweep import sweep
 from empnn.cli.train import train
 from empnn.version import __version__
@@ -41,7 +42,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, reconstruct, convert, train, sweep, reproduce, evaluate, energy, models, fields):
+for command in (relax, reconstruct, convert, train, sweep, reproduce, evaluate, energy, serve, models, fields):
     add(app, command)
 app.add_typer(data.app, name="data", short_help=data.app.info.help)
 

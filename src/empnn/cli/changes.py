@@ -40,16 +40,17 @@ class Changes:
     Args:
         report: The file of the report, if there is to be one; its ending tells the kind.
         facts: What is relaxed by which model, in a line.
+        oracle: The name of what relaxes on from there, if anything does.
     """
 
-    def __init__(self, report: Path | None, facts: str) -> None:
+    def __init__(self, report: Path | None, facts: str, oracle: str | None = None) -> None:
         from empnn.relax.notable import Notable
         from empnn.relax.summary import Overall
 
         self.report = report
         self.pictures = _DRAWN if report is not None and report.suffix.lower() == HTML else 0
         self._facts = facts
-        self._overall = Overall()
+        self._overall = Overall(oracle=oracle)
         self._notable = Notable(self.pictures)
 
     def add(self, outcome: Outcome) -> None:
@@ -80,4 +81,4 @@ class Changes:
         if self.pictures:
             write_page(self.report, outcomes, self._overall, self._notable, self._facts)
         else:
-            write_csv(self.report, outcomes, self._overall.predicted)
+            write_csv(self.report, outcomes, self._overall.predicted, relaxed_on=self._overall.oracle is not None)

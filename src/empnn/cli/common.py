@@ -84,6 +84,8 @@ OPTIONS = {
     "model": "--model",
     "options": "--option",
     "passes": "--passes",
+    "host": "--host",
+    "port": "--port",
     "positions": "--noise-positions",
     "resume": "--resume",
     "sigma": "--noise",

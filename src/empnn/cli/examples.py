@@ -15,6 +15,11 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "relax": [
         ("Relax a file with the default model:", "empnn relax candidates.cif -o relaxed.cif"),
         ("Relax a folder of files into one, and go on after Ctrl-C:", "empnn relax runs/ -o relaxed.extxyz --resume"),
+        (
+            "A file for each, under its own name, with a report of what changed:",
+            "empnn relax runs/ -o relaxed/ --format cif --report report.html",
+        ),
+        ("Go on from there with a potential:", "empnn relax candidates.cif -o relaxed.cif --then chgnet"),
         ("Keep the cells, move the atoms:", "empnn relax POSCAR -o relaxed.vasp --fix cell"),
         ("Relax with a model that you trained:", "empnn relax candidates.csv -o relaxed.csv --model runs/mine"),
     ],
@@ -27,6 +32,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     ],
     "convert": [
         ("Put many CIFs into one table:", "empnn convert 'runs/*.cif' all.parquet"),
+        ("Write each crystal of a file into one of its own:", "empnn convert all.extxyz folder/ --format vasp"),
     ],
     "train": [
         ("Try it out, in some minutes, on crystals that come with the package:", "empnn train data=sample steps=500"),
@@ -67,6 +73,10 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
             "empnn energy in.cif --oracle sevennet --relax all -o out.extxyz",
         ),
         ("Write inputs for VASP:", "empnn energy in.cif --oracle vasp-inputs -o calculations"),
+    ],
+    "serve": [
+        ("Open a page to drop crystals on:", "empnn serve --open"),
+        ("Offer a model that you trained, on another port:", "empnn serve --model runs/mine --port 8080"),
     ],
     "models": [
         ("All packaged models, and what each is for:", "empnn models"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,13 +11,16 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, json_document, print_json, reports_errors
 from empnn.terminal import stderr
 
 _LEGEND = """\
 strained: % removed of the errors of lengths / angles, cells strained at random
 decorated: % removed of strains / displacements, candidates from prototypes
 both of crystals that the model has not seen; empnn models NAME has the rest"""
+
+_SHORT_LIST = re.compile(r"\[\n[^\[\]{}]*\n *\]")
+"""A list in a JSON document that holds neither lists nor mappings; texts there hold no line breaks."""
 
 
 @reports_errors
@@ -29,7 +34,7 @@ def models(
 
     cards = {n: card_of(n) for n in ([name] if name else packaged())}
     if as_json or name:
-        print_json(cards[name] if name else cards)
+        sys.stdout.write(_SHORT_LIST.sub(_in_a_line, json_document(cards[name] if name else cards)))
         return
     if quiet:
         return
@@ -47,6 +52,10 @@ def models(
         figures = [_strained(card), _decorated(card), f"{size_of(find(key)) / 1e6:.1f}"]
         table.add_row(f"{key}\n(default)" if key == DEFAULT else key, *words, moved, *figures)
     Console(highlight=False, markup=False).print(table)
+
+
+def _in_a_line(found: re.Match[str]) -> str:
+    return re.sub(r"\n *", " ", found[0]).replace("[ ", "[").replace(" ]", "]")
 
 
 def _strained(card: dict[str, Any]) -> str:

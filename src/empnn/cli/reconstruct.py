@@ -27,7 +27,7 @@ def reconstruct(
         str | None,
         typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
     ] = None,
-    starts: Annotated[int, typer.Option(min=1, max=1000, help="Starts, the best of which is kept.")] = 6,
+    starts: Annotated[int, typer.Option(min=1, max=1000, help="Starts, the best of which is kept.")] = 1,
     rank: Annotated[
         str,
         typer.Option(

@@ -127,7 +127,8 @@ def relax(
     if report is not None:
         check_report(report, inputs, target)
     given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
-    changes = Changes(report, f"{given}, relaxed by {model}, to {output}")
+    by = model if then is None else f"{model}, then by {then}"
+    changes = Changes(report, f"{given}, relaxed by {by}, to {output}", then)
     table = isinstance(target, Path) and output != "-" and writer(target).format.table
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
     written = table if space_groups is None else space_groups

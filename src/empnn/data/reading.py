@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BufferedIOBase
@@ -18,7 +19,7 @@ from empnn.data.formats import cif, extxyz, pair_json, poscar, pymatgen_json, ta
 from empnn.data.naming import STREAM, is_poscar, names_of, numbered
 from empnn.data.records import PARSE_ERRORS, Entries, Entry, Reader, Record, refuse, unreadable
 from empnn.errors import CrystalError
-from empnn.files import COMPRESSED
+from empnn.files import COMPRESSED, with_unix_lines
 
 _READERS: dict[str, Reader] = {
     ".cif": cif.entries,
@@ -34,6 +35,25 @@ _READERS: dict[str, Reader] = {
     ".vasp": poscar.entries,
     ".poscar": poscar.entries,
 }
+
+
+TEXTS: dict[str, Callable[[str], Entries]] = {
+    "cif": cif.entries_of_text,
+    "extxyz": extxyz.entries_of_text,
+    "json": pymatgen_json.entries_of_text,
+    "poscar": poscar.entries_of_text,
+}
+"""What reads a text in memory, by format; of these no content makes a reader open a file."""
+_TEXT_ENDINGS = {
+    ".cif": "cif",
+    ".mcif": "cif",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".json": "json",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+}
+_CIF_TEXT = re.compile(r"^\s*(data_|_cell_length_a)", re.IGNORECASE | re.MULTILINE)
 
 
 class _PairReader(Protocol):
@@ -65,14 +85,38 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
         start: Records to leave out at the beginning; they are not parsed where the format lets them be skipped.
     """
     files = [file for path in paths for file in files_of(path)]
+    return _records(map(str, files), names_of(files), map(entries, files), start)
+
+
+def read_texts(texts: Sequence[tuple[str, str]]) -> Iterator[Record]:
+    """All structures of texts in memory, in order, as `read` tells them of files.
+
+    No file is opened, be it named by a text.
+
+    Args:
+        texts: What each is called, and the text. The format is that of the name, or, where this tells none, the one
+            that the text looks like.
+    """
+    labels = [label for label, _ in texts]
+    names = names_of([Path("/", *_folders_and_name(label)) for label in labels])
+    return _records(labels, names, (entries_of_text(text, label) for label, text in texts))
+
+
+def _folders_and_name(label: str) -> list[str]:
+    """The parts of what a text is called, if that were the path of a file."""
+    return [part for part in label.split("/") if part not in ("", ".", "..")] or ["text"]
+
+
+def _records(
+    labels: Iterable[str], names: Sequence[str], of_each: Iterable[Entries], start: int = 0
+) -> Iterator[Record]:
     passed = 0
-    for file, name in zip(files, names_of(files), strict=True):
-        found = entries(file)
+    for label, name, found in zip(labels, names, of_each, strict=True):
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
             if passed >= start:
                 alone = second is None
-                record = entry.record(str(file), index, name if alone else None)
+                record = entry.record(label, index, name if alone else None)
                 yield replace(record, name=name if alone else numbered(name, index))
             passed += 1
 
@@ -111,9 +155,54 @@ def entries(path: Path, side: str = "") -> Entries:
         path: The file.
         side: Of a file of pairs, which of each: `unrelaxed` or `relaxed`.
     """
+    return _or_why_not(lambda: _stream() if str(path) == STREAM else _reader(path, side)(path))
+
+
+def entries_of_text(text: str, name: str = "") -> Entries:
+    """The structures of a text, not parsed yet; where it cannot be read, an entry that says so.
+
+    Args:
+        text: CIF, extxyz, a POSCAR or pymatgen JSON.
+        name: What it is called, which may tell the format.
+    """
+    return _or_why_not(lambda: TEXTS[format_of_text(text, name)](with_unix_lines(text)))
+
+
+def format_of_text(text: str, name: str = "") -> str:
+    """The key in `TEXTS` of what the name tells, or else of what the text looks like.
+
+    Raises:
+        CrystalError: If it looks like nothing that is known.
+    """
+    told = _TEXT_ENDINGS.get(Path(name).suffix.lower()) or ("poscar" if is_poscar(Path(name)) else None)
+    if told is not None:
+        return told
+    first, _, rest = text.lstrip("\ufeff \t\r\n").partition("\n")
+    if not first:
+        raise CrystalError("it is empty; nothing to read")
+    if first[0] in "[{":
+        return "json"
+    if first.strip().isdecimal():
+        return "extxyz"
+    if _CIF_TEXT.search(text):
+        return "cif"
+    if _is_number(rest.partition("\n")[0]):
+        return "poscar"
+    raise CrystalError("it looks like no CIF, POSCAR, extxyz or pymatgen JSON; give one of these")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.split()[0])
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def _or_why_not(found: Callable[[], Entries]) -> Entries:
     empty = True
     try:
-        for entry in _stream() if str(path) == STREAM else _reader(path, side)(path):
+        for entry in found():
             empty = False
             yield entry
         if empty:

@@ -36,6 +36,7 @@ PARSE_ERRORS = (
     SyntaxError,
     OSError,
     EOFError,
+    MemoryError,
     ImportError,
     StopIteration,
     struct.error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -45,6 +46,7 @@ class Format:
         single: Whether the format holds one structure only.
         losses: What becomes of a structure that the format has no place for, in words that follow the name of the file.
         table: Whether it is a table, of which each info is a column.
+        to_text: Writes prepared structures to an open text; None if the format is none of text.
     """
 
     write: Callable[[Path, Iterable[Any]], None]
@@ -54,6 +56,7 @@ class Format:
     single: bool = False
     losses: Callable[[Atoms], list[str]] = lambda atoms: []
     table: bool = False
+    to_text: Callable[[TextIOBase, Iterable[Any]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,22 @@ class Writer:
             except CrystalError as error:
                 raise ConfigError(f"{self.path}: structure {index}: {error}") from None
         self._write(self.format.write, self.path, prepared)
+
+    def text(self, structures: Sequence[Atoms]) -> str:
+        """What a file of structures would hold, in a format of text.
+
+        Raises:
+            CrystalError: If the format cannot hold one of them.
+            ConfigError: If it cannot hold them together.
+        """
+        if self.format.to_text is None:
+            raise ConfigError(f"{self.path}: this format is none of text; write .extxyz or .cif")
+        self.check(len(structures))
+        prepared = list(map(self.prepared, structures))
+        written = io.StringIO(newline="")
+        with self._explained():
+            self.format.to_text(written, prepared)
+        return written.getvalue()
 
     def part(self, path: Path, prepared: Sequence[Any]) -> None:
         """Write some of the structures to a file of their own.
@@ -183,6 +202,11 @@ def writer(path: str | Path) -> Writer:
     target = Path(path)
     check_place(target)
     return Writer(target, _format(target))
+
+
+def text_of(structures: Sequence[Atoms], ending: str) -> str:
+    """What a file with this ending would hold of structures; see `Writer.text`."""
+    return Writer(Path(f"crystals.{ending}"), format_called(ending)).text(structures)
 
 
 def format_called(ending: str) -> Format:
@@ -265,16 +289,25 @@ def _losses_of_others(atoms: Atoms) -> list[str]:
     return _without(names_of(atoms.constraints))
 
 
-_write_texts = _as_text(TextIOBase.writelines)
-_EXTXYZ = Format(_write_texts, _concatenate, extxyz.text_from_atoms)
-_CIF = Format(_as_text(_write_cif), _join_cif, cif.named_text_from_atoms, part=_write_texts, losses=cif.losses)
-_CSV = Format(_as_text(tables.write_csv), _join_csv, tables.text_row, table=True)
-_JSON = Format(_as_text(pymatgen_json.write), _join_json, pymatgen_json.text_from_atoms)
+def _of_text(write: Callable[[TextIOBase, Iterable[Any]], None], **options: Any) -> Format:
+    return Format(_as_text(write), to_text=write, **options)
+
+
+_EXTXYZ = _of_text(TextIOBase.writelines, join=_concatenate, prepare=extxyz.text_from_atoms)
+_CIF = _of_text(
+    _write_cif,
+    join=_join_cif,
+    prepare=cif.named_text_from_atoms,
+    part=_as_text(TextIOBase.writelines),
+    losses=cif.losses,
+)
+_CSV = _of_text(tables.write_csv, join=_join_csv, prepare=tables.text_row, table=True)
+_JSON = _of_text(pymatgen_json.write, join=_join_json, prepare=pymatgen_json.text_from_atoms)
 
 _FEATHER = Format(
     tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part, table=True
 )
-_POSCAR = Format(_as_text(poscar.write), single=True, losses=lambda atoms: _without(poscar.lost(atoms)))
+_POSCAR = _of_text(poscar.write, single=True, losses=lambda atoms: _without(poscar.lost(atoms)))
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from ase import Atoms
 from empnn.ase_atoms import SYMMETRIZED, with_input_results, with_results_kept
 from empnn.bulk.pipeline import REFUSED, Done, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
-from empnn.relax.changes import COLUMNS, GROUPS, columns
+from empnn.relax.changes import COLUMNS, GROUPS, Change, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, check_passes
 from empnn.relax.relaxer import Relaxer
@@ -63,6 +63,9 @@ class How:
     symmetrize: float | None = None
 
 
+Answer = tuple[Relaxation[Any], Change | None]
+"""A relaxed crystal and what changed; None if it was refused."""
+
 THEN = "empnn_then"
 """How the info begins that tells what an oracle made of the network's answer."""
 
@@ -97,17 +100,11 @@ class Relaxing(Work):
 
     def __call__(self, records: Sequence[Record]) -> Done:
         """Relax some structures together."""
-        readable = [_as_given(record.atoms) for record in records if record.atoms is not None]
-        how = self.how
-        result: Relaxations[Atoms] = self.relaxer.relax(
-            readable,
-            passes=how.passes,
-            batch_atoms=how.batch_atoms,
-            fix=how.fix,
-            symmetrize=how.symmetrize,
-            progress=False,
-        )
-        results = zip(result, result.change, strict=True)
+        yield from self.told(records, answered(self.relaxer, given(records), self.how))
+
+    def told(self, records: Sequence[Record], answers: Iterable[Answer]) -> Done:
+        """What became of each, and what is written, of the answers to those that could be read."""
+        results = iter(answers)
         for record in records:
             repeated = self._repeats(record.id)
             if record.atoms is None:
@@ -162,6 +159,24 @@ class Relaxing(Work):
         seen = digest in self._ids
         self._ids.add(digest)
         return [f"the identifier {identifier} occurs more than once"] if seen else []
+
+
+def given(records: Sequence[Record]) -> list[Atoms]:
+    """The crystals of those that could be read, as they are given to a network."""
+    return [_as_given(record.atoms) for record in records if record.atoms is not None]
+
+
+def answered(relaxer: Relaxer, crystals: list[Atoms], how: How) -> list[Answer]:
+    """Relax crystals together."""
+    result: Relaxations[Atoms] = relaxer.relax(
+        crystals,
+        passes=how.passes,
+        batch_atoms=how.batch_atoms,
+        fix=how.fix,
+        symmetrize=how.symmetrize,
+        progress=False,
+    )
+    return list(zip(result, result.change, strict=True))
 
 
 def with_change(atoms: Atoms, change: dict[str, Any], everything: bool = False) -> Atoms:

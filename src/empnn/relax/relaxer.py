@@ -172,10 +172,7 @@ class Relaxer:
             TypeError: If what is given is neither a crystal nor several: a mapping, bytes, or nothing in it is one.
             ValueError: If `batch_atoms` is not positive.
         """
-        if self.from_cube:
-            raise ConfigError(
-                f"{self.name}: finds cells from a cube and relaxes none; use `empnn reconstruct`, or another model"
-            )
+        self._check_relaxes()
         passes = self.passes if passes is None else passes
         check_passes(passes)
         if batch_atoms < 1:
@@ -197,6 +194,11 @@ class Relaxer:
             for name, tensor in sorted(part.state_dict().items()) if part is not None else ():
                 digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def _check_relaxes(self) -> None:
+        if self.from_cube:
+            name = self.name or "this model"
+            raise ConfigError(f"{name} finds cells from a cube and relaxes none; use another, or `empnn reconstruct`")
 
     def check_fix(self, fix: str | None) -> None:
         """Refuse to keep what cannot be kept.
@@ -221,6 +223,7 @@ class Relaxer:
         Raises:
             ConfigError: As `relax` does, for `passes`, `fix` and cells that the crystals fix.
         """
+        self._check_relaxes()
         self.check_fix(fix if crystals.fixed_cell is None else CELL)
         passes = self.passes if passes is None else passes
         check_passes(passes)

@@ -51,6 +51,8 @@ class Overall:
         errors: Predicted errors by name, without bounds.
         predicted: The names of all that is predicted.
         suspects: Names of the first suspects, and the main reason to doubt each.
+        oracle: The name of what relaxed on from there, if anything did.
+        on: Changes of the volume by that, per cent of the network's answer.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -59,6 +61,8 @@ class Overall:
     errors: dict[str, Values] = field(default_factory=dict)
     predicted: list[str] = field(default_factory=list)
     suspects: list[tuple[str, str]] = field(default_factory=list)
+    oracle: str | None = None
+    on: Values = field(default_factory=Values)
 
     def add(self, outcome: Outcome) -> None:
         """Take what became of one more structure."""
@@ -71,6 +75,10 @@ class Overall:
                 self.predicted.append(name)
             if value is not None and name in UNITS:
                 self.errors.setdefault(name, Values()).add(value, outcome.name)
+        if outcome.then is not None:
+            change = change_on(outcome.then["volume_before"], outcome.then["volume"])
+            if change is not None:
+                self.on.add(change, outcome.name)
         if outcome.status == SUSPECT and len(self.suspects) < FEW:
             self.suspects.append((outcome.name, next(iter(outcome.warnings), "no reason given")))
 
@@ -78,6 +86,8 @@ class Overall:
         """What changed, in words; nothing that did not change."""
         if abs(self.volume.largest) >= _NO_PERCENT:
             yield f"volume changed by: {_spread(self.volume, '%', '+.1f')}"
+        if abs(self.on.largest) >= _NO_PERCENT:
+            yield f"volume changed by {self.oracle} from there: {_spread(self.on, '%', '+.1f')}"
         if self.displacement.largest >= _NO_ANGSTROM:
             yield f"atoms moved by: {_spread(self.displacement, 'Å', '.3f')}"
         for name, values in self.errors.items():
@@ -87,6 +97,11 @@ class Overall:
             yield f"suspect: {name} ({reason})"
         if more := self.statuses[SUSPECT] - len(self.suspects):
             yield f"suspect: {more:,} more"
+
+
+def change_on(before: float, after: float | None) -> float | None:
+    """By how many per cent the volume changed after the network's answer; None where it was not relaxed on."""
+    return None if after is None else 100 * (after / before - 1)
 
 
 def _spread(values: Values, unit: str, digits: str) -> str:

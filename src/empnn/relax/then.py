@@ -20,7 +20,7 @@ from empnn.energy.files import with_result
 from empnn.energy.oracle import Result, about
 from empnn.energy.run import NOT_CONVERGED, Job, Judged, judged_in_turn
 from empnn.errors import ConfigError
-from empnn.relax.files import THEN, Relaxing
+from empnn.relax.files import DIGITS, THEN, Relaxing
 from empnn.relax.symmetrize import made_symmetric
 
 CONVERGED = "converged"
@@ -107,10 +107,12 @@ class RelaxingOn(Work):
             warnings.append(f"not relaxed by {self._name}: {judged.message}")
         elif judged.status == NOT_CONVERGED:
             warnings.append(f"{self._name}: {judged.message}")
-        marked(record, after, outcome.status, warnings)
+        told = {f"error_{name}": value for name, value in (outcome.errors or {}).items()}
+        marked(record, after, outcome.status, warnings, told)
         for name, value in then.items():
             if value is not None and name != "message":
-                after.info[THEN if name == "oracle" else f"{THEN}_{name}"] = value
+                written = round(value, DIGITS) if isinstance(value, float) else value
+                after.info[THEN if name == "oracle" else f"{THEN}_{name}"] = written
         return replace(outcome, warnings=warnings, then=then), after
 
     def _settled(self, atoms: Atoms) -> Atoms:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WORSE = "worse_than_nothing"
 """The entry of a card that names the parts of the error that doing nothing leaves smaller."""
 _SHOWN_REFUSALS = 5
+_FEW = 10
+"""With fewer crystals to select by, which weights are the best is much a matter of chance."""
 _PATIENCE = 5.0
 """Seconds of work after which somebody who sees no bar is told of it, and how long it goes on can be told."""
 _BESIDE_BAR = 60
@@ -88,8 +90,8 @@ class Reporter:
         """Take the progress bar away."""
         self._progress.stop()
 
-    def started(self, folder: Path, module: Denoising, data: str, refused: Sequence[str]) -> None:
-        """What is about to be trained, on what, and where it goes."""
+    def started(self, folder: Path, module: Denoising, data: str, refused: Sequence[str], select: int) -> None:
+        """What is about to be trained, on what and selected by how many, and where it goes."""
         parameters = sum(p.numel() for p in module.network.parameters())
         step, settings = module.state.step, module.config.train
         self.note(f"{folder}: {data}")
@@ -100,6 +102,8 @@ class Reporter:
             self.note(f"left out: {message}")
         if len(refused) > _SHOWN_REFUSALS:
             self.note(f"left out: {len(refused) - _SHOWN_REFUSALS} more")
+        if select < _FEW:
+            self.note(f"so few to select by ({select}) tell little: give more crystals, or a larger data.dev_fraction")
         self._progress.update(self._task, total=settings.steps, completed=step, batch=settings.batch_size)
         self._progress.start()
 

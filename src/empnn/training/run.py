@@ -143,7 +143,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
         return folder
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    reporter.started(folder, module, f"{data.name}, {data.sizes}", data.refused)
+    reporter.started(folder, module, f"{data.name}, {data.sizes}", data.refused, len(data.select))
     checkpoints = Checkpoints(folder, data, reporter, state.step)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:

@@ -14,7 +14,7 @@ from empnn.files import replacing
 from empnn.relax.changes import SYMPREC
 from empnn.relax.notable import Largest, Notable
 from empnn.relax.rows import row_of
-from empnn.relax.summary import UNITS, Overall
+from empnn.relax.summary import UNITS, Overall, change_on
 from empnn.viz.drawing import drawing
 from empnn.viz.scene import colours
 
@@ -108,6 +108,8 @@ def _figures(overall: Overall) -> Iterable[str]:
     shown = [("change of volume", overall.volume, "%", "+.1f"), ("atoms moved", overall.displacement, "Å", ".3f")]
     for name, values in overall.errors.items():
         shown.append((f"predicted error, {name}", values, UNITS[name], ".1f" if UNITS[name] == "%" else ".3f"))
+    if overall.oracle is not None:
+        shown.append((f"change of volume by {escape(overall.oracle)}", overall.on, "%", "+.1f"))
     for what, values, unit, digits in shown:
         if values.all:
             most = f"at most {values.largest:{digits}} {unit}: {escape(values.where)}"
@@ -136,6 +138,7 @@ def _figure(outcome: Outcome) -> str:
     volume = f"{row['volume_before']:.1f} → {row['volume_after']:.1f} Å³ ({row['volume_change']:+.1f} %)"
     lines = [volume, f"strain {row['strain']:.3f}, atoms moved by up to {row['displacement']:.3f} Å", *_groups(row)]
     lines += [f"predicted error of the volume {row['error_volume']:.1f} %"] if row.get("error_volume") else []
+    lines += _relaxed_on(row)
     reason = (
         f'<br><span class="{SUSPECT}">{SUSPECT}</span> {escape(row["warnings"])}' if outcome.status == SUSPECT else ""
     )
@@ -151,6 +154,20 @@ def _groups(row: Mapping[str, Any]) -> list[str]:
     return [f"{before} kept" if before == after else f"{before} → {after}"]
 
 
+def _relaxed_on(row: Mapping[str, Any]) -> list[str]:
+    """What an oracle made of the answer, in a line, if there was one."""
+    if "then" not in row:
+        return []
+    change = _change_on(row)
+    reached = "" if change is None else f": {row['then_volume']:.1f} Å³ ({change:+.1f} %)"
+    return [f"{row['then']} {row['then_status']}{reached}"]
+
+
+def _change_on(row: Mapping[str, Any]) -> float | None:
+    """By how many per cent an oracle changed the volume of the answer; None without one, or where it failed."""
+    return change_on(row["volume_after"], row.get("then_volume")) if "then" in row else None
+
+
 def _columns(overall: Overall) -> list[_Column]:
     columns = [
         _Column("structure", _name),
@@ -164,6 +181,14 @@ def _columns(overall: Overall) -> list[_Column]:
     columns += [
         _Column(f"error, {name} ({UNITS[name]})", _error(f"error_{name}"), numeric=True) for name in overall.errors
     ]
+    if overall.oracle is not None:
+        columns += [
+            _Column(escape(overall.oracle), _text("then_status")),
+            _Column("volume (Å³)", _number("then_volume", ".2f"), numeric=True),
+            _Column("change (%)", _volume_change_on, numeric=True),
+            _Column("energy (eV/atom)", _number("then_energy_per_atom", ".4f"), numeric=True),
+            _Column("steps", _number("then_steps", "d"), numeric=True),
+        ]
     columns += [
         _Column("space group", _text("space_group_before")),
         _Column("relaxed", _text("space_group_after")),
@@ -195,6 +220,11 @@ def _status(row: Mapping[str, Any]) -> str:
 
 def _number(name: str, digits: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: f"{row[name]:{digits}}" if name in row else ""
+
+
+def _volume_change_on(row: Mapping[str, Any]) -> str:
+    change = _change_on(row)
+    return "" if change is None else f"{change:+.2f}"
 
 
 def _error(name: str) -> Callable[[Mapping[str, Any]], str]:

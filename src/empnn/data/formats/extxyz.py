@@ -68,6 +68,12 @@ def entries(path: Path) -> Entries:
             yield entry._replace(share=handle.share)
 
 
+def entries_of_text(text: str) -> Entries:
+    """The frames of a text."""
+    for frame in _frames(text.split("\n")):
+        yield Entry(_atoms_from_frame, frame)
+
+
 def entries_of_stream(handle: io.BufferedIOBase) -> Entries:
     """The frames of an open binary stream."""
     text = io.TextIOWrapper(cast(IO[bytes], handle), encoding="utf-8-sig", errors="surrogateescape")

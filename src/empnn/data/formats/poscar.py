@@ -45,7 +45,12 @@ _LATTICE_VELOCITIES = 8
 
 def entries(path: Path) -> Entries:
     """The structure of a file."""
-    yield Entry(_atoms_from_text, read_text(path))
+    yield from entries_of_text(read_text(path))
+
+
+def entries_of_text(text: str) -> Entries:
+    """The structure of a text."""
+    yield Entry(_atoms_from_text, text)
 
 
 def write(handle: TextIOBase, structures: Iterable[Atoms]) -> None:

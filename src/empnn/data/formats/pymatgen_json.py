@@ -32,7 +32,16 @@ def entries(path: Path) -> Entries:
     content = json.loads(read_text(path))
     if isinstance(content, dict) and "ids" in content:
         yield from ase_files.database_entries(path)
-        return
+    else:
+        yield from _entries_of(content)
+
+
+def entries_of_text(text: str) -> Entries:
+    """The structures of a JSON text; a database of ASE is none of pymatgen's."""
+    return _entries_of(json.loads(text))
+
+
+def _entries_of(content: Any) -> Entries:
     structures = content if isinstance(content, list) else [content]
     for number, entry in enumerate(structures, start=1):
         name = identifier(entry) if isinstance(entry, dict) else None

@@ -1,5 +1,6 @@
 """CIFs as other programs and people like them: eight digits, ordinary tags, nothing of our own that has one."""
 
+import json
 import re
 import warnings
 
@@ -8,7 +9,10 @@ import gemmi
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Structure
 from support import cif_texts as cif
 from support.relaxing import salt, triclinic
@@ -16,6 +20,7 @@ from support.relaxing import salt, triclinic
 from empnn import symmetry
 from empnn.crystals import from_atoms
 from empnn.data.formats.cif import atoms_from_text, named_text_from_atoms, text_from_atoms
+from empnn.data.formats.cif.own import LONGEST_LINE, OWN_TAG, in_lines
 from empnn.data.formats.cif.plain import PlainCrystals
 from empnn.version import __version__
 
@@ -163,3 +168,31 @@ def test_other_readers_take_it_for_the_same_crystal(tmp_path):
     assert by_ase.get_all_distances(mic=True) == pytest.approx(atoms.get_all_distances(mic=True), abs=1e-6)
     assert by_pymatgen.volume == pytest.approx(atoms.get_volume(), abs=1e-5)
     assert [site.specie.symbol for site in by_pymatgen] == atoms.get_chemical_symbols()
+
+
+_LEAF = st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+_JSON = st.lists(st.recursive(_LEAF, lambda some: st.lists(some) | st.dictionaries(st.text(max_size=9), some)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(_JSON)
+def test_what_has_no_tag_comes_back_from_lines_that_are_not_too_long(kept):
+    text = json.dumps(kept + list(range(1000)))
+    block = gemmi.cif.Block("a")
+    block.set_pair(OWN_TAG, in_lines(text))
+    written = block.as_string()
+    assert max(map(len, written.splitlines())) <= LONGEST_LINE
+    again = gemmi.cif.read_string(written)[0].find_value(OWN_TAG)
+    assert json.dumps(json.loads(gemmi.cif.as_string(again))) == text
+
+
+def test_forces_do_not_make_lines_too_long():
+    atoms = salt("a") * (4, 4, 4)
+    forces = np.random.default_rng(0).normal(size=(len(atoms), 3))
+    atoms.calc = SinglePointCalculator(atoms, forces=forces)
+    text = named_text_from_atoms(atoms)
+    assert max(map(len, text.splitlines())) <= LONGEST_LINE
+    assert atoms_from_text(text).arrays["forces"] == pytest.approx(forces, abs=1e-12)
+    few = salt("a")
+    few.info["some"] = [1, 2]
+    assert f"{OWN_TAG} '{{" in named_text_from_atoms(few)

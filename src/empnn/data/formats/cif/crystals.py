@@ -63,7 +63,11 @@ TWO_SIGNS = "+-"
 
 def entries(path: Path) -> Entries:
     """The data blocks of a file that describe crystals; a mistake in one does not hide the others."""
-    text = read_text(path)
+    return entries_of_text(read_text(path))
+
+
+def entries_of_text(text: str) -> Entries:
+    """The data blocks of a text that describe crystals."""
     try:
         blocks = blocks_from_text(text)
     except CrystalError:

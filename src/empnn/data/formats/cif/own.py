@@ -25,6 +25,11 @@ MATRIX_TAGS = [[f"_atom_sites_Cartn_tran_matrix_{i}{j}" for j in (1, 2, 3)] for 
 """The matrix that takes fractional to Cartesian coordinates, whose columns are the lattice vectors."""
 _PROGRAM, _CODE = "_audit_creation_method", "_audit_block_code"
 _OURS = "empnn"
+LONGEST_LINE = 2048
+"""Characters of a line that CIF allows."""
+_WIDTH = 120
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"[^",]*,? ?|[^",]+,? ?|, ?')
+"""A text in quotes with what belongs to it, or what stands before the next comma."""
 _OWN_INFO = re.compile("empnn_[a-z0-9_]+")
 _FIRST = ("empnn_status", "empnn_source", "empnn_warnings", DOUBTS)
 
@@ -39,6 +44,20 @@ def tags_of_info(atoms: Atoms) -> tuple[dict[str, str], set[str]]:
         tags[_CODE] = gemmi.cif.quote(code)
         return tags | {f"_{key}": _written(atoms.info[key]) for key in own}, {"material_id", *own}
     return tags | {f"_{key}": _written(atoms.info[key]) for key in own}, set(own)
+
+
+def in_lines(json: str) -> str:
+    """JSON as a value of `OWN_TAG`: quoted, or where that is too long a line for CIF in several; no text is broken."""
+    quoted: str = gemmi.cif.quote(json)
+    if len(quoted) <= LONGEST_LINE:
+        return quoted
+    lines = [""]
+    for token in _TOKENS.findall(json):
+        if len(lines[-1]) + len(token) > _WIDTH:
+            lines.append("")
+        lines[-1] += token
+    text: str = gemmi.cif.quote("\n".join(line.rstrip() for line in lines if line))
+    return text
 
 
 def info_in_tags(block: gemmi.cif.Block) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from empnn.ase_atoms import OXIDATION_STATES, SYMMETRIZED, is_deuterium, with_re
 from empnn.data.formats.cif.asymmetric import AsymmetricUnit, asymmetric_unit
 from empnn.data.formats.cif.crystals import CELL_TAGS, SITE_TAGS, cells_from_parameters
 from empnn.data.formats.cif.names import UNNAMED, block_name
-from empnn.data.formats.cif.own import MATRIX_TAGS, OWN_TAG, tags_of_info
+from empnn.data.formats.cif.own import MATRIX_TAGS, OWN_TAG, in_lines, tags_of_info
 from empnn.data.formats.cif.sites import LABELS, is_whole, labels_to_write, species, states_to_write
 from empnn.data.formats.cif.symmetry import GROUP_NUMBERS, MOMENT_TAGS
 from empnn.data.formats.constraints import names_of
@@ -92,7 +92,7 @@ def text_from_atoms(atoms: Atoms, name: str, with_info: bool = True) -> str:
             for tag, value in zip(row, values, strict=True):
                 block.set_pair(tag, _written(value, decimals) if decimals else repr(value))
     if beside:
-        block.set_pair(OWN_TAG, gemmi.cif.quote(encode(beside)))
+        block.set_pair(OWN_TAG, in_lines(encode(beside)))
     _add_operators(block, ["x, y, z"])
     names = _add_sites(block, atoms, labels, frac, decimals)
     if moments is not None:
@@ -112,7 +112,7 @@ def _symmetric_text(atoms: Atoms, name: str, found: AsymmetricUnit) -> str:
         block.set_pair(tag, value)
     info = {key: value for key, value in atoms.info.items() if key not in in_tags}
     if info:
-        block.set_pair(OWN_TAG, gemmi.cif.quote(encode({"info": info})))
+        block.set_pair(OWN_TAG, in_lines(encode({"info": info})))
     _add_operators(block, found.operators)
     _add_sites(block, sites, labels_to_write(sites), found.frac, _DECIMALS[0], found.multiplicities)
     text: str = block.as_string()
