@@ -43,8 +43,9 @@ test-dft: $(READY)
 # The pages as a site in docs/_build/html, in an environment of its own: notebooks are run, and a warning, a link that leads
 # nowhere among them, ends it. Then its tests; those of the search need Chromium.
 docs: $(DOCS)/.ready
+	scripts/install_chromium.sh
 	$(DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	$(DOCS)/bin/python -m pytest -q -p no:cacheprovider docs/tests
+	EMPNN_REQUIRE_DOCS=1 $(DOCS)/bin/python -m pytest -q tests/docs
 
 # The links that lead elsewhere, which needs the internet.
 docs-links: $(DOCS)/.ready
@@ -76,12 +77,7 @@ $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
 	$(call environment,$(INTEGRATIONS),requirements-integrations.lock)
 
 $(DOCS)/.ready: requirements-docs.lock pyproject.toml
-	$(PYTHON) -m venv $(DOCS)
-	@test -z "$(TORCH_INDEX)" || $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 \
-		--index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null || echo "$(TORCH_INDEX) cannot be reached: torch comes from the ordinary index"
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	$(call environment,$(DOCS),requirements-docs.lock)
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)

@@ -14,8 +14,6 @@ copyright = "the empnn developers, MIT licence"  # noqa: A001
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-# Pages on what may not be there: a part of the package that is still to come.
-suppress_warnings = ["toc.empty_glob"]
 
 html_theme = "furo"
 html_title = f"empnn {release}"
@@ -30,7 +28,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 600
+nb_execution_timeout = 1200
 nb_merge_streams = True
 # Commands in them are those of the environment that builds.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -6,13 +6,16 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import ase.io
 import pytest
+import typer
 
 import empnn
 from benchmarks.energy import energy_report
-from benchmarks.quality import denoising, symmetrized
+from benchmarks.quality import candidates_picture, denoising, symmetrized
+from empnn.cli import app
 from empnn.data.sets import load_split, locate_all
 from empnn.evaluate import denoise
 from empnn.fields import TABLE2
@@ -21,6 +24,7 @@ from empnn.models import card_of, packaged
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SAMPLES = ROOT / "src/empnn/data/samples"
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 
 
 def test_the_python_snippet_runs() -> None:
@@ -70,7 +74,33 @@ def test_the_metrics_of_energies_are_computed_as_the_page_says(tmp_path, monkeyp
 
 def test_the_figures_are_those_of_the_result_file() -> None:
     rows = json.loads((ROOT / "benchmarks/results/denoising.json").read_text())["rows"]
-    assert denoising.markdown(rows) in README
+    assert denoising.markdown(rows) in (ROOT / "docs/accuracy.md").read_text()
+
+
+def test_the_table_of_candidates_is_that_of_the_result_files() -> None:
+    table = candidates_picture.markdown(candidates_picture.figures())
+    assert f"{candidates_picture.START}\n{table}\n{candidates_picture.END}" in README
+
+
+def test_the_table_of_accuracy_is_that_of_the_result_file() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/decorated.json").read_text())["rows"]
+    page = (ROOT / "docs/accuracy.md").read_text()
+    for row in rows.values():
+        unseen = row["unseen"]
+        line = (
+            f"| {row['strain_median']:.4f} / {row['strain_mean']:.3f} | {row['volume_median']:.1f} % "
+            f"| {row['positions_median']:.3f} / {row['positions_mean']:.3f} Å | {100 * row['strain_worse']:.0f} % "
+            f"| {unseen['strain_median']:.4f} / {unseen['strain_mean']:.3f} |"
+        )
+        assert line in page
+
+
+def test_the_first_screen_has_two_commands_and_the_table_all_of_them() -> None:
+    assert re.findall(r"^make (\w+)", README, flags=re.MULTILINE) == ["demo", "test"]
+    named = {name for line in re.findall(r"^\| `empnn .*", README, flags=re.MULTILINE) for name in line.split("`")}
+    group = typer.main.get_command(app)
+    for name in group.commands:
+        assert any(words.startswith(f"empnn {name}") for words in named), name
 
 
 def test_the_tables_of_energies_are_those_of_the_result_files() -> None:
@@ -95,7 +125,7 @@ def test_nothing_is_left_to_be_filled_in() -> None:
 
 
 def test_linked_files_exist() -> None:
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
@@ -147,10 +177,20 @@ def test_packaged_models_have_complete_cards(name: str) -> None:
     assert "partial" in card["data"] or name != "mp-20"
 
 
+def script(name: str) -> ModuleType:
+    found = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
 def test_the_table_of_arrays_is_up_to_date() -> None:
-    script = importlib.util.spec_from_file_location("array_table", ROOT / "scripts/array_table.py")
-    assert script is not None
-    assert script.loader is not None
-    module = importlib.util.module_from_spec(script)
-    script.loader.exec_module(module)
-    assert (ROOT / "docs/arrays.md").read_text() == module.page(), "run python scripts/array_table.py"
+    assert (ROOT / "docs/arrays.md").read_text() == script("array_table").page(), "run python scripts/array_table.py"
+
+
+@pytest.mark.parametrize("page", ["cli.md", "models.md"])
+def test_references_are_up_to_date(page: str) -> None:
+    made = script("reference_pages").PAGES[page]()
+    assert (ROOT / "docs" / page).read_text() == made, "run python scripts/reference_pages.py"
