@@ -1,4 +1,4 @@
-"""One server for all tests of the interface: starting it takes seconds."""
+"""A server for the tests of a module: starting it takes seconds, and other modules want no processes beside them."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from support.web import Client, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     with serving("pbe", "perov-5", hosts=("127.0.0.1", "localhost", "[::1]")) as client:
         yield client
