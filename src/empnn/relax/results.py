@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -128,7 +129,7 @@ class Relaxation(Generic[T]):
         states = [State("given", WRONG, cell, frac), State("relaxed", RELAXED, after, moved)]
         figure = alone(states, numbers, formula(shown.formula(self)), shown.note(self))
         if path is not None:
-            save(figure, path)
+            save(figure, Path(path))
         return figure
 
     def as_dict(self) -> dict[str, Any]:
