@@ -80,7 +80,7 @@ def save(figure: Figure, path: str | Path) -> None:
         OSError: If it cannot be written.
     """
     ending = Path(path).suffix.removeprefix(".").lower()
-    with replacing(path) as temporary:
+    with styled(), replacing(path) as temporary:
         figure.savefig(temporary, format=ending, metadata=_UNDATED.get(ending))
         if ending == "png":
             with Image.open(temporary) as picture:
