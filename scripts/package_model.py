@@ -79,7 +79,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
     purpose, limits = PURPOSES[base]
     reconstruction: dict[str, Any] = {}
     if base != options.name:
-        purpose, limits = "cells from coordinates alone", "relaxing cells"
+        purpose, limits = "cells from scratch", "relaxing cells"
         reconstruction = {"from_cube": True, "goes_on_with": "pbe" if base == "mp-20" else base}
     of_manifest = {"sources": sources(options.manifest)} if options.manifest else {}
     return {

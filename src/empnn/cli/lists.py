@@ -51,7 +51,8 @@ def models(
         words = [card.get(entry, "") for entry in ("for", "not_for")]
         moved = "cell,\natoms" if config_of(key).moves_atoms else "cell"
         figures = [_strained(card), _decorated(card), f"{size_of(find(key)) / 1e6:.1f}"]
-        table.add_row(f"{key}\n(default)" if key == DEFAULT else key, *words, moved, *figures)
+        shown = f"{key}\n(default)" if key == DEFAULT else key.replace("-reconstruct", "-\nreconstruct")
+        table.add_row(shown, *words, moved, *figures)
     Console(highlight=False, markup=False).print(table)
 
 
