@@ -15,7 +15,7 @@ from empnn.relax import load
 from empnn.training.config import load_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs/training.md", ROOT / "docs/data.md", ROOT / "docs/method.md")
+PAGES = (ROOT / "docs/training.md", ROOT / "docs/data.md", ROOT / "docs/method.md")
 SMALL = ("train.steps=2", "train.batch_size=4", "train.validate_every=1", "train.workers=0", "train.threads=1")
 
 
@@ -32,7 +32,7 @@ def test_the_commands_of_the_pages_are_configurations(page: Path) -> None:
     for words in found:
         changes = [word for word in words if "=" in word]
         if "--resume" in words:
-            assert all(change.partition("=")[0] == "train.steps" for change in changes)
+            assert {change.partition("=")[0] for change in changes} <= {"train.steps", "train.devices"}
             continue
         bases = [word for word in words if "=" not in word]
         assert len(bases) <= 1
