@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -109,7 +109,7 @@ class Relaxation(Generic[T]):
         frac = wrap(crystal.frac - torch.from_numpy(moved)).numpy()
         return (_cells_before(after, self.strain), frac, numbers), (after, frac + moved, numbers)
 
-    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+    def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the crystal as given and relaxed, side by side: the cell as given is dashed behind the relaxed one.
 
         What changed, what the answer may be off by and doubts stand below. A notebook shows the figure.
