@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from empnn.version import __version__
@@ -32,7 +33,12 @@ nb_execution_timeout = 1200
 nb_merge_streams = True
 # Commands in them are those of the environment that builds.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["NO_COLOR"] = "1"
+# Kernels ask for colours, for which commands write as if to a terminal.
+_ipython = TemporaryDirectory()
+_startup = Path(_ipython.name) / "profile_default" / "startup"
+_startup.mkdir(parents=True)
+(_startup / "plain.py").write_text("import os\nos.environ |= {'FORCE_COLOR': '', 'CLICOLOR_FORCE': ''}\n")
+os.environ["IPYTHONDIR"] = _ipython.name
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
