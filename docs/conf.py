@@ -33,11 +33,19 @@ nb_execution_timeout = 1200
 nb_merge_streams = True
 # Commands in them are those of the environment that builds.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-# Kernels ask for colours, for which commands write as if to a terminal.
+# Commands in notebooks get no terminal, which kernels else pretend, so that they print neither colours nor bars.
 _ipython = TemporaryDirectory()
 _startup = Path(_ipython.name) / "profile_default" / "startup"
 _startup.mkdir(parents=True)
-(_startup / "plain.py").write_text("import os\nos.environ |= {'FORCE_COLOR': '', 'CLICOLOR_FORCE': ''}\n")
+(_startup / "plain.py").write_text(
+    """import os, subprocess
+os.environ |= {"FORCE_COLOR": "", "CLICOLOR_FORCE": ""}
+def system(line):
+    done = subprocess.run(line, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(done.stdout, end="")
+get_ipython().system = system
+"""
+)
 os.environ["IPYTHONDIR"] = _ipython.name
 
 autodoc_default_options = {"members": True}

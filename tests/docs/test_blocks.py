@@ -37,8 +37,7 @@ def lines(text: str) -> Iterator[str]:
             typed = re.sub(r"\s+#.*", "", line).removesuffix(" \\").strip()
             if re.match(r"empnn \w", typed) and "[OPTIONS]" not in typed and not re.search(r"\.\.\.| \[", typed):
                 yield typed
-    for block in re.findall(r"^%%bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        yield from re.findall(r"^empnn .*", block, re.MULTILINE)
+    yield from re.findall(r"^!(empnn .*)", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if any(lines(text))])
