@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from empnn.version import __version__
@@ -32,7 +33,20 @@ nb_execution_timeout = 1200
 nb_merge_streams = True
 # Commands in them are those of the environment that builds.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["NO_COLOR"] = "1"
+# Commands in notebooks get no terminal, which kernels else pretend, so that they print neither colours nor bars.
+_ipython = TemporaryDirectory()
+_startup = Path(_ipython.name) / "profile_default" / "startup"
+_startup.mkdir(parents=True)
+(_startup / "plain.py").write_text(
+    """import os, subprocess
+os.environ |= {"FORCE_COLOR": "", "CLICOLOR_FORCE": ""}
+def system(line):
+    done = subprocess.run(line, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(done.stdout, end="")
+get_ipython().system = system
+"""
+)
+os.environ["IPYTHONDIR"] = _ipython.name
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"

@@ -20,7 +20,7 @@ WANTED = {
     "POSCAR": "recipes",
     "supercell": "recipes",
     "fine-tune": "tutorials/training",
-    "suspect": "faq",
+    "suspect": "trust",
 }
 
 
