@@ -159,10 +159,10 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     if settings.threads:
         torch.set_num_threads(settings.threads)
     reporter.started(folder, module, f"{data.name}, {data.sizes}", data.refused, len(data.select))
-    loader = group.in_turn(lambda: _loader(module, data))
     checkpoints = Checkpoints(folder, data, reporter, state.step, group)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
+            loader = group.in_turn(lambda: _loader(module, data))
             _fit_interruptible(_trainer(module, checkpoints), module, loader, checkpoints)
         except KeyboardInterrupt:
             reporter.interrupted(folder, state.step, checkpoints.saved_step)
