@@ -13,6 +13,7 @@ from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
 from empnn.cli.help import WIDEST, Group, add
 from empnn.cli.lists import fields, models
+from empnn.cli.merge import merge
 from empnn.cli.reconstruct import reconstruct
 from empnn.cli.relax import convert, relax
 from empnn.cli.reproduce import reproduce
@@ -41,7 +42,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, reconstruct, convert, train, sweep, reproduce, evaluate, energy, models, fields):
+for command in (relax, reconstruct, convert, merge, train, sweep, reproduce, evaluate, energy, models, fields):
     add(app, command)
 app.add_typer(data.app, name="data", short_help=data.app.info.help)
 

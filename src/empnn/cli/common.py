@@ -63,6 +63,14 @@ DataInputs = Annotated[
         show_default=False,
     ),
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Take every N-th structure only, from the I-th (0 is first); see `empnn merge`.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that compare structures; as many as there are cores by default.")
 ]
@@ -86,6 +94,7 @@ OPTIONS = {
     "passes": "--passes",
     "positions": "--noise-positions",
     "resume": "--resume",
+    "shard": "--shard",
     "sigma": "--noise",
     "steps": "--steps",
     "storage": "--storage",
@@ -126,6 +135,19 @@ def reports_errors(command: Command) -> Command:
 def in_options(message: str) -> str:
     """A message of the library, which names arguments (`sigma`), with the options of the commands (--noise)."""
     return re.sub("`([a-z_]+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
+
+
+def parsed_shard(given: str) -> tuple[int, int]:
+    """I and N of I/N.
+
+    Raises:
+        ConfigError: If it is not of that form.
+    """
+    index, slash, count = given.partition("/")
+    numbers = all(part.isascii() and part.isdecimal() for part in (index, count))
+    if not (slash and numbers and int(index) < int(count)):
+        raise ConfigError(f"--shard {given}: give I/N with 0 <= I < N, as in 0/4")
+    return int(index), int(count)
 
 
 def worded(note: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("Relax a folder of files into one, and go on after Ctrl-C:", "empnn relax runs/ -o relaxed.extxyz --resume"),
         ("Keep the cells, move the atoms:", "empnn relax POSCAR -o relaxed.vasp --fix cell"),
         ("Relax with a model that you trained:", "empnn relax candidates.csv -o relaxed.csv --model runs/mine"),
+        ("A hundredth of them, as one task of an array:", "empnn relax in.extxyz -o shards/ --shard 0/100 --resume"),
     ],
     "reconstruct": [
         ("Cells for coordinates that have none:", "empnn reconstruct drawn.cif -o cells.cif"),
@@ -27,6 +28,9 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     ],
     "convert": [
         ("Put many CIFs into one table:", "empnn convert 'runs/*.cif' all.parquet"),
+    ],
+    "merge": [
+        ("Join what the tasks of an array have relaxed:", "empnn merge shards/ -o relaxed.extxyz"),
     ],
     "train": [
         ("Try it out, in some minutes, on crystals that come with the package:", "empnn train data=sample steps=500"),

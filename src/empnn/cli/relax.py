@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from empnn.cli.changes import Changes, check_report
+from empnn.cli.changes import DRAWN, Changes, check_report
 from empnn.cli.common import (
     IN_PLACE,
     Device,
@@ -21,8 +23,10 @@ from empnn.cli.common import (
     Model,
     Passes,
     Quiet,
+    ShardOf,
     gone_through,
     in_options,
+    parsed_shard,
     reports_errors,
     worded,
 )
@@ -32,7 +36,12 @@ from empnn.errors import ConfigError
 if TYPE_CHECKING:
     from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome, Summary, Work
+    from empnn.bulk.shards import Shard
 
+SHARD_FORMAT = "extxyz"
+"""That of shards, unless another is asked for: it holds all there is of any structure."""
+DONE = {"relax": "relaxed", "convert": "converted", "energy": "judged"}
+"""What is said to be done by the names of what is done."""
 _FEW = 3
 """Inputs that a report calls by their names."""
 
@@ -42,7 +51,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="File to write, whose name tells the format, - for extxyz on stdout; or, with --format, a folder.",
+        help="File to write, whose name tells the format, - for extxyz on stdout; with --format or --shard a folder.",
     ),
 ]
 Ending = Annotated[
@@ -50,7 +59,7 @@ Ending = Annotated[
     typer.Option(
         "--format",
         metavar="cif|vasp|poscar|...",
-        help="One file of this format per structure in the folder OUT, called as its input is.",
+        help="One file of this format per structure in the folder OUT, called as its input is; of shards their format.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first refused structure.")]
@@ -111,6 +120,7 @@ def relax(
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Write refused structures unchanged.")] = False,
     report: ReportFile = None,
     space_groups: SpaceGroups = None,
+    shard: ShardOf = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -118,20 +128,20 @@ def relax(
 
     Atoms and directions that the input fixes (selective dynamics, constraints) keep their fractional coordinates.
     """
-    from empnn.data.writing import writer
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax import load
     from empnn.relax.files import Detail, How, Relaxing
 
-    target = target_of(output, ending)
+    target = target_of(output, ending) if shard is None else shard_in(output, ending, shard)
     if report is not None:
         check_report(report, inputs, target)
     given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
     changes = Changes(report, f"{given}, relaxed by {model}, to {output}")
-    table = isinstance(target, Path) and output != "-" and writer(target).format.table
+    table = is_table(target)
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
     written = table if space_groups is None else space_groups
-    detail = Detail(space_groups=groups, written_groups=written, columns=table, pictures=changes.pictures)
+    pictures = changes.pictures if shard is None else DRAWN
+    detail = Detail(space_groups=groups, written_groups=written, columns=table, pictures=pictures)
     how = How(passes=passes, batch_atoms=batch_atoms, keep_failed=keep_failed, fix=fix, symmetrize=symmetrize)
     _only_with_then(then, {"--option": option, "--fmax": fmax, "--steps": steps, "--store": store}, workers)
     relaxer = load(model, device)
@@ -146,7 +156,7 @@ def relax(
         choice = Choice(then, parsed_options(option))
         work = RelaxingOn(network, Job(choice=choice, relaxation=relaxation, workers=workers, store=store))
     with tuned(relaxer.device.type):
-        run = Run(done="relaxed", strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
+        run = Run(done=DONE[work.name], strict=strict, resume=resume, quiet=quiet, as_json=as_json, changes=changes)
         process(inputs, target, work, run)
 
 
@@ -161,14 +171,16 @@ def convert(
     ending: Ending = None,
     resume: Resume = False,
     strict: Strict = False,
+    shard: ShardOf = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write crystals in another format, which the name of OUT or --format tells."""
     from empnn.bulk.pipeline import Conversion
 
-    run = Run(done="converted", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
-    process([source], target_of(output, ending), Conversion(), run)
+    run = Run(done=DONE[Conversion.name], strict=strict, resume=resume, quiet=quiet, as_json=as_json)
+    target = target_of(output, ending) if shard is None else shard_in(output, ending, shard)
+    process([source], target, Conversion(), run)
 
 
 def _only_with_then(then: str | None, options: dict[str, object], workers: int) -> None:
@@ -176,6 +188,16 @@ def _only_with_then(then: str | None, options: dict[str, object], workers: int) 
     given = [name for name, value in options.items() if value is not None and value != []]
     if given and then is None:
         raise ConfigError(f"{given[0]} belongs to --then; name an oracle there, or leave it out")
+
+
+def is_table(target: Path | Folder | Shard) -> bool:
+    """Whether what is written is a table."""
+    from empnn.bulk.shards import Shard
+    from empnn.data.writing import format_called, writer
+
+    if isinstance(target, Shard):
+        return format_called(target.ending).table
+    return isinstance(target, Path) and str(target) != "-" and writer(target).format.table
 
 
 def target_of(output: str, ending: str | None) -> Path | Folder:
@@ -198,21 +220,51 @@ def target_of(output: str, ending: str | None) -> Path | Folder:
     return Folder(path, ending.lower().removeprefix("."))
 
 
-def process(inputs: list[Path], output: Path | Folder, work: Work, run: Run) -> None:
+def shard_in(output: str, ending: str | None, shard: str) -> Shard:
+    """The shard to write, in a folder that is made if need be."""
+    from empnn.bulk.shards import Shard, Share
+    from empnn.data.writing import BARE_FORMATS, FORMATS
+
+    number, of = parsed_shard(shard)
+    path = Path(output)
+    is_folder = path.is_dir() or output.endswith("/")
+    if output == "-" or (path.suffix.lower() in {**FORMATS, **BARE_FORMATS} and not is_folder):
+        raise ConfigError(f"{output}: with --shard this is a folder for all shards; end its name with /")
+    return Shard(path, (ending or SHARD_FORMAT).lower().removeprefix("."), Share(number, of))
+
+
+def process(inputs: list[Path], output: Path | Folder | Shard, work: Work, run: Run) -> None:
     """Go through all structures of all inputs, tell of each as was asked for, and end with status 1 if one failed."""
-    from empnn.bulk.pipeline import CONVERTED, REFUSED, UNDONE
     from empnn.bulk.pipeline import process as go_through
+
+    def walk(note: Callable[[Outcome], None], reach: Callable[[float], None], say: Callable[[str], None]) -> Summary:
+        work.say = say
+        return go_through(inputs, output, work, note, run.strict, run.resume, reach)
+
+    follow(walk, output, work.said, run)
+
+
+Walk = Callable[["Callable[[Outcome], None]", Callable[[float], None], Callable[[str], None]], "Summary"]
+"""Goes through structures: given what takes each outcome, the part that is done, and lines on what takes long."""
+
+
+def follow(walk: Walk, output: Path | Folder | Shard, said: Sequence[str], run: Run) -> None:
+    """Tell what becomes of structures as was asked for, and end with status 1 if one failed."""
+    from empnn.bulk.pipeline import CONVERTED, UNDONE
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as outcomes:
+    with ExitStack() as stack:
+        outcomes = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+        if run.changes is not None:
+            stack.enter_context(run.changes)
         with gone_through(run.done, run.quiet) as (console, advance, reach):
 
             def note(outcome: Outcome) -> None:
                 advance()
                 if run.changes is not None:
                     run.changes.add(outcome)
-                if outcome.status == REFUSED:
+                if outcome.status in UNDONE:
                     console.print(outcome.line, markup=False)
                 elif outcome.then is not None and outcome.then["status"] in UNDONE:
                     console.print(in_options(replace(outcome, message=outcome.warnings[-1]).line), markup=False)
@@ -220,19 +272,22 @@ def process(inputs: list[Path], output: Path | Folder, work: Work, run: Run) -> 
                     lost = replace(outcome, message="; ".join(outcome.warnings))
                     console.print(lost.line, markup=False)
                 if run.as_json or run.report is not None:
-                    outcomes.write(f"{json.dumps(worded(outcome.as_dict(work.said)))}\n")
+                    outcomes.write(f"{json.dumps(worded(outcome.as_dict(said)))}\n")
 
-            if not run.quiet:
-                work.say = lambda line: console.print(in_options(line), markup=False)
-            summary = go_through(inputs, output, work, note, run.strict, run.resume, reach)
+            def say(line: str) -> None:
+                if not run.quiet:
+                    console.print(in_options(line), markup=False)
+
+            summary = walk(note, reach, say)
         if run.changes is not None:
             outcomes.seek(0)
             run.changes.write(outcomes)
         if run.as_json:
             outcomes.seek(0)
             _print_outcomes(run.done, summary, outcomes)
+        changed = [] if run.changes is None or run.quiet else list(run.changes.lines())
     if not run.quiet:
-        for line in () if run.changes is None else run.changes.lines():
+        for line in changed:
             console.print(line, markup=False)
         console.print(_closing_line(run, summary, output), markup=False)
     if summary.skipped or any(summary.then[status] for status in UNDONE):
@@ -247,9 +302,10 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
     sys.stdout.write("]}\n")
 
 
-def _closing_line(run: Run, summary: Summary, output: Path | Folder) -> str:
+def _closing_line(run: Run, summary: Summary, output: Path | Folder | Shard) -> str:
     from empnn.ase_atoms import DOUBTS
     from empnn.bulk.folder import Folder
+    from empnn.bulk.shards import Shard
 
     key = DOUBTS if run.done == "converted" else "empnn_warnings"
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
@@ -261,7 +317,8 @@ def _closing_line(run: Run, summary: Summary, output: Path | Folder) -> str:
         written = f"wrote {summary.written:,} file{'s' * (summary.written != 1)} to {output.path}"
         written += f", {summary.replaced:,} of them in place of earlier ones" if summary.replaced else ""
     else:
-        written = f"wrote {summary.written:,} to {'stdout' if str(output) == '-' else output}"
+        place = output.file if isinstance(output, Shard) else output
+        written = f"wrote {summary.written:,} to {'stdout' if str(place) == '-' else place}"
         written += IN_PLACE if summary.replaced else ""
     if not summary.written:
         written = "nothing written"

@@ -50,7 +50,7 @@ _PAIR_READERS: dict[str, _PairReader] = {
 _OTHERS_IN_FOLDERS = (".traj", ".xsf", ".res", ".gen", ".cell")
 
 
-def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
+def read(*paths: str | Path, start: int = 0, step: int = 1) -> Iterator[Record]:
     """All structures of files, in order.
 
     CIF, extxyz, POSCAR, pymatgen JSON, CSV, parquet or feather with a column `cif` or `structure`, ASE databases and
@@ -63,6 +63,7 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
     Args:
         paths: Files, folders, patterns or `-`.
         start: Records to leave out at the beginning; they are not parsed where the format lets them be skipped.
+        step: Of those from there on every so-manieth only is read; the others are left out likewise.
     """
     files = [file for path in paths for file in files_of(path)]
     passed = 0
@@ -70,7 +71,7 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
         found = entries(file)
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
-            if passed >= start:
+            if passed >= start and (passed - start) % step == 0:
                 alone = second is None
                 record = entry.record(str(file), index, name if alone else None)
                 yield replace(record, name=name if alone else numbered(name, index))
