@@ -1,8 +1,9 @@
-# make demo | test | test-energy | test-integrations | test-dft | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-integrations | test-cluster | test-dft | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEGRATIONS := .venv-integrations
+CLUSTER := .venv-cluster
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Where torch comes from: the index of its CPU builds (0.2 GB). With `make venv TORCH_INDEX=` it is the ordinary one, whose
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' requirements.lock)
 
-.PHONY: demo test test-energy test-integrations test-dft check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-integrations test-cluster test-dft check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -26,6 +27,10 @@ test-energy: $(READY)
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
 test-integrations: $(INTEGRATIONS)/.ready
 	EMPNN_REQUIRE_INTEGRATIONS=1 $(INTEGRATIONS)/bin/python -m pytest -q tests/integrations
+
+# A cluster of this machine's cores, workers killed, disks full.
+test-cluster: $(CLUSTER)/.ready
+	EMPNN_REQUIRE_CLUSTER=1 $(CLUSTER)/bin/python -m pytest -q tests/cluster
 
 # Real density functional theory: builds GPAW (as root on Debian, with what the build needs) and runs it.
 test-dft: $(READY)
@@ -53,6 +58,12 @@ $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
 	$(PYTHON) -m venv $(INTEGRATIONS)
 	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-integrations.lock
 	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(CLUSTER)/.ready: requirements-cluster.lock pyproject.toml
+	$(PYTHON) -m venv $(CLUSTER)
+	$(CLUSTER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-cluster.lock
+	$(CLUSTER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
@@ -95,7 +106,9 @@ lock:
 	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt
 	.venv-lock/bin/python -m pip install --quiet --constraint .venv-lock/shared.txt --editable ".[integrations]"
 	.venv-lock/bin/python scripts/lock.py requirements-integrations.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[cluster]"
+	.venv-lock/bin/python scripts/lock.py requirements-cluster.lock
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) demo-output
+	rm -rf $(VENV) $(INTEGRATIONS) $(CLUSTER) demo-output

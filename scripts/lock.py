@@ -1,6 +1,6 @@
 """Write a lock: what empnn with some of its extras needs, in the versions of this (fresh) environment.
 
-Usage: python scripts/lock.py requirements.lock|requirements-integrations.lock
+Usage: python scripts/lock.py requirements.lock|requirements-integrations.lock|requirements-cluster.lock
 """
 
 import re
@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 BUILD = ("hatchling", "editables")
 LOCKS = {
     "requirements.lock": ("venv", ("empnn[dev]", *BUILD)),
+    "requirements-cluster.lock": ("test-cluster", ("empnn[cluster,test]", *BUILD)),
     "requirements-integrations.lock": ("test-integrations", ("empnn[integrations,test]", *BUILD)),
 }
 """What installs each, and what it is for."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from ase import Atoms
 
 from empnn.bulk.folder import Folder
 from empnn.bulk.pipeline import Outcome, Summary, check_apart, written
-from empnn.bulk.shards import Manifest
+from empnn.bulk.shards import Manifest, Span
 from empnn.bulk.sinks import opened
 from empnn.data.naming import STREAM
 from empnn.data.reading import entries
@@ -55,7 +56,8 @@ def _in_order(shards: Sequence[Manifest], files: Sequence[Path], same: Format | 
     """What became of each record of the inputs, its structure and its name."""
     streams = [_contents(one, same) for one in shards]
     place, last = 0, -1
-    for outcome, atoms, name in _interleaved(streams, shards):
+    spans = isinstance(shards[0].shard.part, Span)
+    for outcome, atoms, name in chain.from_iterable(streams) if spans else _interleaved(streams, shards):
         if outcome.index != last + 1:
             place, last = place + 1, -1
         if outcome.index != last + 1 or place >= len(files) or outcome.file != str(files[place]):
@@ -93,8 +95,5 @@ def _contents(manifest: Manifest, same: Format | None) -> Content:
             entry = next(structures, None)
             if entry is None or entry.parse is refuse:
                 raise ConfigError(f"{file} lacks structures that {manifest.path} names; make it again")
-            if copy is not None:
-                atoms = Copy(*copy(entry.content))
-            else:
-                atoms = read_back(entry.record(str(file), 0))
+            atoms = read_back(entry.record(str(file), 0)) if copy is None else Copy(*copy(entry.content))
         yield Outcome(**noted["note"]), atoms, noted["name"]

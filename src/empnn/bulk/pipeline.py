@@ -14,7 +14,7 @@ from typing import Any
 from ase import Atoms
 
 from empnn.bulk.folder import Folder
-from empnn.bulk.shards import ALL, Shard, ShardOutput, ShardRun
+from empnn.bulk.shards import ALL, Shard, ShardOutput, ShardRun, Share
 from empnn.bulk.sinks import Sink, opened
 from empnn.bulk.state import fingerprint
 from empnn.checks.doubts import doubts_when_read
@@ -210,8 +210,8 @@ def process(
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
     if isinstance(output, Shard) and streams:
         raise ConfigError("`shard`: what comes from a stream cannot be shared among processes; use files")
-    summary, reached = Summary(), _Reached(files)
-    share = output.part if isinstance(output, Shard) else ALL
+    summary, reached = Summary(), Reached(files)
+    share = output.part if isinstance(output, Shard) and isinstance(output.part, Share) else ALL
     records = 1 if work.slow else None
     sinking: AbstractContextManager[Sink]
     if isinstance(output, Shard):
@@ -232,7 +232,9 @@ def process(
                     settled = written(sink, outcome, atoms, str(record.name), strict)
                     summary.count(settled)
                     on_outcome(settled)
-            reached.tell(chunk[-1], on_share)
+            share_done = reached.with_it(chunk[-1].file, chunk[-1].share)
+            if share_done is not None:
+                on_share(share_done)
     summary.written, summary.discarded, summary.replaced = sink.written, sink.discarded, sink.replaced
     return summary
 
@@ -252,7 +254,7 @@ def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
             raise ConfigError(f"{folder} is in the input folder {path}, and would be read with it; choose another")
 
 
-class _Reached:
+class Reached:
     """How much of files has been gone through, by their sizes."""
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -260,12 +262,14 @@ class _Reached:
         self._ends = list(accumulate((file.stat().st_size if file.is_file() else 0 for file in files), initial=0))
         self._at = 0
 
-    def tell(self, record: Record, tell: Callable[[float], None]) -> None:
-        """Tell how much has been gone through with this record; of a file given twice the first one counts."""
-        self._at = self._files.index(record.file, self._at)
+    def with_it(self, file: str, share: float) -> float | None:
+        """How much has been gone through with this share of a file; of one given twice the first counts.
+
+        None if the files have no size, as streams.
+        """
+        self._at = self._files.index(file, self._at)
         start, end = self._ends[self._at : self._at + 2]
-        if self._ends[-1]:
-            tell((start + record.share * (end - start)) / self._ends[-1])
+        return (start + share * (end - start)) / self._ends[-1] if self._ends[-1] else None
 
 
 def written(sink: Sink, outcome: Outcome, atoms: Atoms | Copy | None, name: str, strict: bool) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,33 @@ class Share:
 
 
 ALL = Share(0, 1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Records that follow each other, some thousand of those of one or several files.
+
+    Attributes:
+        files: The number of those files among `of`, which hold all inputs.
+        of: Into how many such the inputs are parted.
+        number: Which of their spans it is.
+        last: Whether it is the last of them.
+    """
+
+    files: int
+    of: int
+    number: int
+    last: bool
+
+    @property
+    def name(self) -> str:
+        """What the files of it are called."""
+        return f"span-{self.files:05d}-{self.number:05d}"
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"span": [self.files, self.of, self.number, self.last]}
 
 
 @dataclass(frozen=True)
@@ -96,7 +124,7 @@ class Shard:
 
     folder: Path
     ending: str
-    part: Share
+    part: Share | Span
 
     @property
     def file(self) -> Path:
@@ -247,8 +275,8 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _part(header: dict[str, Any]) -> Share:
-    return Share(*header["shard"])
+def _part(header: dict[str, Any]) -> Share | Span:
+    return Span(*header["span"]) if "span" in header else Share(*header["shard"])
 
 
 def write_result(folder: Path, share: Share, content: dict[str, Any]) -> None:
@@ -271,38 +299,49 @@ def results(folders: Sequence[Path]) -> list[dict[str, Any]]:
     paths = [path for folder in folders for path in sorted(folder.glob("[0-9]*-of-[0-9]*.json"))]
     found = [(path, json.loads(path.read_text())) for path in paths]
     if found:
-        check_shares(
+        check_parts(
             [(path, Share(*content.pop("shard")), _digest({**content, "part": None})) for path, content in found]
         )
     return [content for _, content in sorted(found, key=lambda one: one[0].name)]
 
 
-def check_shares(found: Sequence[tuple[Path, Share, str]]) -> None:
-    """Make sure that there are all shares of a run.
+def check_parts(found: Sequence[tuple[Path, Share | Span, str]]) -> None:
+    """Make sure that there are all parts of a run.
 
     Args:
-        found: Of each, the file that is named in messages, the share, and a word that tells its run.
+        found: Of each, the file that is named in messages, the part, and a word that tells its run.
 
     Raises:
         ConfigError: If one is missing or there twice, or they are of several runs.
     """
-    first, share, run = found[0]
-    there: dict[int, Path] = {}
+    first, part, run = found[0]
+    there: dict[str, Path] = {}
     for path, other, its_run in found:
-        if (other.of, its_run) != (share.of, run):
+        if (type(other), other.of, its_run) != (type(part), part.of, run):
             raise ConfigError(
                 f"{path} was made from other inputs, or with other options or weights, than {first}; "
                 "merge the shards of one run"
             )
-        if other.number in there:
-            raise ConfigError(f"{there[other.number]} and {path} are the same shard; leave one out")
-        there[other.number] = path
-    missing = [f"{number}/{share.of}" for number in range(share.of) if number not in there]
+        if other.name in there:
+            raise ConfigError(f"{there[other.name]} and {path} are the same shard; leave one out")
+        there[other.name] = path
+    missing = _missing([one for _, one, _ in found])
     if missing:
         more = f" and {len(missing) - _FEW:,} more" if len(missing) > _FEW else ""
         named = ", ".join(missing[:_FEW])
         folder = first.parent.parent if first.parent.name == MANIFESTS else first.parent
-        raise ConfigError(f"{folder}: `shard` {named}{more} missing; make it, or name its folder too")
+        raise ConfigError(f"{folder}: {named}{more} missing; make it, or name its folder too")
+
+
+def _missing(parts: Sequence[Share | Span]) -> list[str]:
+    """The names of parts that are not there."""
+    shares = {part.number for part in parts if isinstance(part, Share)}
+    if shares:
+        return [f"`shard` {number}/{parts[0].of}" for number in range(parts[0].of) if number not in shares]
+    spans = [part for part in parts if isinstance(part, Span)]
+    counts = Counter(span.files for span in spans)
+    ends = {span.files: span.number + 1 for span in spans if span.last}
+    return [f"some of span-{files:05d}" for files in range(parts[0].of) if counts[files] != ends.get(files)]
 
 
 def manifests(folders: Sequence[Path]) -> list[Manifest]:
@@ -317,5 +356,5 @@ def manifests(folders: Sequence[Path]) -> list[Manifest]:
         if not here:
             raise ConfigError(f"{folder}: there is no complete shard here; name a folder that `shard` has written to")
         found += map(Manifest, here)
-    check_shares([(one.path, one.shard.part, one.digest) for one in found])
-    return sorted(found, key=lambda one: one.shard.part.number)
+    check_parts([(one.path, one.shard.part, one.digest) for one in found])
+    return sorted(found, key=lambda one: one.shard.part.name)

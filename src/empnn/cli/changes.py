@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome
     from empnn.bulk.shards import Shard
+    from empnn.bulk.spans import Place
 
 CSV, HTML = ".csv", ".html"
 DRAWN = 6
 """Of the most doubtful and of those that were changed most, how many are drawn."""
 
 
-def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder | Shard) -> None:
+def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder | Shard | Place) -> None:
     """Make sure, before anything is done, that a report can be written.
 
     Raises:

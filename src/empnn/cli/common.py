@@ -71,6 +71,14 @@ ShardOf = Annotated[
         help="Take every N-th structure only, from the I-th (0 is first); see `empnn merge`.",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ADDRESS",
+        help="Work on a Ray cluster, HOST:PORT, or one on this machine, local[:CORES]; OUT is a folder of shards.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that compare structures; as many as there are cores by default.")
 ]
@@ -83,6 +91,7 @@ _BAR = 24
 
 OPTIONS = {
     "by": "--by",
+    "cluster": "--cluster",
     "ending": "--format",
     "fix": "--fix",
     "fmax": "--fmax",
@@ -183,8 +192,8 @@ def followed(what: str, total: int | None, quiet: bool) -> Iterator[tuple[Consol
 
 
 @contextmanager
-def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[], None], Callable[[float], None]]]:
-    """A console on stderr, what counts one more done, and what is told the part of the input that is done.
+def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[int], None], Callable[[float], None]]]:
+    """A console on stderr, what counts so many more done, and what is told the part of the input that is done.
 
     Under its lines, on a terminal, stand how many are done, how fast, and how long the rest takes.
     """
@@ -201,9 +210,9 @@ def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[],
         task = progress.add_task(what, total=None, count=0, rate=0.0)
         began, count = time.perf_counter(), 0
 
-        def advance() -> None:
+        def advance(more: int) -> None:
             nonlocal count
-            count += 1
+            count += more
             progress.update(task, count=count, rate=count / (time.perf_counter() - began))
 
         yield console, advance, lambda share: progress.update(task, total=1.0, completed=share)

@@ -10,6 +10,7 @@ import typer
 
 from empnn.cli.common import (
     IN_PLACE,
+    Cluster,
     Inputs,
     Json,
     Quiet,
@@ -21,7 +22,7 @@ from empnn.cli.common import (
     worded,
 )
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
-from empnn.cli.relax import DONE, Resume, Run, process, shard_in
+from empnn.cli.relax import DONE, Resume, Run, any_target, process
 from empnn.errors import ConfigError
 from empnn.terminal import stderr
 
@@ -46,7 +47,9 @@ def energy(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File for the crystals with their energies; a folder for vasp-inputs and --shard."
+            "--output",
+            "-o",
+            help="File for the crystals with their energies; vasp-inputs, --shard and --cluster: a folder.",
         ),
     ] = None,
     ending: Annotated[
@@ -58,6 +61,7 @@ def energy(
     workers: Workers = 1,
     store: StoreFolder = None,
     shard: ShardOf = None,
+    cluster: Cluster = None,
     resume: Resume = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -75,10 +79,13 @@ def energy(
     options = parsed_options(option)
     if oracle == VASP:
         options |= _options_of_inputs(output, fmax, steps)
-    _only_with_shards(shard, ending, resume)
-    if shard is not None:
-        _check_shard(oracle, output)
-    write = writer(output) if output is not None and oracle != VASP and shard is None else None
+    how = "--cluster" if shard is None else "--shard"
+    in_shards = shard is not None or cluster is not None
+    if in_shards:
+        _check_shards(how, oracle, output)
+    else:
+        _only_with_shards(ending, resume)
+    write = writer(output) if output is not None and oracle != VASP and not in_shards else None
     check_outputs([output if write else None], [file for path in inputs for file in files_of(path)])
     default = ORACLES[oracle].default_mode if oracle in ORACLES else "none"
     relaxation = relaxation_of(relax or default, fmax, steps)
@@ -86,9 +93,9 @@ def energy(
     about_it = about(choice.load())
     # Nothing that VASP's inputs take could kill this process.
     job = Job(choice=choice, relaxation=relaxation, workers=0 if oracle == VASP else workers, store=store)
-    if shard is not None:
+    if in_shards:
         run = Run(done=DONE[Judging.name], strict=False, resume=resume, quiet=quiet, as_json=as_json)
-        process(inputs, shard_in(str(output), ending, shard), Judging(job), run)
+        process(inputs, any_target(str(output), ending, shard, cluster), Judging(job), run)
         return
     records = list(read(*inputs))
     if write is not None:
@@ -110,18 +117,18 @@ def energy(
         raise typer.Exit(1)
 
 
-def _only_with_shards(shard: str | None, ending: str | None, resume: bool) -> None:
+def _only_with_shards(ending: str | None, resume: bool) -> None:
     for name, given in (("--format", ending is not None), ("--resume", resume)):
-        if given and shard is None:
+        if given:
             why = "the store keeps results anyway" if name == "--resume" else "the name of the output tells it"
-            raise ConfigError(f"{name} belongs to --shard; leave it out: {why}")
+            raise ConfigError(f"{name} belongs to --shard and --cluster; leave it out: {why}")
 
 
-def _check_shard(oracle: str, output: Path | None) -> None:
+def _check_shards(how: str, oracle: str, output: Path | None) -> None:
     if oracle == VASP:
-        raise ConfigError(f"--shard and --oracle {VASP} exclude each other: it only writes files; leave --shard out")
+        raise ConfigError(f"{how} and --oracle {VASP} exclude each other: it only writes files; leave {how} out")
     if output is None:
-        raise ConfigError("--shard writes a file for `empnn merge`; give the folder of all shards with -o")
+        raise ConfigError(f"{how} writes files for `empnn merge`; give the folder of all shards with -o")
 
 
 def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:

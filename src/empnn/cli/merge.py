@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from empnn.cli.changes import Changes, check_report
 from empnn.cli.common import Json, Quiet, json_document, reports_errors
 from empnn.cli.relax import DONE, Ending, Output, ReportFile, Run, follow, target_of
-
-if TYPE_CHECKING:
-    from empnn.bulk.pipeline import Outcome, Summary
 
 _OTHERS = 256
 """Files that a process has open anyway."""
@@ -51,10 +47,7 @@ def merge(
     changes = Changes(report, f"merged from {', '.join(map(str, folders))}") if run["work"] == "relax" else None
     told = Run(done=DONE[run["work"]], strict=False, resume=False, quiet=quiet, as_json=as_json, changes=changes)
 
-    def walk(note: Callable[[Outcome], None], reach: Callable[[float], None], say: Callable[[str], None]) -> Summary:
-        return join(shards, target, note)
-
-    follow(walk, target, run["said"], told)
+    follow(lambda tell: join(shards, target, tell.outcome), target, run["said"], told)
 
 
 def _allow_files(count: int) -> None:

@@ -16,6 +16,7 @@ import typer
 from empnn.cli.changes import DRAWN, Changes, check_report
 from empnn.cli.common import (
     IN_PLACE,
+    Cluster,
     Device,
     Fix,
     Inputs,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome, Summary, Work
     from empnn.bulk.shards import Shard
+    from empnn.bulk.spans import Place
+
+    Target = Path | Folder | Shard | Place
 
 SHARD_FORMAT = "extxyz"
 """That of shards, unless another is asked for: it holds all there is of any structure."""
@@ -51,7 +55,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="File to write, whose name tells the format, - for extxyz on stdout; with --format or --shard a folder.",
+        help="File to write, whose name tells the format, - for extxyz on stdout; a folder of --format, --shard, --cluster.",
     ),
 ]
 Ending = Annotated[
@@ -121,6 +125,7 @@ def relax(
     report: ReportFile = None,
     space_groups: SpaceGroups = None,
     shard: ShardOf = None,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -132,7 +137,9 @@ def relax(
     from empnn.relax import load
     from empnn.relax.files import Detail, How, Relaxing
 
-    target = target_of(output, ending) if shard is None else shard_in(output, ending, shard)
+    target = any_target(output, ending, shard, cluster)
+    if cluster is not None and device not in ("auto", "cpu"):
+        raise ConfigError(f"--device {device} and --cluster exclude each other: workers have a core each; leave it out")
     if report is not None:
         check_report(report, inputs, target)
     given = ", ".join(map(str, inputs)) if len(inputs) <= _FEW else f"{len(inputs):,} files and folders"
@@ -140,11 +147,11 @@ def relax(
     table = is_table(target)
     groups = (table or as_json or report is not None) if space_groups is None else space_groups
     written = table if space_groups is None else space_groups
-    pictures = changes.pictures if shard is None else DRAWN
+    pictures = changes.pictures if shard is None and cluster is None else DRAWN
     detail = Detail(space_groups=groups, written_groups=written, columns=table, pictures=pictures)
     how = How(passes=passes, batch_atoms=batch_atoms, keep_failed=keep_failed, fix=fix, symmetrize=symmetrize)
     _only_with_then(then, {"--option": option, "--fmax": fmax, "--steps": steps, "--store": store}, workers)
-    relaxer = load(model, device)
+    relaxer = load(model, device if cluster is None else "cpu")
     network = Relaxing(relaxer, how, detail)
     work: Work = network
     if then is not None:
@@ -172,6 +179,7 @@ def convert(
     resume: Resume = False,
     strict: Strict = False,
     shard: ShardOf = None,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -179,8 +187,7 @@ def convert(
     from empnn.bulk.pipeline import Conversion
 
     run = Run(done=DONE[Conversion.name], strict=strict, resume=resume, quiet=quiet, as_json=as_json)
-    target = target_of(output, ending) if shard is None else shard_in(output, ending, shard)
-    process([source], target, Conversion(), run)
+    process([source], any_target(output, ending, shard, cluster), Conversion(), run)
 
 
 def _only_with_then(then: str | None, options: dict[str, object], workers: int) -> None:
@@ -190,12 +197,13 @@ def _only_with_then(then: str | None, options: dict[str, object], workers: int) 
         raise ConfigError(f"{given[0]} belongs to --then; name an oracle there, or leave it out")
 
 
-def is_table(target: Path | Folder | Shard) -> bool:
+def is_table(target: Target) -> bool:
     """Whether what is written is a table."""
     from empnn.bulk.shards import Shard
+    from empnn.bulk.spans import Place
     from empnn.data.writing import format_called, writer
 
-    if isinstance(target, Shard):
+    if isinstance(target, Shard | Place):
         return format_called(target.ending).table
     return isinstance(target, Path) and str(target) != "-" and writer(target).format.table
 
@@ -220,37 +228,65 @@ def target_of(output: str, ending: str | None) -> Path | Folder:
     return Folder(path, ending.lower().removeprefix("."))
 
 
-def shard_in(output: str, ending: str | None, shard: str) -> Shard:
-    """The shard to write, in a folder that is made if need be."""
+def any_target(output: str, ending: str | None, shard: str | None, cluster: str | None) -> Target:
+    """The file, folder, shard or shards to write."""
     from empnn.bulk.shards import Shard, Share
+    from empnn.bulk.spans import Place
     from empnn.data.writing import BARE_FORMATS, FORMATS
 
-    number, of = parsed_shard(shard)
+    if shard is None and cluster is None:
+        return target_of(output, ending)
+    if shard is not None and cluster is not None:
+        raise ConfigError("--shard and --cluster exclude each other: a cluster shares the work out by itself")
     path = Path(output)
     is_folder = path.is_dir() or output.endswith("/")
     if output == "-" or (path.suffix.lower() in {**FORMATS, **BARE_FORMATS} and not is_folder):
-        raise ConfigError(f"{output}: with --shard this is a folder for all shards; end its name with /")
-    return Shard(path, (ending or SHARD_FORMAT).lower().removeprefix("."), Share(number, of))
+        what = "--shard" if cluster is None else "--cluster"
+        raise ConfigError(f"{output}: with {what} this is a folder for all shards; end its name with /")
+    ending = (ending or SHARD_FORMAT).lower().removeprefix(".")
+    if shard is not None:
+        return Shard(path, ending, Share(*parsed_shard(shard)))
+    return Place(address=str(cluster), folder=path, ending=ending)
 
 
-def process(inputs: list[Path], output: Path | Folder | Shard, work: Work, run: Run) -> None:
+def process(inputs: list[Path], output: Target, work: Work, run: Run) -> None:
     """Go through all structures of all inputs, tell of each as was asked for, and end with status 1 if one failed."""
-    from empnn.bulk.pipeline import process as go_through
+    from empnn.bulk.spans import Place
 
-    def walk(note: Callable[[Outcome], None], reach: Callable[[float], None], say: Callable[[str], None]) -> Summary:
-        work.say = say
-        return go_through(inputs, output, work, note, run.strict, run.resume, reach)
+    def walk(told: Told) -> Summary:
+        if isinstance(output, Place):
+            from empnn.bulk.on_ray import process as on_ray
+
+            return on_ray(inputs, output, work, told.outcome, told.progress, run.strict, run.resume)
+        from empnn.bulk.pipeline import process as go_through
+
+        work.say = told.say
+        return go_through(inputs, output, work, told.outcome, run.strict, run.resume, told.share)
 
     follow(walk, output, work.said, run)
 
 
-Walk = Callable[["Callable[[Outcome], None]", Callable[[float], None], Callable[[str], None]], "Summary"]
-"""Goes through structures: given what takes each outcome, the part that is done, and lines on what takes long."""
+@dataclass(frozen=True)
+class Told:
+    """What is told while structures are gone through.
+
+    Attributes:
+        outcome: Takes what became of a structure.
+        share: Takes the part that is done.
+        say: Takes a line on what takes long.
+        progress: Takes how many more are done, and the part that is, where outcomes come at the end only.
+    """
+
+    outcome: Callable[[Outcome], None]
+    share: Callable[[float], None]
+    say: Callable[[str], None]
+    progress: Callable[[int, float], None]
 
 
-def follow(walk: Walk, output: Path | Folder | Shard, said: Sequence[str], run: Run) -> None:
+def follow(walk: Callable[[Told], Summary], output: Target, said: Sequence[str], run: Run) -> None:
     """Tell what becomes of structures as was asked for, and end with status 1 if one failed."""
     from empnn.bulk.pipeline import CONVERTED, UNDONE
+    from empnn.bulk.spans import Place
 
     if run.as_json and str(output) == "-":
         raise ConfigError("--json and the output - exclude each other: both want stdout")
@@ -259,9 +295,15 @@ def follow(walk: Walk, output: Path | Folder | Shard, said: Sequence[str], run: 
         if run.changes is not None:
             stack.enter_context(run.changes)
         with gone_through(run.done, run.quiet) as (console, advance, reach):
+            at_the_end = isinstance(output, Place)
+
+            def progress(count: int, share: float) -> None:
+                advance(count)
+                reach(share)
 
             def note(outcome: Outcome) -> None:
-                advance()
+                if not at_the_end:
+                    advance(1)
                 if run.changes is not None:
                     run.changes.add(outcome)
                 if outcome.status in UNDONE:
@@ -278,7 +320,7 @@ def follow(walk: Walk, output: Path | Folder | Shard, said: Sequence[str], run: 
                 if not run.quiet:
                     console.print(in_options(line), markup=False)
 
-            summary = walk(note, reach, say)
+            summary = walk(Told(note, reach, say, progress))
         if run.changes is not None:
             outcomes.seek(0)
             run.changes.write(outcomes)
@@ -302,10 +344,11 @@ def _print_outcomes(done: str, summary: Summary, lines: IO[str]) -> None:
     sys.stdout.write("]}\n")
 
 
-def _closing_line(run: Run, summary: Summary, output: Path | Folder | Shard) -> str:
+def _closing_line(run: Run, summary: Summary, output: Target) -> str:
     from empnn.ase_atoms import DOUBTS
     from empnn.bulk.folder import Folder
     from empnn.bulk.shards import Shard
+    from empnn.bulk.spans import Place
 
     key = DOUBTS if run.done == "converted" else "empnn_warnings"
     doubtful = f" ({summary.suspect:,} suspect: see {key} in the output, or --json)" if summary.suspect else ""
@@ -317,7 +360,7 @@ def _closing_line(run: Run, summary: Summary, output: Path | Folder | Shard) -> 
         written = f"wrote {summary.written:,} file{'s' * (summary.written != 1)} to {output.path}"
         written += f", {summary.replaced:,} of them in place of earlier ones" if summary.replaced else ""
     else:
-        place = output.file if isinstance(output, Shard) else output
+        place = output.file if isinstance(output, Shard) else output.folder if isinstance(output, Place) else output
         written = f"wrote {summary.written:,} to {'stdout' if str(place) == '-' else place}"
         written += IN_PLACE if summary.replaced else ""
     if not summary.written:

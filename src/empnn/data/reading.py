@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedIOBase
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -66,16 +66,41 @@ def read(*paths: str | Path, start: int = 0, step: int = 1) -> Iterator[Record]:
         step: Of those from there on every so-manieth only is read; the others are left out likewise.
     """
     files = [file for path in paths for file in files_of(path)]
-    passed = 0
-    for file, name in zip(files, names_of(files), strict=True):
+    for located in islice(located_in(files, names_of(files)), start, None, step):
+        yield located.record()
+
+
+@dataclass(frozen=True)
+class Located:
+    """A structure as it lies in a file, and where that is.
+
+    Attributes:
+        file: The name of the file.
+        index: The position in it.
+        name: What the file is called.
+        alone: Whether it holds no other.
+        entry: The structure.
+    """
+
+    file: str
+    index: int
+    name: str
+    alone: bool
+    entry: Entry
+
+    def record(self) -> Record:
+        """The structure parsed."""
+        record = self.entry.record(self.file, self.index, self.name if self.alone else None)
+        return replace(record, name=self.name if self.alone else numbered(self.name, self.index))
+
+
+def located_in(files: Sequence[Path], names: Sequence[str]) -> Iterator[Located]:
+    """All structures of files of these names, not parsed yet, in order."""
+    for file, name in zip(files, names, strict=True):
         found = entries(file)
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
-            if passed >= start and (passed - start) % step == 0:
-                alone = second is None
-                record = entry.record(str(file), index, name if alone else None)
-                yield replace(record, name=name if alone else numbered(name, index))
-            passed += 1
+            yield Located(str(file), index, name, second is None, entry)
 
 
 def files_of(path: str | Path) -> list[Path]:
