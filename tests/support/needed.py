@@ -7,11 +7,11 @@ from types import ModuleType
 import pytest
 
 
-def needed(name: str) -> ModuleType:
-    """The package; without it the test is skipped, unless EMPNN_REQUIRE_INTEGRATIONS says that it has to be there."""
+def needed(name: str, require: str = "EMPNN_REQUIRE_INTEGRATIONS", how: str = "make test-integrations") -> ModuleType:
+    """The package; without it the test is skipped, unless a variable says that it has to be there."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if os.environ.get("EMPNN_REQUIRE_INTEGRATIONS"):
+        if os.environ.get(require):
             raise
-        pytest.skip(f"{error}; make test-integrations installs it")
+        pytest.skip(f"{error}; {how} installs it", allow_module_level=True)

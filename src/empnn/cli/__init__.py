@@ -51,6 +51,9 @@ def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
     # What spglib prints of tolerances that it tries in vain means nothing to whoever types a command.
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
+    # Nor do Ray's notes on its own tasks; and nobody is told that it is used.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     for number in _ENDINGS:
         signal.signal(number, _end)
     app()

@@ -55,7 +55,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="File to write, whose name tells the format, - for extxyz on stdout; a folder of --format, --shard, --cluster.",
+        help="File to write, whose name tells the format, - for extxyz on stdout; a folder of files or shards.",
     ),
 ]
 Ending = Annotated[
