@@ -74,7 +74,9 @@ def slurm(tmp_path, monkeypatch):
             put(name, ECHO.format(name=name))
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SLURM")},
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "LOG": str(log), **(variables or {}),
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "LOG": str(log),
+            **(variables or {}),
         }
         done = subprocess.run(
             ["bash", str(SCRIPTS / script), *arguments], env=environment, capture_output=True, text=True, timeout=300

@@ -162,11 +162,18 @@ def _go(
         for row in counts.iter_rows():
             share += row["part"]
             on_progress(int(row["count"]), share)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, CrystalError | ConfigError | OSError):
-            raise cause from None
-        raise
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a worker raised, if it is something that a user can cause; else what Ray made of it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, CrystalError | ConfigError | OSError) and not isinstance(seen, ray.exceptions.RayError):
+            return seen
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return error
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,14 @@ class Group:
         of: How many there are.
         files: The files.
         names: What they are called, see `names_of`.
+        folder: Where relative paths begin.
     """
 
     number: int
     of: int
     files: tuple[Path, ...]
     names: tuple[str, ...]
+    folder: Path
 
 
 def grouped(files: Sequence[Path]) -> list[Group]:
@@ -82,7 +84,7 @@ def grouped(files: Sequence[Path]) -> list[Group]:
         size += own
     names = names_of(files)
     return [
-        Group(number, len(groups), tuple(files[i] for i in group), tuple(names[i] for i in group))
+        Group(number, len(groups), tuple(files[i] for i in group), tuple(names[i] for i in group), Path.cwd())
         for number, group in enumerate(groups)
     ]
 
@@ -95,7 +97,7 @@ def spans_of(group: Group, done: Collection[int], records: int) -> Iterator[tupl
         done: The numbers of spans that are left out.
         records: Most records of a span.
     """
-    found = located_in(group.files, group.names)
+    found = located_in(group.files, group.names, group.folder)
     following = next(found, None)
     reached, before, number = Reached(group.files), 0.0, 0
     while following is not None:

@@ -94,10 +94,10 @@ class Located:
         return replace(record, name=self.name if self.alone else numbered(self.name, self.index))
 
 
-def located_in(files: Sequence[Path], names: Sequence[str]) -> Iterator[Located]:
-    """All structures of files of these names, not parsed yet, in order."""
+def located_in(files: Sequence[Path], names: Sequence[str], folder: Path = Path()) -> Iterator[Located]:
+    """All structures of files of these names, not parsed yet, in order; relative paths are those from a folder."""
     for file, name in zip(files, names, strict=True):
-        found = entries(file)
+        found = entries(folder / file)
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
             yield Located(str(file), index, name, second is None, entry)
