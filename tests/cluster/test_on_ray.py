@@ -86,7 +86,7 @@ def interfering(ready, act):
     """Do something once something is the case, while the test goes on."""
 
     def wait():
-        for _ in range(3000):
+        for _ in range(30_000):
             if ready():
                 act()
                 return
@@ -150,9 +150,8 @@ def test_a_crystal_that_kills_its_process_is_refused(process):
 
 def test_a_disk_that_is_full_ends_it_in_a_line_and_resume_goes_on(process):
     with pytest.raises(OSError, match="cannot be written") as error:
-        process(Full(2_000))
+        process(Full(500))
     assert error.value.strerror.endswith("once that is mended, the same command with `resume` goes on from here")
-    # Small spans had been written; what one process would do stays what is done.
     assert whole(process(Conversion(), resume=True))
 
 
@@ -169,14 +168,14 @@ on_ray.process([Path("in")], place, Slow(Path({str(tmp_path / "at")!r}), 0.1), p
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as driver:
-        for _ in range(6000):
+        for _ in range(30_000):
             if len(list(Path("shards/_manifest").glob("*.jsonl"))) > 1:
                 break
             assert driver.poll() is None
             time.sleep(0.02)
         driver.kill()
     done = len(list(Path("shards/_manifest").glob("*.jsonl")))
-    assert 1 < done < 13
+    assert 1 < done < 14
     outcomes = process(Slow(tmp_path / "at", 0.0), resume=True)
     assert whole(outcomes)
-    assert len(manifests([Path("shards")])) == 13
+    assert len(manifests([Path("shards")])) == 14

@@ -157,23 +157,12 @@ def _go(
         num_cpus=_WORKER,
         compute=ray.data.ActorPoolStrategy(size=cores),
     )
-    try:
-        share = 1 - len(groups) / groups[0].of
-        for row in counts.iter_rows():
-            share += row["part"]
-            on_progress(int(row["count"]), share)
-    except ray.exceptions.RayError as error:
-        raise _cause(error) from None
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What a worker raised, if it is something that a user can cause; else what Ray made of it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, CrystalError | ConfigError | OSError) and not isinstance(seen, ray.exceptions.RayError):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return error
+    share = 1 - len(groups) / groups[0].of
+    for row in counts.iter_rows():
+        if row["error"]:
+            raise pickle.loads(row["error"])  # noqa: S301
+        share += row["part"]
+        on_progress(int(row["count"]), share)
 
 
 @dataclass(frozen=True)
@@ -199,9 +188,14 @@ class _Working:
         self._worker: SpanWorker = ray.get(made_of[0])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        spans = map(pickle.loads, batch["span"])
-        counts = [self._worker(span, content) for span, content in zip(spans, batch["content"], strict=True)]
-        return {"count": counts, "part": batch["part"]}
+        (span,), (content,) = batch["span"], batch["content"]
+        count, error = 0, b""
+        try:
+            count = self._worker(pickle.loads(span), content)  # noqa: S301
+        except (CrystalError, ConfigError, OSError) as caught:
+            # Raised here, Ray would keep no more of it than its text.
+            error = pickle.dumps(caught)
+        return {"count": [count], "part": batch["part"], "error": [error]}
 
 
 @contextmanager
