@@ -1,9 +1,10 @@
-# make demo | test | test-energy | test-web | test-integrations | test-dft | docs | docs-links | check | venv | figures | bench | energies | lock | clean
+# make demo | test | test-energy | test-web | test-integrations | test-cluster | test-dft | docs | docs-links | check | venv | figures | bench | energies | lock | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEGRATIONS := .venv-integrations
 DOCS := .venv-docs
+CLUSTER := .venv-cluster
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Where torch comes from: the index of its CPU builds (0.2 GB). With `make venv TORCH_INDEX=` it is the ordinary one, whose
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell grep '^torch==' requirements.lock)
 
-.PHONY: demo test test-energy test-web test-integrations test-dft docs docs-links check venv figures bench energies lock clean
+.PHONY: demo test test-energy test-web test-integrations test-cluster test-dft docs docs-links check venv figures bench energies lock clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
@@ -34,6 +35,10 @@ test-web: $(READY)
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
 test-integrations: $(INTEGRATIONS)/.ready
 	EMPNN_REQUIRE_INTEGRATIONS=1 $(INTEGRATIONS)/bin/python -m pytest -q tests/integrations
+
+# A cluster of this machine's cores, workers killed, disks full.
+test-cluster: $(CLUSTER)/.ready
+	EMPNN_REQUIRE_CLUSTER=1 $(CLUSTER)/bin/python -m pytest -q tests/cluster
 
 # Real density functional theory: builds GPAW (as root on Debian, with what the build needs) and runs it.
 test-dft: $(READY)
@@ -79,6 +84,9 @@ $(INTEGRATIONS)/.ready: requirements-integrations.lock pyproject.toml
 $(DOCS)/.ready: requirements-docs.lock pyproject.toml
 	$(call environment,$(DOCS),requirements-docs.lock)
 
+$(CLUSTER)/.ready: requirements-cluster.lock pyproject.toml
+	$(call environment,$(CLUSTER),requirements-cluster.lock)
+
 # The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
 	$(BIN)/python -m benchmarks.quality.denoising --page docs/accuracy.md
@@ -122,10 +130,12 @@ lock:
 	.venv-lock/bin/python scripts/lock.py requirements-web.lock
 	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[docs]"
 	.venv-lock/bin/python scripts/lock.py requirements-docs.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock --editable ".[cluster]"
+	.venv-lock/bin/python scripts/lock.py requirements-cluster.lock
 	grep -v '^python-dateutil==' requirements.lock > .venv-lock/shared.txt
 	.venv-lock/bin/python -m pip install --quiet --constraint .venv-lock/shared.txt --editable ".[integrations]"
 	.venv-lock/bin/python scripts/lock.py requirements-integrations.lock
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) $(DOCS) docs/_build docs/_api demo-output
+	rm -rf $(VENV) $(INTEGRATIONS) $(DOCS) $(CLUSTER) docs/_build docs/_api demo-output

@@ -15,6 +15,7 @@ LOCKS = {
     "requirements.lock": ("venv", ("empnn[dev]", *BUILD)),
     "requirements-web.lock": ("test-web", ("empnn[browser]", *BUILD)),
     "requirements-docs.lock": ("docs", ("empnn[docs,test]", *BUILD)),
+    "requirements-cluster.lock": ("test-cluster", ("empnn[cluster,test]", *BUILD)),
     "requirements-integrations.lock": ("test-integrations", ("empnn[integrations,test]", *BUILD)),
 }
 """What installs each, and what it is for."""

@@ -6,17 +6,19 @@ A relaxer is a network with its card, or an energy oracle: whatever is a `BatchR
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from empnn.bulk.shards import ALL, Share
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import POSITIONS, CrystalBatch
 from empnn.data.sets import load_split, resolve
 from empnn.errors import ConfigError
-from empnn.metrics import DenoisingMetrics, denoising_metrics
+from empnn.metrics import DenoisingMetrics, PositionMetrics, denoising_metrics, pooled
 from empnn.relaxers import BatchRelaxer
 
 MAX_SIGMA = 1.0
@@ -59,6 +61,46 @@ class Evaluation:
         return {"n": n, "sigma": self.sigma, **noise, "seed": self.seed, **figures, **seconds, **self.report, **sets}
 
 
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """All there is of an evaluation, for `from_json` to read."""
+    return asdict(evaluation)
+
+
+def from_json(content: Mapping[str, Any]) -> Evaluation:
+    """What `as_json` was made of."""
+    sets = {name: _metrics(figures) for name, figures in content["sets"].items()}
+    return Evaluation(**{**content, "metrics": _metrics(content["metrics"]), "sets": sets})
+
+
+def _metrics(figures: Mapping[str, Any]) -> DenoisingMetrics:
+    positions = figures["positions"]
+    return DenoisingMetrics(**{**figures, "positions": None if positions is None else PositionMetrics(**positions)})
+
+
+def merged(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of all crystals from those of all shares of them, in order; equal to rounding.
+
+    Raises:
+        ConfigError: If none could be relaxed.
+    """
+    report: dict[str, int | float] = {}
+    if parts[0].report:
+        counts = {name: sum(part.report[name] for part in parts) for name in ("converged", "failed")}
+        relaxed = [part.metrics.n - part.report["failed"] for part in parts]
+        if not sum(relaxed):
+            raise ConfigError(f"this relaxer relaxed none of {counts['failed']} structures; it cannot be scored")
+        steps = sum(n * part.report["steps"] for n, part in zip(relaxed, parts, strict=True)) / sum(relaxed)
+        report = {**counts, "steps": steps}
+    names = dict.fromkeys(name for part in parts for name in part.sets)
+    return replace(
+        parts[0],
+        metrics=pooled([part.metrics for part in parts]),
+        seconds=sum(part.seconds for part in parts),
+        sets={name: pooled([part.sets[name] for part in parts if name in part.sets]) for name in names},
+        report=report,
+    )
+
+
 def denoise(
     relaxer: BatchRelaxer,
     crystals: CrystalBatch,
@@ -67,6 +109,7 @@ def denoise(
     positions: float | None = None,
     fix: str | None = None,
     origins: Sequence[str] = (),
+    share: Share = ALL,
 ) -> Evaluation:
     """Strain every crystal with fixed noise, relax it and compare with where it came from.
 
@@ -79,6 +122,7 @@ def denoise(
             0 for others and where they are to stay.
         fix: What is to stay: the `cell`, or the `positions`.
         origins: The set that each crystal comes from, if they are to be scored by set, too.
+        share: Which of them are scored, each with the noise that it has among all.
 
     Raises:
         ConfigError: If sigma is not between 0 and 1, positions not between 0 and 1 or not for this relaxer, `fix` is
@@ -92,12 +136,18 @@ def denoise(
     if positions > 0 and not moves:
         raise ConfigError("`positions`: this model moves no atoms; give one trained with positions")
     noisy = with_fixed_noise(crystals, sigma, seed, positions)
-    found = _score(relaxer, noisy, crystals, fix, origins)
+    found = _score(relaxer, noisy, crystals, fix, origins, share)
     return replace(found, sigma=sigma, seed=seed, positions_sigma=positions if moves else None)
 
 
-def compare(relaxer: BatchRelaxer, candidates: CrystalBatch, truth: CrystalBatch, fix: str | None = None) -> Evaluation:
-    """Relax candidates and compare with their true cells, given in the same order and basis.
+def compare(
+    relaxer: BatchRelaxer,
+    candidates: CrystalBatch,
+    truth: CrystalBatch,
+    fix: str | None = None,
+    share: Share = ALL,
+) -> Evaluation:
+    """Relax candidates, or a share of them, and compare with their true cells, given in the same order and basis.
 
     Raises:
         ConfigError: If the two sets do not correspond, structure by structure, `fix` (the `cell` or the `positions`)
@@ -108,7 +158,7 @@ def compare(relaxer: BatchRelaxer, candidates: CrystalBatch, truth: CrystalBatch
     same = (candidates.sizes == truth.sizes).all() and torch.equal(candidates.numbers, truth.numbers)
     if not same:
         raise ConfigError("structures and references differ in their atoms; give the same ones, in the same order")
-    return _score(relaxer, candidates, truth, fix)
+    return _score(relaxer, candidates, truth, fix, share=share)
 
 
 def load_crystals(data: str | Path, split: str) -> CrystalBatch:
@@ -130,10 +180,18 @@ def _score(
     truth: CrystalBatch,
     fix: str | None,
     origins: Sequence[str] = (),
+    share: Share = ALL,
 ) -> Evaluation:
+    chosen = range(share.number, len(truth), share.of)
+    if not chosen:
+        raise ConfigError(
+            f"`shard` {share.number}/{share.of}: there are only {len(truth)} structures; take fewer shards"
+        )
+    if share != ALL:
+        before, truth, origins = before.select(chosen), truth.select(chosen), origins[share.number :: share.of]
     relaxed = relaxer.relax_batch(before.fixing(fix))
     n, failed = len(before), int(relaxed.failed.sum())
-    if failed == n or (failed and "failed" not in relaxed.report):
+    if (failed == n and share == ALL) or (failed and "failed" not in relaxed.report):
         some = f"only {n - failed}" if failed < n else "none"
         raise ConfigError(f"this relaxer relaxed {some} of {n} structures; it cannot be scored")
     compared = (before, relaxed.crystals, truth)

@@ -1,5 +1,6 @@
 """Denoising metrics: equations 11 and 12 of the paper and their like for positions, beside doing nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +26,14 @@ class PositionMetrics:
         noise_positions_rms: Root mean square of the same.
         positions_mae: Mean distance after.
         positions_rms: Root mean square of the same.
+        n_atoms: Number of atoms.
     """
 
     noise_positions: float
     noise_positions_rms: float
     positions_mae: float
     positions_rms: float
+    n_atoms: int
 
     @property
     def positions_removed(self) -> float:
@@ -187,6 +190,37 @@ def denoising_metrics(
     return DenoisingMetrics(len(truth), noise_lengths, noise_angles, lengths_mae, angles_mae, moved)
 
 
+def pooled(parts: Sequence[DenoisingMetrics]) -> DenoisingMetrics:
+    """The metrics of all structures from those of parts of them, to rounding.
+
+    Raises:
+        ValueError: If there is no part, or positions were compared in some only.
+    """
+    total = sum(part.n for part in parts)
+    names = ("noise_lengths", "noise_angles", "lengths_mae", "angles_mae")
+    means = {name: sum(part.n * getattr(part, name) for part in parts) / total for name in names}
+    positions = [part.positions for part in parts if part.positions is not None]
+    if positions and len(positions) < len(parts):
+        raise ValueError("positions were compared in some parts only")
+    return DenoisingMetrics(n=total, **means, positions=_pooled_positions(positions) if positions else None)
+
+
+def _pooled_positions(parts: Sequence[PositionMetrics]) -> PositionMetrics:
+    n_atoms = sum(part.n_atoms for part in parts)
+
+    def mean(name: str, power: int = 1) -> float:
+        total: float = sum(part.n_atoms * getattr(part, name) ** power for part in parts)
+        return float((total / n_atoms) ** (1 / power))
+
+    return PositionMetrics(
+        noise_positions=mean("noise_positions"),
+        noise_positions_rms=mean("noise_positions_rms", 2),
+        positions_mae=mean("positions_mae"),
+        positions_rms=mean("positions_rms", 2),
+        n_atoms=n_atoms,
+    )
+
+
 def displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[Tensor, "atoms 3"]:
     """Vectors in angstrom, in the true cell, from the true positions to where the atoms are, in the minimum image.
 
@@ -212,8 +246,8 @@ def mean_displacements(crystals: CrystalBatch, truth: CrystalBatch) -> Float64[T
 
 def _position_metrics(before: CrystalBatch, after: CrystalBatch, truth: CrystalBatch) -> PositionMetrics:
     distances = [torch.linalg.vector_norm(displacements(c, truth), dim=-1) for c in (before, after)]
-    figures = [[float(d.mean()), float(d.square().mean().sqrt())] for d in distances]
-    return PositionMetrics(*figures[0], *figures[1])
+    (noise, noise_rms), (left, left_rms) = [(float(d.mean()), float(d.square().mean().sqrt())) for d in distances]
+    return PositionMetrics(noise, noise_rms, left, left_rms, truth.n_atoms)
 
 
 def _removed(before: float, after: float) -> float:

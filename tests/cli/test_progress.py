@@ -94,7 +94,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def test_the_bar_says_how_many_how_far_how_fast_and_how_long(screen: io.StringIO) -> None:
     with gone_through("relaxed", quiet=False) as (_, advance, reach):
         for _ in range(1234):
-            advance()
+            advance(1)
         reach(0.25)
     frames = [re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", frame).strip() for frame in re.split("[\r\n]", screen.getvalue())]
     last = [frame for frame in frames if frame][-1]
@@ -105,7 +105,7 @@ def test_the_bar_says_how_many_how_far_how_fast_and_how_long(screen: io.StringIO
 
 def test_quiet_shows_nothing(screen: io.StringIO) -> None:
     with gone_through("relaxed", quiet=True) as (_, advance, reach):
-        advance()
+        advance(1)
         reach(1.0)
     with followed("computed", 3, quiet=True) as (_, advance):
         advance()

@@ -20,7 +20,7 @@ from ase import Atoms
 
 from empnn.bulk.state import check_settings, keep_settings, locked, say_how_to_go_on
 from empnn.data.naming import names_of, numbered
-from empnn.data.writing import Writer, format_called
+from empnn.data.writing import Copy, Writer, format_called
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import check_parent
 
@@ -77,6 +77,8 @@ class FolderOutput:
         self._done: set[str] = set()
         self._notes = 0
         self._open: list[IO[str]] = []
+        self.complete = False
+        """Whether an earlier run has done everything: what is gone must be found by going through the inputs."""
         self.written = 0
         """Structures in the output so far."""
         self.discarded = 0
@@ -124,11 +126,11 @@ class FolderOutput:
             self._notes += 1
             yield entry["note"]
 
-    def losses(self, atoms: Atoms, name: str) -> list[str]:
+    def losses(self, atoms: Atoms | Copy, name: str) -> list[str]:
         """Notes on what the format has no place for."""
         return Writer(self._folder.file(name), self._format).losses(atoms)
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None, name: str) -> None:
+    def add(self, note: dict[str, Any], atoms: Atoms | Copy | None, name: str) -> None:
         """Take what became of the next input record: a note, and the structure unless there is none to be written.
 
         Raises:
@@ -139,7 +141,7 @@ class FolderOutput:
         self._open[2].flush()
         self._notes += 1
 
-    def _written(self, atoms: Atoms, name: str) -> str:
+    def _written(self, atoms: Atoms | Copy, name: str) -> str:
         """Write a structure; what its file is called in the folder."""
         place = self._folder.file(name)
         file = self._called(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from ase import Atoms
 
 from empnn.bulk.folder import Folder
+from empnn.bulk.shards import ALL, Shard, ShardOutput, ShardRun, Share
 from empnn.bulk.sinks import Sink, opened
 from empnn.bulk.state import fingerprint
 from empnn.checks.doubts import doubts_when_read
@@ -21,6 +22,7 @@ from empnn.crystals import from_atoms
 from empnn.data.naming import STREAM
 from empnn.data.reading import files_of, read
 from empnn.data.records import Record, named
+from empnn.data.writing import Copy
 from empnn.errors import ConfigError, CrystalError
 from empnn.files import check_outputs, check_parent
 
@@ -48,6 +50,7 @@ class Outcome:
         errors: The errors that its model predicts, by name.
         picture: What a picture of it before and after takes; only of the few that are to be drawn.
         then: How far an oracle got that relaxed it on; None unless that was asked for.
+        figures: What an oracle found, by name; None unless that was asked for.
     """
 
     file: str
@@ -60,6 +63,7 @@ class Outcome:
     errors: dict[str, float] | None = None
     picture: dict[str, Any] | None = None
     then: dict[str, Any] | None = None
+    figures: dict[str, Any] | None = None
 
     @property
     def line(self) -> str:
@@ -69,7 +73,8 @@ class Outcome:
 
     def as_dict(self, said: Sequence[str] = ()) -> dict[str, Any]:
         """What the JSON interface says of it, whatever is done, and what else is to be said."""
-        return {name: getattr(self, name) for name in ("file", "index", "id", "status", "warnings", "message", *said)}
+        entry = {name: getattr(self, name) for name in ("file", "index", "id", "status", "warnings", "message", *said)}
+        return {**entry, **(self.figures or {})}
 
     @property
     def name(self) -> str:
@@ -109,7 +114,7 @@ class Summary:
         """Add one structure."""
         if outcome.then is not None:
             self.then[outcome.then["status"]] += 1
-        refused = outcome.status == REFUSED
+        refused = outcome.status in UNDONE
         self.skipped += refused
         self.done += not refused
         self.suspect += outcome.status == SUSPECT or (outcome.status == CONVERTED and bool(outcome.warnings))
@@ -123,12 +128,14 @@ class Work:
     """What is done with structures.
 
     Attributes:
+        name: What it is called, in one word.
         settings: What decides the result besides the input, in JSON types.
         said: What the JSON interface says of each outcome besides what it says of all.
         say: Takes a line on what takes long, as soon as there is something to be said.
         slow: Whether a structure takes so long that each is to be kept at once.
     """
 
+    name: str
     settings: dict[str, Any]
     said: Sequence[str] = ()
     slow = False
@@ -145,6 +152,7 @@ class Work:
 class Conversion(Work):
     """Nothing is done but reading and writing."""
 
+    name = "convert"
     settings: dict[str, Any] = {"converted": True}  # noqa: RUF012
 
     def __call__(self, records: Sequence[Record]) -> Done:
@@ -162,7 +170,7 @@ class Conversion(Work):
 
 def process(
     inputs: Sequence[Path],
-    output: Path | Folder,
+    output: Path | Folder | Shard,
     work: Work,
     on_outcome: Callable[[Outcome], None],
     strict: bool = False,
@@ -179,7 +187,8 @@ def process(
     Args:
         inputs: Files, folders, patterns, or `-` for standard input.
         output: The file to write; its name tells the format. `-` is extxyz on standard output. Or a folder, in which
-            each structure gets a file of its own, called as its input is (see `empnn.data.naming`).
+            each structure gets a file of its own, called as its input is (see `empnn.data.naming`). Or a shard of an
+            output, for which only its share of the structures is worked on; `merge` joins it with the others.
         work: What is done.
         on_outcome: Called for each structure, also for those that an earlier run had done.
         strict: Stop at the first structure that is refused; an output file is not written then.
@@ -192,33 +201,51 @@ def process(
         OSError: If the output cannot be written.
     """
     files = [file for path in inputs for file in files_of(path)]
-    if isinstance(output, Folder):
-        _check_apart(output.path, inputs)
-    else:
+    streams = STREAM in (str(output), *map(str, files))
+    if isinstance(output, Path):
         check_outputs([None if str(output) == STREAM else output], files)
-    if resume and STREAM in (str(output), *map(str, files)):
+    else:
+        check_apart(output.folder if isinstance(output, Shard) else output.path, inputs)
+    if resume and streams:
         raise ConfigError("`resume`: what comes from or goes to a stream cannot be resumed; use files")
-    summary, share = Summary(), _Share(files)
-    settings = {"inputs": fingerprint(files), **work.settings}
-    with opened(output, files, settings, resume, 1 if work.slow else None) as sink:
+    if isinstance(output, Shard) and streams:
+        raise ConfigError("`shard`: what comes from a stream cannot be shared among processes; use files")
+    summary, reached = Summary(), Reached(files)
+    share = output.part if isinstance(output, Shard) and isinstance(output.part, Share) else ALL
+    records = 1 if work.slow else None
+    sinking: AbstractContextManager[Sink]
+    if isinstance(output, Shard):
+        sinking = ShardOutput(output, run_of(files, work), resume, records)
+    else:
+        sinking = opened(output, files, {"inputs": fingerprint(files), **work.settings}, resume, records)
+    with sinking as sink:
         for note in sink.journal():
             outcome = Outcome(**note)
             work.passed(outcome)
             summary.count(outcome)
             summary.resumed += 1
             on_outcome(outcome)
-        for chunk in _chunks(read(*files, start=summary.resumed)):
+        start = share.number + summary.resumed * share.of
+        for chunk in chunks(iter(()) if sink.complete else read(*files, start=start, step=share.of)):
             with closing(work(chunk)) as done:
                 for record, (outcome, atoms) in zip(chunk, done, strict=True):
-                    settled = _written(sink, outcome, atoms, str(record.name), strict)
+                    settled = written(sink, outcome, atoms, str(record.name), strict)
                     summary.count(settled)
                     on_outcome(settled)
-            share.reach(chunk[-1], on_share)
+            share_done = reached.with_it(chunk[-1].file, chunk[-1].share)
+            if share_done is not None:
+                on_share(share_done)
     summary.written, summary.discarded, summary.replaced = sink.written, sink.discarded, sink.replaced
     return summary
 
 
-def _check_apart(folder: Path, inputs: Sequence[Path]) -> None:
+def run_of(files: Sequence[Path], work: Work) -> ShardRun:
+    """What all shards of a run share."""
+    names = list(map(str, files))
+    return ShardRun(work.name, work.said, names, fingerprint(files), work.settings)
+
+
+def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
     """Refuse a folder within one whose files are read: the next time its own would be among them."""
     check_parent(folder)
     place = Path(os.path.realpath(folder))
@@ -227,7 +254,7 @@ def _check_apart(folder: Path, inputs: Sequence[Path]) -> None:
             raise ConfigError(f"{folder} is in the input folder {path}, and would be read with it; choose another")
 
 
-class _Share:
+class Reached:
     """How much of files has been gone through, by their sizes."""
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -235,15 +262,17 @@ class _Share:
         self._ends = list(accumulate((file.stat().st_size if file.is_file() else 0 for file in files), initial=0))
         self._at = 0
 
-    def reach(self, record: Record, tell: Callable[[float], None]) -> None:
-        """Tell how much has been gone through with this record; of a file given twice the first one counts."""
-        self._at = self._files.index(record.file, self._at)
+    def with_it(self, file: str, share: float) -> float | None:
+        """How much has been gone through with this share of a file; of one given twice the first counts.
+
+        None if the files have no size, as streams.
+        """
+        self._at = self._files.index(file, self._at)
         start, end = self._ends[self._at : self._at + 2]
-        if self._ends[-1]:
-            tell((start + record.share * (end - start)) / self._ends[-1])
+        return (start + share * (end - start)) / self._ends[-1] if self._ends[-1] else None
 
 
-def _written(sink: Sink, outcome: Outcome, atoms: Atoms | None, name: str, strict: bool) -> Outcome:
+def written(sink: Sink, outcome: Outcome, atoms: Atoms | Copy | None, name: str, strict: bool) -> Outcome:
     """The outcome of a structure once it is handed on; refused if the format cannot hold it."""
     if outcome.status == REFUSED and strict:
         raise CrystalError(outcome.line)
@@ -252,7 +281,7 @@ def _written(sink: Sink, outcome: Outcome, atoms: Atoms | None, name: str, stric
             outcome = replace(outcome, warnings=[*outcome.warnings, *sink.losses(atoms, name)])
         sink.add(asdict(outcome), atoms, name)
     except CrystalError as error:
-        return _written(sink, outcome.refused(str(error)), None, name, strict)
+        return written(sink, outcome.refused(str(error)), None, name, strict)
     return outcome
 
 
@@ -279,7 +308,7 @@ def marked(
     return atoms
 
 
-def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+def chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
     """Records that are done together: so many, or so many atoms."""
     chunk: list[Record] = []
     atoms = 0

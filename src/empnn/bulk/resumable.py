@@ -15,7 +15,7 @@ from typing import IO, Any
 from ase import Atoms
 
 from empnn.bulk.state import check_settings, keep_settings, locked, say_how_to_go_on
-from empnn.data.writing import writer
+from empnn.data.writing import Copy, writer
 from empnn.files import replacing
 
 RECORDS = 4_096
@@ -51,6 +51,8 @@ class PartedOutput:
         self._entries: list[tuple[dict[str, Any], Any | None]] = []
         self._atoms = 0
         self._lock: IO[str] | None = None
+        self.complete = False
+        """Whether an earlier run has done everything."""
         self.written = 0
         """Structures in the output so far."""
         self.discarded = 0
@@ -67,7 +69,7 @@ class PartedOutput:
                 self._clear()
             keep_settings(self._folder, self._settings)
         except BaseException:
-            self._lock.close()
+            self._release()
             raise
         return self
 
@@ -77,34 +79,31 @@ class PartedOutput:
             if error is None or isinstance(error, KeyboardInterrupt):
                 self._flush()
             if error is None:
-                if parts := self._parts():
-                    self.replaced = int(self._write.path.is_file())
-                    self._write.join(parts)
+                self._finish()
                 complete = True
         except BaseException as failure:
             error = failure
             raise
         finally:
             if complete or not self._journals():
+                self._remove_parts()
                 shutil.rmtree(self._folder, ignore_errors=True)
             elif error is not None:
                 say_how_to_go_on(error)
-            if self._lock is not None:
-                self._lock.close()
+            self._release()
 
     def journal(self) -> Iterator[dict[str, Any]]:
         """What earlier runs noted of each input record, in order."""
-        for path in self._journals():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
-                self.written += entry["written"]
-                yield entry["note"]
+        for line in self._lines():
+            entry = json.loads(line)
+            self.written += entry["written"]
+            yield entry["note"]
 
-    def losses(self, atoms: Atoms, name: str) -> list[str]:
+    def losses(self, atoms: Atoms | Copy, name: str) -> list[str]:
         """Notes on what the format has no place for."""
         return self._write.losses(atoms)
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None, name: str) -> None:
+    def add(self, note: dict[str, Any], atoms: Atoms | Copy | None, name: str) -> None:
         """Take what became of the next input record: a note, and the structure unless there is none to be written.
 
         Raises:
@@ -116,7 +115,7 @@ class PartedOutput:
             self._atoms += len(atoms)
             self.written += 1
             self._write.check(self.written)
-        self._entries.append((note, prepared))
+        self._entries.append(({"note": note, "written": prepared is not None, "name": name}, prepared))
         if len(self._entries) >= self._records or self._atoms >= ATOMS:
             self._flush()
 
@@ -129,9 +128,21 @@ class PartedOutput:
         structures = [prepared for _, prepared in entries if prepared is not None]
         if structures:
             self._write.part(self._folder / f"{number:06d}-{self._write.path.name}", structures)
-        lines = (json.dumps({"note": note, "written": prepared is not None}) + "\n" for note, prepared in entries)
+        lines = (json.dumps(entry) + "\n" for entry, _ in entries)
         with replacing(self._folder / f"{number:06d}{_JOURNAL}") as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
+
+    def _finish(self) -> None:
+        """Make the output of its parts."""
+        if parts := self._parts():
+            self.replaced = int(self._write.path.is_file())
+            self._write.join(parts)
+
+    def _lines(self) -> Iterator[str]:
+        """All that is noted, a line per record."""
+        for path in self._journals():
+            with path.open(encoding="utf-8") as handle:
+                yield from handle
 
     def _journals(self) -> list[Path]:
         """Those that are complete: one that was being written when a run was killed has another name."""
@@ -146,6 +157,16 @@ class PartedOutput:
         for journal in self._journals():
             with journal.open("rb") as lines:
                 self.discarded += sum(1 for _ in lines)
+        self._remove_parts()
         for path in self._folder.iterdir():
             if path.name != "lock":
                 path.unlink()
+
+    def _remove_parts(self) -> None:
+        """The last first, each journal before its part: whenever this is broken off, what is left is a beginning."""
+        for path in sorted(self._folder.glob("[0-9]*"), reverse=True):
+            path.unlink()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()

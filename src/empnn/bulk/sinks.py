@@ -13,7 +13,7 @@ from ase import Atoms
 from empnn.bulk.folder import Folder, FolderOutput
 from empnn.bulk.resumable import PartedOutput
 from empnn.data.naming import STREAM
-from empnn.data.writing import FORMATS, Writer
+from empnn.data.writing import FORMATS, Copy, Writer
 
 
 @runtime_checkable
@@ -21,11 +21,13 @@ class Sink(Protocol):
     """What takes structures in the order of the input.
 
     Attributes:
+        complete: Whether an earlier run has done everything.
         written: Structures in the output so far.
         discarded: Records that a run that was stopped had done, and that are done again.
         replaced: Files that were there before.
     """
 
+    complete: bool
     written: int
     discarded: int
     replaced: int
@@ -34,11 +36,11 @@ class Sink(Protocol):
         """What earlier runs noted of each input record, in order."""
         ...
 
-    def losses(self, atoms: Atoms, name: str) -> list[str]:
+    def losses(self, atoms: Atoms | Copy, name: str) -> list[str]:
         """Notes on what the format has no place for."""
         ...
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None, name: str) -> None:
+    def add(self, note: dict[str, Any], atoms: Atoms | Copy | None, name: str) -> None:
         """Take what became of the next input record: a note, and the structure of this name unless there is none.
 
         Raises:
@@ -52,6 +54,7 @@ class Stream:
 
     def __init__(self) -> None:
         self._write = Writer(Path(STREAM), FORMATS[".extxyz"])
+        self.complete = False
         self.written = 0
         self.discarded = 0
         self.replaced = 0
@@ -60,11 +63,11 @@ class Stream:
         """Nothing: what is gone is gone."""
         yield from ()
 
-    def losses(self, atoms: Atoms, name: str) -> list[str]:
+    def losses(self, atoms: Atoms | Copy, name: str) -> list[str]:
         """Notes on what the format has no place for."""
         return self._write.losses(atoms)
 
-    def add(self, note: dict[str, Any], atoms: Atoms | None, name: str) -> None:
+    def add(self, note: dict[str, Any], atoms: Atoms | Copy | None, name: str) -> None:
         """Print the structure.
 
         Raises:

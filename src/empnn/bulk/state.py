@@ -54,10 +54,15 @@ def check_settings(folder: Path, settings: dict[str, Any], output: Path) -> None
     """
     begun = folder / _SETTINGS
     if begun.exists() and json.loads(begun.read_text()) != json.loads(json.dumps(settings)):
-        raise ConfigError(
-            f"{output}: it was begun with other inputs, options or weights; "
-            "give the same, or leave out `resume` to begin again"
-        )
+        raise other_settings(output)
+
+
+def other_settings(output: Path) -> ConfigError:
+    """What to say of an output that was begun otherwise."""
+    return ConfigError(
+        f"{output}: it was begun with other inputs, options or weights; "
+        "give the same, or leave out `resume` to begin again"
+    )
 
 
 def say_how_to_go_on(error: BaseException) -> None:

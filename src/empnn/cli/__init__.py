@@ -13,6 +13,7 @@ from empnn.cli.energy import energy
 from empnn.cli.evaluate import evaluate
 from empnn.cli.help import WIDEST, Group, add
 from empnn.cli.lists import fields, models
+from empnn.cli.merge import merge
 from empnn.cli.reconstruct import reconstruct
 from empnn.cli.relax import convert, relax
 from empnn.cli.reproduce import reproduce
@@ -42,7 +43,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for command in (relax, reconstruct, convert, train, sweep, reproduce, evaluate, energy, serve, models, fields):
+for command in (relax, reconstruct, convert, merge, train, sweep, reproduce, evaluate, energy, serve, models, fields):
     add(app, command)
 app.add_typer(data.app, name="data", short_help=data.app.info.help)
 
@@ -51,6 +52,9 @@ def main() -> None:
     """Entry point of the `empnn` command; what a queue or a service sends to end it counts as Ctrl-C."""
     # What spglib prints of tolerances that it tries in vain means nothing to whoever types a command.
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
+    # Nor do Ray's notes on its own tasks; and nobody is told that it is used.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     for number in _ENDINGS:
         signal.signal(number, _end)
     app()

@@ -12,13 +12,15 @@ from empnn.errors import ConfigError
 if TYPE_CHECKING:
     from empnn.bulk.folder import Folder
     from empnn.bulk.pipeline import Outcome
+    from empnn.bulk.shards import Shard
+    from empnn.bulk.spans import Place
 
 CSV, HTML = ".csv", ".html"
-_DRAWN = 6
+DRAWN = 6
 """Of the most doubtful and of those that were changed most, how many are drawn."""
 
 
-def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder) -> None:
+def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder | Shard | Place) -> None:
     """Make sure, before anything is done, that a report can be written.
 
     Raises:
@@ -37,6 +39,8 @@ def check_report(report: Path, inputs: Iterable[Path], output: Path | Folder) ->
 class Changes:
     """What changed over all structures; of single ones it keeps no more than what is drawn.
 
+    Use as a context manager.
+
     Args:
         report: The file of the report, if there is to be one; its ending tells the kind.
         facts: What is relaxed by which model, in a line.
@@ -44,24 +48,38 @@ class Changes:
     """
 
     def __init__(self, report: Path | None, facts: str, oracle: str | None = None) -> None:
+        from empnn.bulk.identifiers import Identifiers
         from empnn.relax.notable import Notable
         from empnn.relax.summary import Overall
 
         self.report = report
-        self.pictures = _DRAWN if report is not None and report.suffix.lower() == HTML else 0
+        self.pictures = DRAWN if report is not None and report.suffix.lower() == HTML else 0
         self._facts = facts
         self._overall = Overall(oracle=oracle)
         self._notable = Notable(self.pictures)
+        self._identifiers = Identifiers()
+
+    def __enter__(self) -> Changes:
+        self._identifiers.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._identifiers.__exit__(*error)
 
     def add(self, outcome: Outcome) -> None:
         """Take what became of a structure."""
         self._overall.add(outcome)
+        self._identifiers.add(outcome.id)
         if outcome.picture is not None:
             self._notable.add(outcome)
 
     def lines(self) -> Iterator[str]:
-        """What changed, in words."""
-        return self._overall.lines()
+        """What changed, in words, and which identifiers are no use to tell structures apart."""
+        yield from self._overall.lines()
+        count, names = self._identifiers.repeated()
+        if count:
+            more = f" and {count - len(names):,} more" if count > len(names) else ""
+            yield f"identifiers that occur more than once: {', '.join(names)}{more}"
 
     def write(self, lines: Iterable[str]) -> None:
         """Write the report, if there is to be one.

@@ -63,6 +63,22 @@ DataInputs = Annotated[
         show_default=False,
     ),
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Take every N-th structure only, from the I-th (0 is first); see `empnn merge`.",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ADDRESS",
+        help="Work on a Ray cluster, HOST:PORT, or one on this machine, local[:CORES]; OUT is a folder of shards.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that compare structures; as many as there are cores by default.")
 ]
@@ -75,6 +91,7 @@ _BAR = 24
 
 OPTIONS = {
     "by": "--by",
+    "cluster": "--cluster",
     "ending": "--format",
     "fix": "--fix",
     "fmax": "--fmax",
@@ -88,6 +105,7 @@ OPTIONS = {
     "port": "--port",
     "positions": "--noise-positions",
     "resume": "--resume",
+    "shard": "--shard",
     "sigma": "--noise",
     "steps": "--steps",
     "storage": "--storage",
@@ -130,6 +148,19 @@ def in_options(message: str) -> str:
     return re.sub("`([a-z_]+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
 
 
+def parsed_shard(given: str) -> tuple[int, int]:
+    """I and N of I/N.
+
+    Raises:
+        ConfigError: If it is not of that form.
+    """
+    index, slash, count = given.partition("/")
+    numbers = all(part.isascii() and part.isdecimal() for part in (index, count))
+    if not (slash and numbers and int(index) < int(count)):
+        raise ConfigError(f"--shard {given}: give I/N with 0 <= I < N, as in 0/4")
+    return int(index), int(count)
+
+
 def worded(note: dict[str, Any]) -> dict[str, Any]:
     """What the library says of a structure, for JSON: its warnings and its message with the options of the commands."""
     message = note["message"]
@@ -163,8 +194,8 @@ def followed(what: str, total: int | None, quiet: bool) -> Iterator[tuple[Consol
 
 
 @contextmanager
-def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[], None], Callable[[float], None]]]:
-    """A console on stderr, what counts one more done, and what is told the part of the input that is done.
+def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[int], None], Callable[[float], None]]]:
+    """A console on stderr, what counts so many more done, and what is told the part of the input that is done.
 
     Under its lines, on a terminal, stand how many are done, how fast, and how long the rest takes.
     """
@@ -181,9 +212,9 @@ def gone_through(what: str, quiet: bool) -> Iterator[tuple[Console, Callable[[],
         task = progress.add_task(what, total=None, count=0, rate=0.0)
         began, count = time.perf_counter(), 0
 
-        def advance() -> None:
+        def advance(more: int) -> None:
             nonlocal count
-            count += 1
+            count += more
             progress.update(task, count=count, rate=count / (time.perf_counter() - began))
 
         yield console, advance, lambda share: progress.update(task, total=1.0, completed=share)

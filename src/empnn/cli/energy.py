@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import IN_PLACE, Inputs, Json, Quiet, followed, in_options, print_json, reports_errors, worded
+from empnn.cli.common import (
+    IN_PLACE,
+    Cluster,
+    Inputs,
+    Json,
+    Quiet,
+    ShardOf,
+    followed,
+    in_options,
+    print_json,
+    reports_errors,
+    worded,
+)
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
+from empnn.cli.relax import DONE, Resume, Run, any_target, process
 from empnn.errors import ConfigError
 from empnn.terminal import stderr
 
@@ -33,13 +46,23 @@ def energy(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File for the crystals with their energies; vasp-inputs: a folder."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the crystals with their energies; vasp-inputs, --shard and --cluster: a folder.",
+        ),
+    ] = None,
+    ending: Annotated[
+        str | None, typer.Option("--format", metavar="extxyz|...", help="Format of shards; extxyz by default.")
     ] = None,
     option: Options = None,
     fmax: Fmax = None,
     steps: Steps = None,
     workers: Workers = 1,
     store: StoreFolder = None,
+    shard: ShardOf = None,
+    cluster: Cluster = None,
+    resume: Resume = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +70,7 @@ def energy(
     from empnn.data.reading import files_of, read
     from empnn.data.writing import writer
     from empnn.energy.answers import Choice
+    from empnn.energy.files import Judging, with_energy
     from empnn.energy.oracle import about
     from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
@@ -55,7 +79,13 @@ def energy(
     options = parsed_options(option)
     if oracle == VASP:
         options |= _options_of_inputs(output, fmax, steps)
-    write = writer(output) if output is not None and oracle != VASP else None
+    how = "--cluster" if shard is None else "--shard"
+    in_shards = shard is not None or cluster is not None
+    if in_shards:
+        _check_shards(how, oracle, output)
+    else:
+        _only_with_shards(ending, resume)
+    write = writer(output) if output is not None and oracle != VASP and not in_shards else None
     check_outputs([output if write else None], [file for path in inputs for file in files_of(path)])
     default = ORACLES[oracle].default_mode if oracle in ORACLES else "none"
     relaxation = relaxation_of(relax or default, fmax, steps)
@@ -63,11 +93,15 @@ def energy(
     about_it = about(choice.load())
     # Nothing that VASP's inputs take could kill this process.
     job = Job(choice=choice, relaxation=relaxation, workers=0 if oracle == VASP else workers, store=store)
+    if in_shards:
+        run = Run(done=DONE[Judging.name], strict=False, resume=resume, quiet=quiet, as_json=as_json)
+        process(inputs, any_target(str(output), ending, shard, cluster), Judging(job), run)
+        return
     records = list(read(*inputs))
     if write is not None:
         write.check(len(records))
     judged = _judge(records, job, quiet, as_json)
-    written = [_with_energy(one) for one in judged if one.result is not None] if write is not None else []
+    written = [with_energy(one) for one in judged if one.result is not None] if write is not None else []
     replaced = IN_PLACE if output is not None and output.is_file() else ""
     if write is not None and written:
         write(written)
@@ -83,6 +117,20 @@ def energy(
         raise typer.Exit(1)
 
 
+def _only_with_shards(ending: str | None, resume: bool) -> None:
+    for name, given in (("--format", ending is not None), ("--resume", resume)):
+        if given:
+            why = "the store keeps results anyway" if name == "--resume" else "the name of the output tells it"
+            raise ConfigError(f"{name} belongs to --shard and --cluster; leave it out: {why}")
+
+
+def _check_shards(how: str, oracle: str, output: Path | None) -> None:
+    if oracle == VASP:
+        raise ConfigError(f"{how} and --oracle {VASP} exclude each other: it only writes files; leave {how} out")
+    if output is None:
+        raise ConfigError(f"{how} writes files for `empnn merge`; give the folder of all shards with -o")
+
+
 def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | None) -> dict[str, Any]:
     if output is None:
         raise ConfigError("vasp-inputs writes a folder per structure; give the folder for them with -o")
@@ -90,17 +138,6 @@ def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | Non
         if given is not None:
             raise ConfigError(f"{name}: VASP ends by its own rules; give --option {option}, or leave it out")
     return {"folder": str(output)}
-
-
-def _with_energy(judged: Judged) -> Any:
-    """The crystal at the end with its energy; status, source and warnings in info."""
-    from empnn.bulk.pipeline import marked
-    from empnn.energy.files import with_result
-
-    result, record = judged.result, judged.record
-    if result is None or record.atoms is None:
-        raise ConfigError(f"{record.label}: there is no result to be written")
-    return marked(record, with_result(record.atoms, result), judged.status, judged.warnings)
 
 
 def _judge(records: list[Any], job: Job, quiet: bool, as_json: bool) -> list[Judged]:

@@ -11,11 +11,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Fix, Json, Quiet, followed, in_options, json_document, print_json, reports_errors
+from empnn.cli.common import (
+    Fix,
+    Json,
+    Quiet,
+    ShardOf,
+    followed,
+    in_options,
+    json_document,
+    parsed_shard,
+    print_json,
+    reports_errors,
+)
 from empnn.cli.oracles import Fmax, Options, Steps, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from empnn.bulk.shards import Share
     from empnn.crystals import CrystalBatch
     from empnn.energy.run import Job, Judged
     from empnn.relaxers import BatchRelaxer
@@ -62,16 +74,21 @@ def evaluate(
     steps: Steps = None,
     workers: Workers = 1,
     store: StoreFolder = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the result as JSON to this file; of shards the folder.")
+    ] = None,
+    shard: ShardOf = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
+    from empnn.bulk.shards import write_result
     from empnn.crystals import CELL, check_fixable
     from empnn.data.curation.usable import files_in
     from empnn.data.sets import origins
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
+    from empnn.evaluate import as_json as as_content
     from empnn.evaluate import compare, denoise, load_crystals
     from empnn.files import check_outputs, replacing
 
@@ -82,7 +99,10 @@ def evaluate(
         _only_for_oracles(option, fmax, steps, workers, store)
     else:
         _only_for_empnn(relaxer, model, passes, device, noise_positions)
-    check_outputs([out], files_in([place for place in (data, reference) if place is not None]))
+    share = _share(shard, out)
+    check_outputs(
+        [out if shard is None else None], files_in([place for place in (data, reference) if place is not None])
+    )
     crystals = _first(load_crystals(data, split), limit)
     truth = None if reference is None else _first(load_crystals(reference, split), limit)
     if relaxer == EMPNN:
@@ -95,19 +115,40 @@ def evaluate(
         noise = 0.0 if fix == CELL else DEFAULT_SIGMA
     with relaxing as relaxes:
         if truth is not None:
-            result = compare(relaxes, crystals, truth, fix)
+            result = compare(relaxes, crystals, truth, fix, share)
         else:
-            result = denoise(relaxes, crystals, noise, seed, noise_positions, fix, origins(data, split)[:limit])
+            result = denoise(relaxes, crystals, noise, seed, noise_positions, fix, origins(data, split)[:limit], share)
     figures = {**result.as_dict(), "relaxer": relaxer}
-    if out is not None:
+    if shard is not None:
+        who = [getattr(relaxes, "digest", lambda: None)(), option, fmax, steps, passes]
+        what = [data, split, str(reference), limit, len(crystals), noise, noise_positions, fix, seed]
+        write_result(Path(str(out)), share, {"relaxer": relaxer, "of": [*who, *what], "part": as_content(result)})
+    elif out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json_document(figures))
+    tell(figures, quiet, as_json)
+
+
+def tell(figures: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    """Show what was measured, and end with status 1 if something could not be."""
     if as_json:
         print_json(figures)
     elif not quiet:
         Console(highlight=False).print(_evaluation_table(figures))
     if figures.get("failed"):
         raise typer.Exit(1)
+
+
+def _share(shard: str | None, out: Path | None) -> Share:
+    from empnn.bulk.shards import ALL, Share
+    from empnn.files import check_parent
+
+    if shard is None:
+        return ALL
+    if out is None:
+        raise ConfigError("--shard writes a file for `empnn merge`; give the folder of all shards with --out")
+    check_parent(out)
+    return Share(*parsed_shard(shard))
 
 
 def _first(crystals: CrystalBatch, limit: int | None) -> CrystalBatch:

@@ -22,6 +22,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("Go on from there with a potential:", "empnn relax candidates.cif -o relaxed.cif --then chgnet"),
         ("Keep the cells, move the atoms:", "empnn relax POSCAR -o relaxed.vasp --fix cell"),
         ("Relax with a model that you trained:", "empnn relax candidates.csv -o relaxed.csv --model runs/mine"),
+        ("A hundredth of them, as one task of an array:", "empnn relax in.extxyz -o shards/ --shard 0/100 --resume"),
     ],
     "reconstruct": [
         ("Cells for coordinates that have none:", "empnn reconstruct drawn.cif -o cells.cif"),
@@ -33,6 +34,9 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "convert": [
         ("Put many CIFs into one table:", "empnn convert 'runs/*.cif' all.parquet"),
         ("Write each crystal of a file into one of its own:", "empnn convert all.extxyz folder/ --format vasp"),
+    ],
+    "merge": [
+        ("Join what the tasks of an array have relaxed:", "empnn merge shards/ -o relaxed.extxyz"),
     ],
     "train": [
         ("Try it out, in some minutes, on crystals that come with the package:", "empnn train data=sample steps=500"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, in_options, parsed_shard, print_json, reports_errors
 from empnn.cli.oracles import StoreFolder, Workers
 from empnn.errors import ConfigError
 
@@ -92,7 +92,7 @@ def reproduce(
             storage=storage, split=split, oracle=_installed(oracle, say), workers=workers, store=store, say=say
         )
         if train:
-            _train(str(what), BUDGETS[budget], preset, chosen, how, _share(shard), threads, quiet)
+            _train(str(what), BUDGETS[budget], preset, chosen, how, parsed_shard(shard), threads, quiet)
         found = _table(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit, folder)
     if as_json:
         print_json({key: value for key, value in found.items() if key != "text"})
@@ -158,10 +158,3 @@ def _installed(oracle: str | None, say: Callable[[str], None]) -> str | None:
         say(f"no energies: {error}")
         return None
     return oracle
-
-
-def _share(shard: str) -> tuple[int, int]:
-    index, slash, count = shard.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise ConfigError(f"--shard {shard}: give I/N with 0 <= I < N, as in 0/4")
-    return int(index), int(count)

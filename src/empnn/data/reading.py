@@ -7,10 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedIOBase
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -70,7 +70,7 @@ _PAIR_READERS: dict[str, _PairReader] = {
 _OTHERS_IN_FOLDERS = (".traj", ".xsf", ".res", ".gen", ".cell")
 
 
-def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
+def read(*paths: str | Path, start: int = 0, step: int = 1) -> Iterator[Record]:
     """All structures of files, in order.
 
     CIF, extxyz, POSCAR, pymatgen JSON, CSV, parquet or feather with a column `cif` or `structure`, ASE databases and
@@ -83,9 +83,11 @@ def read(*paths: str | Path, start: int = 0) -> Iterator[Record]:
     Args:
         paths: Files, folders, patterns or `-`.
         start: Records to leave out at the beginning; they are not parsed where the format lets them be skipped.
+        step: Of those from there on every so-manieth only is read; the others are left out likewise.
     """
     files = [file for path in paths for file in files_of(path)]
-    return _records(map(str, files), names_of(files), map(entries, files), start)
+    for located in islice(located_in(files, names_of(files)), start, None, step):
+        yield located.record()
 
 
 def read_texts(texts: Sequence[tuple[str, str]]) -> Iterator[Record]:
@@ -99,7 +101,8 @@ def read_texts(texts: Sequence[tuple[str, str]]) -> Iterator[Record]:
     """
     labels = [label for label, _ in texts]
     names = names_of([Path("/", *_folders_and_name(label)) for label in labels])
-    return _records(labels, names, (entries_of_text(text, label) for label, text in texts))
+    for located in _located(labels, names, (entries_of_text(text, label) for label, text in texts)):
+        yield located.record()
 
 
 def _folders_and_name(label: str) -> list[str]:
@@ -107,18 +110,40 @@ def _folders_and_name(label: str) -> list[str]:
     return [part for part in label.split("/") if part not in ("", ".", "..")] or ["text"]
 
 
-def _records(
-    labels: Iterable[str], names: Sequence[str], of_each: Iterable[Entries], start: int = 0
-) -> Iterator[Record]:
-    passed = 0
+@dataclass(frozen=True)
+class Located:
+    """A structure as it lies in a file, and where that is.
+
+    Attributes:
+        file: The name of the file.
+        index: The position in it.
+        name: What the file is called.
+        alone: Whether it holds no other.
+        entry: The structure.
+    """
+
+    file: str
+    index: int
+    name: str
+    alone: bool
+    entry: Entry
+
+    def record(self) -> Record:
+        """The structure parsed."""
+        record = self.entry.record(self.file, self.index, self.name if self.alone else None)
+        return replace(record, name=self.name if self.alone else numbered(self.name, self.index))
+
+
+def located_in(files: Sequence[Path], names: Sequence[str], folder: Path = Path()) -> Iterator[Located]:
+    """All structures of files of these names, not parsed yet, in order; relative paths are those from a folder."""
+    return _located(map(str, files), names, (entries(folder / file) for file in files))
+
+
+def _located(labels: Iterable[str], names: Sequence[str], of_each: Iterable[Entries]) -> Iterator[Located]:
     for label, name, found in zip(labels, names, of_each, strict=True):
         first, second = next(found), next(found, None)
         for index, entry in enumerate(chain([first], [] if second is None else [second], found)):
-            if passed >= start:
-                alone = second is None
-                record = entry.record(label, index, name if alone else None)
-                yield replace(record, name=name if alone else numbered(name, index))
-            passed += 1
+            yield Located(label, index, name, second is None, entry)
 
 
 def files_of(path: str | Path) -> list[Path]:

@@ -45,6 +45,8 @@ class Format:
         part: Writes some of them to a file that only `join` completes; `write` if None.
         single: Whether the format holds one structure only.
         losses: What becomes of a structure that the format has no place for, in words that follow the name of the file.
+        copied: Makes of the content of an entry, read from a file of this format, what is written of it to the last
+            digit, and about its number of atoms; None if it must be parsed.
         table: Whether it is a table, of which each info is a column.
         to_text: Writes prepared structures to an open text; None if the format is none of text.
     """
@@ -55,8 +57,20 @@ class Format:
     part: Callable[[Path, Iterable[Any]], None] | None = None
     single: bool = False
     losses: Callable[[Atoms], list[str]] = lambda atoms: []
+    copied: Callable[[Any], tuple[Any, int]] | None = None
     table: bool = False
     to_text: Callable[[TextIOBase, Iterable[Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A structure as it lies in a file of a format, to be written in the same; its size is about that in atoms."""
+
+    content: Any
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
 
 
 @dataclass(frozen=True)
@@ -82,12 +96,14 @@ class Writer:
                 f"{self.path}: this format holds one structure, the input has more; write .extxyz or .cif"
             )
 
-    def prepared(self, atoms: Atoms) -> Any:
+    def prepared(self, atoms: Atoms | Copy) -> Any:
         """What is written of a structure.
 
         Raises:
             CrystalError: If the format cannot hold it.
         """
+        if isinstance(atoms, Copy):
+            return atoms.content
         try:
             return self.format.prepare(atoms)
         except CrystalError:
@@ -95,8 +111,10 @@ class Writer:
         except _CANNOT_HOLD as error:
             raise CrystalError(f"{self.path.name} cannot hold it ({in_words(error)}); write .extxyz") from None
 
-    def losses(self, atoms: Atoms) -> list[str]:
+    def losses(self, atoms: Atoms | Copy) -> list[str]:
         """Notes on what the format has no place for."""
+        if isinstance(atoms, Copy):
+            return []
         return [f"{self.path.name} {words}" for words in self.format.losses(atoms)]
 
     def __call__(self, structures: Sequence[Atoms]) -> None:
@@ -150,7 +168,7 @@ class Writer:
         self._write(self.format.write, path, [prepared])
 
     def join(self, parts: Sequence[Path]) -> None:
-        """Make the file of files that `part` wrote; a single one that is complete is moved.
+        """Make the file of files that `part` wrote, which stay.
 
         Raises:
             ConfigError: If the format cannot hold them.
@@ -159,11 +177,11 @@ class Writer:
         with self._explained(), replacing(self.path) as temporary:
             single = len(parts) == 1 and self.format.part is None
             if single and temporary.is_file() and os.path.realpath(self.path) != str(temporary):
-                parts[0].replace(temporary)
+                _link(parts[0], temporary)
             elif self.format.join is not None:
                 self.format.join(parts, temporary)
             else:
-                found = (_read_back(record) for part in parts for record in read(part))
+                found = (read_back(record) for part in parts for record in read(part))
                 self.format.write(temporary, map(self.prepared, found))
 
     def _write(self, write: Callable[[Path, Iterable[Any]], None], path: Path, prepared: Sequence[Any]) -> None:
@@ -187,7 +205,21 @@ class Writer:
             raise OSError(None, f"cannot be written ({error})", str(self.path)) from None
 
 
-def _read_back(record: Record) -> Atoms:
+def _link(part: Path, place: Path) -> None:
+    """The same content under another name; copied where the file system knows no links."""
+    place.unlink()
+    try:
+        place.hardlink_to(part)
+    except OSError:
+        shutil.copyfile(part, place)
+
+
+def read_back(record: Record) -> Atoms:
+    """The structure of a record that was written.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
     if record.atoms is None:
         raise ConfigError(f"{record.source}: what was written cannot be read back ({record.error}); begin again")
     return record.atoms
@@ -293,7 +325,7 @@ def _of_text(write: Callable[[TextIOBase, Iterable[Any]], None], **options: Any)
     return Format(_as_text(write), to_text=write, **options)
 
 
-_EXTXYZ = _of_text(TextIOBase.writelines, join=_concatenate, prepare=extxyz.text_from_atoms)
+_EXTXYZ = _of_text(TextIOBase.writelines, join=_concatenate, prepare=extxyz.text_from_atoms, copied=extxyz.copied)
 _CIF = _of_text(
     _write_cif,
     join=_join_cif,
@@ -301,19 +333,25 @@ _CIF = _of_text(
     part=_as_text(TextIOBase.writelines),
     losses=cif.losses,
 )
-_CSV = _of_text(tables.write_csv, join=_join_csv, prepare=tables.text_row, table=True)
+_CSV = _of_text(tables.write_csv, join=_join_csv, prepare=tables.text_row, copied=tables.copied, table=True)
 _JSON = _of_text(pymatgen_json.write, join=_join_json, prepare=pymatgen_json.text_from_atoms)
 
 _FEATHER = Format(
-    tables.write_feather, tables.join_feather, tables.arrow_row, part=tables.write_feather_part, table=True
+    tables.write_feather,
+    tables.join_feather,
+    tables.arrow_row,
+    part=tables.write_feather_part,
+    copied=tables.copied,
+    table=True,
 )
+_PARQUET = Format(tables.write_parquet, tables.join_parquet, tables.arrow_row, copied=tables.copied, table=True)
 _POSCAR = _of_text(poscar.write, single=True, losses=lambda atoms: _without(poscar.lost(atoms)))
 _PACKABLE = {".extxyz": _EXTXYZ, ".xyz": _EXTXYZ, ".cif": _CIF, ".csv": _CSV, ".json": _JSON}
 _PACKED = ("", *COMPRESSED)
 
 FORMATS: dict[str, Format] = {
     **{f"{ending}{packed}": form for ending, form in _PACKABLE.items() for packed in _PACKED},
-    ".parquet": Format(tables.write_parquet, tables.join_parquet, tables.arrow_row, table=True),
+    ".parquet": _PARQUET,
     ".feather": _FEATHER,
     ".arrow": _FEATHER,
     ".db": Format(ase_files.write_database, prepare=ase_files.for_database),

@@ -82,6 +82,7 @@ class Relaxing(Work):
         ConfigError: If what is to stay cannot, nothing else is relaxed, or a number is out of range.
     """
 
+    name = "relax"
     said: Sequence[str] = ("change", "errors")
 
     def __init__(self, relaxer: Relaxer, how: How | None = None, detail: Detail = _LITTLE) -> None:
@@ -95,7 +96,6 @@ class Relaxing(Work):
         decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
         self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "columns": detail.columns}
         self.settings["written_groups"] = detail.written_groups
-        self._ids: set[int] = set()
         self._notable = Notable(detail.pictures)
 
     def __call__(self, records: Sequence[Record]) -> Done:
@@ -106,7 +106,6 @@ class Relaxing(Work):
         """What became of each, and what is written, of the answers to those that could be read."""
         results = iter(answers)
         for record in records:
-            repeated = self._repeats(record.id)
             if record.atoms is None:
                 yield outcome_of(record, REFUSED, message=record.error), None
                 continue
@@ -115,7 +114,7 @@ class Relaxing(Work):
                 message = one.status.removeprefix(f"{REFUSED}: ")
                 yield outcome_of(record, REFUSED, message=message), self._failed(record)
             else:
-                outcome = self._outcome(record, one, dict(vars(change)), one.warnings + repeated)
+                outcome = self._outcome(record, one, dict(vars(change)), one.warnings)
                 told = {f"error_{name}": value for name, value in (outcome.errors or {}).items()}
                 atoms = marked(record, one.structures, outcome.status, outcome.warnings, told)
                 if one.symmetrized is not None:
@@ -134,8 +133,7 @@ class Relaxing(Work):
         return with_change(marked(record, with_results_kept(record.atoms).copy(), REFUSED), {})
 
     def passed(self, outcome: Outcome) -> None:
-        """Remember the identifier, and what was worth a picture."""
-        self._repeats(outcome.id)
+        """Remember what was worth a picture."""
         if outcome.picture is not None:
             self._notable.add(outcome)
 
@@ -147,18 +145,6 @@ class Relaxing(Work):
         outcome = replace(outcome_of(record, one.status, warnings), change=change, errors=errors)
         drawn = len(one.structures) <= MOST_ATOMS and self._notable.add(outcome)
         return replace(outcome, picture=_picture(one)) if drawn else outcome
-
-    def _repeats(self, identifier: str | None) -> list[str]:
-        """A note, no reason for doubt, if the identifier has been seen before.
-
-        Digests are kept, not names: there may be millions.
-        """
-        if identifier is None:
-            return []
-        digest = hash(identifier)
-        seen = digest in self._ids
-        self._ids.add(digest)
-        return [f"the identifier {identifier} occurs more than once"] if seen else []
 
 
 def given(records: Sequence[Record]) -> list[Atoms]:

@@ -44,6 +44,7 @@ class RelaxingOn(Work):
         ConfigError: If there is no such oracle, it is not installed, it relaxes nothing, or the cell is to stay.
     """
 
+    name = Relaxing.name
     slow = True
     said = (*Relaxing.said, "then")
 

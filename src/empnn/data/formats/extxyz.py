@@ -103,6 +103,11 @@ def text_from_atoms(atoms: Atoms) -> str:
     return "\n".join(rows) + "\n"
 
 
+def copied(frame: list[str]) -> tuple[str, int]:
+    """A frame that `text_from_atoms` has written, as it is, and its number of atoms."""
+    return "\n".join(frame) + "\n", len(frame) - 2
+
+
 def _presentable(atoms: Atoms) -> Atoms:
     """A copy whose info and arrays come back from ASE's writer and reader as they are."""
     presentable: Atoms = atoms.copy()

@@ -44,6 +44,8 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 _MIXED = "_JSON "
 """Before values that are no text in a column of text; ASE marks JSON so."""
 _BATCH_ROWS = 1024
+_ATOM_TEXT = 40
+"""Characters that an atom takes in CIF."""
 _BLOCK = 1 << 20
 _TEXT_BLOCK = 1 << 16
 
@@ -126,6 +128,11 @@ def text_row(atoms: Atoms) -> Row:
 def arrow_row(atoms: Atoms) -> Row:
     """A row of text, numbers and truth values: the identifier, CIF text and info; all else as JSON text."""
     return _row(atoms, _cell)
+
+
+def copied(row: Row) -> tuple[Row, int]:
+    """A row as it is, but for what it lacks, and about the number of its atoms."""
+    return {name: cell for name, cell in row.items() if cell is not None and cell != ""}, len(row["cif"]) // _ATOM_TEXT
 
 
 def write_csv(handle: TextIOBase, rows: Iterable[Row]) -> None:
