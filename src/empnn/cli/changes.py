@@ -69,7 +69,8 @@ class Changes:
     def add(self, outcome: Outcome) -> None:
         """Take what became of a structure."""
         self._overall.add(outcome)
-        self._identifiers.add(outcome.id)
+        if outcome.message is None:
+            self._identifiers.add(outcome.id)
         if outcome.picture is not None:
             self._notable.add(outcome)
 

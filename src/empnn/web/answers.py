@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ def told(
     groups = len(records) <= FEW if extras.space_groups is None else extras.space_groups
     work = Relaxing(relaxer, how, Detail(space_groups=groups, written_groups=groups))
     left = iter(answers)
+    seen: set[str] = set()
     structures: list[dict[str, Any]] = []
     for record, (outcome, atoms) in zip(records, work.told(records, answers), strict=True):
         deadline.check()
@@ -76,6 +77,11 @@ def told(
                 added["written"] = None if atoms is None else _text(atoms, extras.write)
             except CrystalError as error:
                 outcome, added["written"] = outcome.refused(str(error)), None
+        if outcome.id in seen and outcome.status != REFUSED:
+            again = f"the identifier {outcome.id} occurs more than once"
+            outcome = replace(outcome, warnings=[*outcome.warnings, again])
+        if outcome.id is not None:
+            seen.add(outcome.id)
         if extras.pictures:
             drawn = answer is not None and outcome.status != REFUSED
             added["picture"] = _picture(answer) if drawn and answer is not None else None
