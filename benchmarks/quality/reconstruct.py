@@ -1,8 +1,7 @@
 """Reconstruction (Table 3) by the packaged networks: the paper's protocol, several starts, and skewed bases.
 
 `protocol`: the paper's, one pass from a cube of 1 angstrom in the basis of the data set, beside the paper; mean
-absolute
-errors of lengths and angles. benchmarks.quality.reconstruct_floor says what is out of reach.
+absolute errors of lengths and angles. benchmarks.quality.reconstruct_floor says what is out of reach.
 `starts`: the first crystals of val with their coordinates rewritten by 0, 1, 3 and 6 elementary matrices (+-1, seeded
 by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given basis)
 at the first start, at the one chosen of 16, and at any of 16; and the mean and median errors of the lattice parameters
@@ -26,9 +25,9 @@ from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters
 from empnn.models import card_of, find, write_card
 from empnn.relax.reconstruct import Reconstructor, load
-from empnn.relax.reconstruct.starts import elementary, niggli
+from empnn.relax.reconstruct.starts import niggli
 from empnn.reproduce.paper import TABLE3
-from empnn.symmetry import change_basis
+from empnn.symmetry import change_basis, elementary
 
 MODELS = {"mp_20": "mp-20-reconstruct", "carbon_24": "carbon-24-reconstruct"}
 SUCCESS = 0.05

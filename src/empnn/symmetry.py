@@ -6,6 +6,7 @@ describe the same infinite point cloud, moved by the isometry if there is one.
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -91,6 +92,14 @@ def random_unimodular(n: int, generator: torch.Generator, factors: int = 4, larg
         elementary[rows, i, j] = m * sign
         product = elementary @ product
     return product
+
+
+def elementary(generator: np.random.Generator) -> Int64[np.ndarray, "3 3"]:
+    """An elementary matrix, I + e_ij or I - e_ij with i != j, uniformly."""
+    i, j = generator.choice(3, size=2, replace=False)
+    matrix = np.eye(3, dtype=np.int64)
+    matrix[i, j] = generator.choice((-1, 1))
+    return matrix
 
 
 def _integer_inverse(unimodular: Tensor) -> Tensor:

@@ -77,6 +77,16 @@ class SymmetricConfig:
 
 
 @dataclass
+class CubeConfig:
+    """Cubes in place of cells."""
+
+    rewritten: float = 0.0
+    """Share of the crystals that are rewritten in another basis before; for what is not to know that of a data set."""
+    matrices: int = 3
+    """The most elementary matrices that lead to such a basis."""
+
+
+@dataclass
 class NoiseConfig:
     """Noise of the training crystals."""
 
@@ -93,6 +103,7 @@ class NoiseConfig:
     """Share of the strained crystals, symmetric or not, whose atoms are displaced too; those of the others stay."""
     mix: MixConfig = field(default_factory=MixConfig)
     symmetric: SymmetricConfig = field(default_factory=SymmetricConfig)
+    cube: CubeConfig = field(default_factory=CubeConfig)
 
 
 @dataclass
@@ -213,6 +224,7 @@ _POSITIVE = (
     "model.radial.count",
     "model.radial.width",
     "noise.exponent",
+    "noise.cube.matrices",
     "model.action_layers",
     "model.graph.k",
 )
@@ -441,8 +453,9 @@ def _check(config: Config) -> None:
         raise ConfigError("noise.mix.pairs has a weight, but there are no pairs; give data.pairs")
     if config.data.pairs is not None and config.noise.mix.pairs == 0:
         raise ConfigError("data.pairs are given, but noise.mix.pairs is 0; give it a weight, or leave the pairs out")
-    if not 0 <= config.noise.displaced <= 1:
-        raise ConfigError(f"noise.displaced={config.noise.displaced}: must lie between 0 and 1")
+    for key in ("noise.displaced", "noise.cube.rewritten"):
+        if not 0 <= _value(config, key) <= 1:
+            raise ConfigError(f"{key}={_value(config, key)}: must lie between 0 and 1")
     _ = config.model.moves_atoms
     field_set(config.model.fields)
     if not 0 < config.data.dev_fraction < 1:

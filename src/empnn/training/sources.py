@@ -120,7 +120,8 @@ class Corruptions:
 
     def cube(self) -> Corruption:
         """Nothing of the cell is left."""
-        return Cube(self.crystals)
+        settings = self.config.noise.cube
+        return Cube(self.crystals, settings.rewritten, settings.matrices)
 
     def symmetric(self) -> Corruption:
         """What keeps the space group."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import cell_from_parameters, volume
-from empnn.symmetry import change_basis
+from empnn.symmetry import change_basis, elementary
 from empnn.symmetry_search import ask_spglib
 
 GIVEN, REDUCED, PRODUCT = "given", "reduced", "product"
@@ -85,14 +85,6 @@ def niggli(cell: np.ndarray) -> np.ndarray:
     change = np.round(reduced @ np.linalg.inv(cell / size)).astype(np.int64)
     handedness = round(float(np.linalg.det(change)))
     return handedness * change if abs(handedness) == 1 else identity
-
-
-def elementary(generator: np.random.Generator) -> np.ndarray:
-    """An elementary matrix, I + e_ij or I - e_ij with i != j, uniformly."""
-    i, j = generator.choice(3, size=2, replace=False)
-    matrix = np.eye(3, dtype=np.int64)
-    matrix[i, j] = generator.choice((-1, 1))
-    return matrix
 
 
 def rebased(crystals: CrystalBatch, basis: Int64[Tensor, "structures 3 3"]) -> CrystalBatch:
