@@ -1,5 +1,6 @@
 """Shards and what is merged of them: the same as one process writes, or refused in one line."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -19,6 +20,7 @@ from support.relaxing import run, salt, tiny_model, told, triclinic
 from empnn.bulk.identifiers import Identifiers
 from empnn.bulk.shards import MANIFESTS
 from empnn.data.reading import read
+from empnn.files import replacing
 
 SLOWLY = """
 import time
@@ -284,6 +286,18 @@ def test_a_complete_shard_is_left_alone_by_resume_and_made_again_without(relax, 
     assert "it was begun with other inputs, options or weights" in other.stderr
     relax(*command, "--passes", "3")
     assert file.stat().st_mtime_ns != written.st_mtime_ns
+
+
+def test_a_manifest_that_a_process_had_begun_before_it_was_killed_counts_for_nothing(relax, inputs):
+    shards(relax, 2, *inputs, "-o", "shards/")
+    whole = run("merge", "shards", "-o", "out.extxyz", "--json")
+    manifest = Path("shards", MANIFESTS, "00000-of-00002.jsonl")
+    with contextlib.suppress(KeyboardInterrupt), replacing(manifest) as temporary:
+        begun = temporary.name
+        raise KeyboardInterrupt
+    manifest.with_name(begun).write_bytes(manifest.read_bytes()[:99])
+    again = run("merge", "shards", "-o", "out.extxyz", "--json")
+    assert (again.exit_code, again.stdout) == (whole.exit_code, whole.stdout)
 
 
 def test_a_shard_that_is_killed_is_no_shard_and_resumed_loses_nothing(model, relax):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from empnn.bulk.pipeline import Outcome, Summary, Work, check_apart, run_of
-from empnn.bulk.shards import MANIFESTS, Manifest, Shard, ShardRun, Span, manifests
+from empnn.bulk.shards import MANIFESTS, Manifest, Shard, ShardRun, Span, manifests, manifests_in
 from empnn.bulk.spans import LOCAL, RECORDS, SLOW_RECORDS, Group, Place, SpanWorker, grouped, spans_of
 from empnn.bulk.state import other_settings, say_how_to_go_on
 from empnn.data.naming import STREAM
@@ -89,9 +89,10 @@ def process(
         except (KeyboardInterrupt, OSError, CrystalError) as error:
             say_how_to_go_on(error)
             raise
-    for leftover in place.folder.glob(".span-*"):
-        if leftover.is_file():
-            leftover.unlink()
+    for folder in (place.folder, place.folder / MANIFESTS):
+        for leftover in folder.glob(".span-*"):
+            if leftover.is_file():
+                leftover.unlink()
     for one in manifests([place.folder]):
         for entry in one.entries():
             outcome = Outcome(**entry["note"])
@@ -107,7 +108,7 @@ def _found(folder: Path) -> list[Manifest]:
     Raises:
         ConfigError: If shards of another kind are there.
     """
-    found = [Manifest(path) for path in sorted((folder / MANIFESTS).glob("*.jsonl"))]
+    found = manifests_in(folder)
     for one in found:
         if not isinstance(one.shard.part, Span):
             raise ConfigError(f"{folder}: it holds shards of `shard`; choose another folder")

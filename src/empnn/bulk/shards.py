@@ -344,6 +344,11 @@ def _missing(parts: Sequence[Share | Span]) -> list[str]:
     return [f"some of span-{files:05d}" for files in range(parts[0].of) if counts[files] != ends.get(files)]
 
 
+def manifests_in(folder: Path) -> list[Manifest]:
+    """The manifests in a folder of shards, whatever they are of; not what a process that was killed had begun."""
+    return [Manifest(path) for path in sorted((folder / MANIFESTS).glob(f"[!.]*{_SUFFIX}"))]
+
+
 def manifests(folders: Sequence[Path]) -> list[Manifest]:
     """The manifests in folders of shards, all of one run, in order.
 
@@ -352,9 +357,9 @@ def manifests(folders: Sequence[Path]) -> list[Manifest]:
     """
     found: list[Manifest] = []
     for folder in folders:
-        here = sorted((folder / MANIFESTS).glob(f"*{_SUFFIX}"))
+        here = manifests_in(folder)
         if not here:
             raise ConfigError(f"{folder}: there is no complete shard here; name a folder that `shard` has written to")
-        found += map(Manifest, here)
+        found += here
     check_parts([(one.path, one.shard.part, one.digest) for one in found])
     return sorted(found, key=lambda one: one.shard.part.name)
