@@ -134,7 +134,7 @@ def _add_page(app: FastAPI) -> None:
             raise HTTPException(404)
         content, kind, tag = found[name]
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == tag:
+        if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(content, media_type=kind, headers=headers)
 

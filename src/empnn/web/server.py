@@ -31,8 +31,8 @@ def serve(
         host: The address to listen at; with the default nobody but this machine reaches it.
         port: The port; 0 for any that is free.
         limits: What is taken on.
-        names: Names by which it is called besides those of this machine, at a proxy for instance. If there are none, one
-            that others reach answers by any, and one that only this machine reaches by those of this machine.
+        names: Names by which it is called besides those of this machine, by way of a proxy for instance. If there are
+            none, a server that others reach answers by any.
         on_start: Told the address of the page as soon as it answers.
 
     Raises:
