@@ -299,6 +299,7 @@ def test_the_colours_can_be_chosen_and_are_kept(tab: Any) -> None:
 def test_the_page_fits_and_is_drawn(tab: Any, pictures: Path, name: str, width: int, height: int, scheme: str) -> None:
     page = tab(viewport={"width": width, "height": height}, color_scheme=scheme).begin_with("TiO₂")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('article .scroll'))") == 0
     assert colours(page.locator("#after")) > 200
     page.mouse.move(0, 0)
     page.wait_for_timeout(300)
