@@ -148,6 +148,17 @@ def test_errors_are_shown_and_the_page_goes_on(tab: Any) -> None:
     assert "looks like no CIF" in page.inner_text("#verdict")
 
 
+def test_without_3d_the_numbers_are_there(tab: Any, client: Client) -> None:
+    made = tab()
+    made.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page = made.begin_with("TiO₂")
+    assert not page.locator("#error").is_visible()
+    assert "WebGL is off" in page.inner_text("#after")
+    assert cells(page, "#changes")[0][1] == "75.59"
+    page.get_by_role("button", name="Strain", exact=True).click()
+    page.wait_for_selector("#changes th:text('original')")
+
+
 def test_a_server_that_is_gone_is_told(tab: Any) -> None:
     made = tab()
     page = made.open()
