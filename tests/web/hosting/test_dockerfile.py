@@ -198,6 +198,7 @@ def test_what_comes_of_its_steps_serves(machine: Machine) -> None:
             assert found is not None, line
             client = Client(int(found[1]))
             assert client.relax(CSCL_CIF)["relaxed"] == 1
+            assert client.ask("GET", "/3Dmol-min.js")[0] == 200
             assert client.ask("GET", "/api/about", Host="localhost:8000")[0] == 200
             assert client.ask("GET", "/api/about", Host="evil.example")[0] == 421
             assert well(machine, client.port)
