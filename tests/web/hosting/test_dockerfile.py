@@ -170,7 +170,7 @@ def test_its_steps_install_the_locked_versions_and_nothing_for_tests(machine: Ma
     }
     versions = {name: found[name] for name in found.keys() & LOCKED.keys()}
     assert versions == {name: LOCKED[name] for name in versions}
-    assert found.keys() - LOCKED.keys() == {"empnn", "pip", "setuptools"} & found.keys()
+    assert found.keys() - LOCKED.keys() <= {"empnn", "pip", "setuptools"}
     assert not found.keys() & {"pytest", "mypy", "hatchling", "ruff"}
     subprocess.run([python, "-m", "pip", "check"], check=True, capture_output=True)
     assert not (machine.root / "source").exists()
@@ -203,7 +203,7 @@ def test_what_comes_of_its_steps_serves(machine: Machine) -> None:
             assert client.ask("GET", "/api/about", Host="evil.example")[0] == 421
             assert well(machine, client.port)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=120) == 0
             assert not well(machine, client.port)
         finally:
             process.kill()
