@@ -80,6 +80,7 @@ def told(
             drawn = answer is not None and outcome.status != REFUSED
             added["picture"] = _picture(answer) if drawn and answer is not None else None
         structures.append(outcome.as_dict(work.said) | added)
+    _tell_repeated(structures)
     return _counted("relaxed", structures)
 
 
@@ -105,6 +106,16 @@ def strained(records: Sequence[Record], sigma: float, seed: int) -> dict[str, An
         said = {"file": record.file, "index": record.index, "id": record.id, "status": status, "message": message}
         structures.append({**said, "written": written})
     return _counted(STRAINED, structures)
+
+
+def _tell_repeated(structures: list[dict[str, Any]]) -> None:
+    """Warn of an identifier that another structure of the request had before; the command tells of them at its end."""
+    seen: set[str] = set()
+    for structure in structures:
+        if structure["id"] in seen:
+            structure["warnings"] = [*structure["warnings"], "another before it has the same identifier"]
+        elif structure["id"] is not None:
+            seen.add(structure["id"])
 
 
 def _counted(done: str, structures: list[dict[str, Any]]) -> dict[str, Any]:
