@@ -25,12 +25,13 @@ test-energy: $(READY)
 	$(PIP) --constraint requirements.lock chgnet==0.4.2 sevenn==0.13.0
 	$(BIN)/python -m pytest -q tests/energy
 
-# The page in Chromium (installed as root on Debian where it is missing) and its interface by schemathesis; the lock has
-# the versions of requirements.lock, and what these need besides.
+# The page in Chromium (installed as root on Debian where it is missing), its interface by schemathesis, and what hosts it:
+# linted, the steps of the Dockerfile run without an engine. The lock has the versions of requirements.lock, and what
+# these need besides.
 test-web: $(READY)
 	scripts/install_chromium.sh
 	$(PIP) --requirement requirements-web.lock
-	EMPNN_REQUIRE_WEB=1 $(BIN)/python -m pytest -q tests/web/browser
+	EMPNN_REQUIRE_WEB=1 $(BIN)/python -m pytest -q tests/web/browser tests/web/hosting
 
 # The adapters beside the packages they are for, in an environment of its own: one of these needs an older python-dateutil.
 test-integrations: $(INTEGRATIONS)/.ready
@@ -87,7 +88,7 @@ $(DOCS)/.ready: requirements-docs.lock pyproject.toml
 $(CLUSTER)/.ready: requirements-cluster.lock pyproject.toml
 	$(call environment,$(CLUSTER),requirements-cluster.lock)
 
-# The figures of README and cards, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
+# The figures of README, cards and the reproduced paper, measured anew on all of val: EMPNN_DATA names the folder that holds the data sets.
 figures: $(READY)
 	$(BIN)/python -m benchmarks.quality.denoising --page docs/accuracy.md
 	$(BIN)/python -m benchmarks.quality.wrong_volume
@@ -102,6 +103,10 @@ figures: $(READY)
 	$(BIN)/python examples/demo.py --out demo-output
 	cp demo-output/before_after.png docs/images/before_after.png
 	$(BIN)/python -m benchmarks.quality.candidates_picture
+	$(BIN)/python -m benchmarks.quality.paper_figures
+	$(BIN)/python -m benchmarks.quality.paper_schedule --draw
+	$(BIN)/python scripts/draw_figures.py
+	$(BIN)/python docs/figures/graph.py
 	$(BIN)/python scripts/reference_pages.py
 
 # The speed against yardsticks, in a few minutes on a quiet machine; EMPNN_DATA as above.

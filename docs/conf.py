@@ -16,6 +16,9 @@ copyright = "the empnn developers, MIT licence"  # noqa: A001
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
+# Blocks that name no language are what is typed in a terminal.
+highlight_language = "text"
+
 html_theme = "furo"
 html_title = f"empnn {release}"
 html_copy_source = False

@@ -37,6 +37,7 @@ FLOORS = (
     ("evaluate", "viz", "integrations", "web"),
     ("search", "reproduce"),
     ("cli",),
+    ("__main__",),
 )
 """Modules and folders from the ground up; what stands in a folder without a floor of its own is on the folder's."""
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -76,10 +76,15 @@ def draw(curve: list[dict[str, Any]], scores: dict[str, Any], best_step: int) ->
         steps = [each["step"] for each in curve]
         for panel, (measure, label), paper in zip(panels, MEASURES.items(), PAPER[NAME], strict=True):
             panel.plot(steps, [each[measure] for each in curve], color=DARK, linewidth=1.2, label="development set")
-            look = {"color": MIDDLE, "markeredgecolor": INK, "clip_on": False, "zorder": 3}
+            look = {"color": MIDDLE, "markeredgecolor": INK, "zorder": 3}
             panel.plot([best_step], [scores[measure]], "D", label="val, best weights", **look)
             panel.axhline(paper, color=INK, linestyle="--", linewidth=1, label="paper, best of Table 2")
-            panel.set(xlabel="steps of 256 crystals", ylabel=label, xlim=(0, steps[-1]), ylim=(0, None))
+            panel.set(
+                xlabel="steps of 256 crystals",
+                ylabel=label,
+                xlim=(0, 1.03 * steps[-1]),
+                ylim=(0, 1.05 * max(scores[measure], *(each[measure] for each in curve))),
+            )
             panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         panels[0].legend(loc="lower right")
         save(figure, PICTURE)

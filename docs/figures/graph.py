@@ -73,7 +73,7 @@ def main(path: str) -> None:
     own = np.flatnonzero(edges.source.numpy() == 0)
     start = FRACTIONAL[0] @ CELL_VECTORS
     with styled():
-        figure = Figure(figsize=(8.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(8.6, 2.55), layout="constrained")
         panels = figure.subplots(1, 3)
         titles = (
             "edges of one atom (i, j, image)",

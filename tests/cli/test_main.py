@@ -29,3 +29,12 @@ def test_spglib_says_nothing_unless_it_is_asked_to(asked: dict[str, str], said: 
         [sys.executable, "-c", SEARCH], env={**environment, **asked}, capture_output=True, text=True, check=True
     )
     assert ("failed" in result.stderr) == said
+
+
+def test_python_runs_it_as_the_script_does() -> None:
+    for words, status in ((["--version"], 0), (["relax", "missing.cif", "-o", "out.cif"], 1)):
+        module = subprocess.run([sys.executable, "-m", "empnn", *words], capture_output=True, text=True, check=False)
+        code = f"import sys; sys.argv = {['empnn', *words]}; from empnn.cli import main; main()"
+        script = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert module.returncode == script.returncode == status
+        assert (module.stdout, module.stderr) == (script.stdout, script.stderr)

@@ -63,12 +63,26 @@ def test_nobody_else_reaches_it_unless_told() -> None:
         assert f"00000000:{port_of(url):04X}" not in listening
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104
+def test_it_answers_by_the_name_it_is_told_and_those_of_this_machine(host: str) -> None:
+    with began("--model", "perov-5", "--host", host, "--name", "Crystals.example.org") as (_, url):
+        client = Client(port_of(url))
+        for name in ("crystals.example.org", "CRYSTALS.example.org:443", "localhost", f"127.0.0.1:{port_of(url)}"):
+            assert client.ask("GET", "/api/about", Host=name)[0] == 200
+        for name in ("example.org", "evil.example", "crystals.example.org.evil.example", "192.0.2.1"):
+            status, _, said = client.ask("GET", "/api/about", Host=name)
+            assert status == 421
+            assert "is called Crystals.example.org" in json.loads(said)["error"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--model", "perov"), "did you mean perov-5?"),
         (("--model", "pbe", "--model", "PBE"), "--model: two are called pbe; rename a folder"),
         (("--host", "192.0.2.1"), "--host 192.0.2.1, --port 0: Cannot assign requested address; choose another"),
+        (("--name", "https://crystals.example.org"), "--name https://crystals.example.org: no name of a host; give it"),
+        (("--name", "crystals.example.org:443"), "without a port"),
         (("--device", "tpu"), "device tpu cannot be used"),
         (("--max-atoms", "0"), "--max-atoms"),
     ],

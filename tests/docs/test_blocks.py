@@ -77,6 +77,19 @@ def test_python_that_runs_elsewhere_does() -> None:
         assert Path(page).name in (ROOT / test).read_text()
 
 
+def test_what_pages_say_to_run_of_the_repository_is_there() -> None:
+    texts = {**PAGES, "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    for page, text in texts.items():
+        for name in re.findall(r"python -m (benchmarks[\w.]*)", text):
+            assert (ROOT / name.replace(".", "/")).with_suffix(".py").is_file(), f"{page}: {name}"
+        for name in re.findall(r"python ([\w/]+\.py)", text):
+            assert (ROOT / name).is_file(), f"{page}: {name}"
+            assert not name.startswith("benchmarks/"), f"{page}: {name} runs as a module"
+        targets = re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text())
+        for name in re.findall(r"`make ([\w-]+)", text):
+            assert name in targets, f"{page}: make {name}"
+
+
 def test_every_page_is_in_the_index() -> None:
     index = PAGES["docs/index.md"]
     inside = {page.removeprefix("docs/").removesuffix(".md") for page in PAGES if page.startswith("docs/")}

@@ -23,6 +23,7 @@ def test_every_answer_says_what_browsers_are_to_keep_to(client: Client, path: st
     [
         ("localhost", 200),
         ("localhost:8000", 200),
+        ("LocalHost", 200),
         ("[::1]:9", 200),
         ("evil.example", 421),
         ("localhost.evil.example", 421),
@@ -44,12 +45,27 @@ def test_no_path_leads_out_of_the_page(client: Client, path: str) -> None:
     assert (status, list(json.loads(content))) == (404, ["error"])
 
 
-def test_a_page_that_one_has_is_not_sent_again(client: Client) -> None:
+@pytest.mark.parametrize("had", ["{}", "W/{}", '"another", {}'], ids=["as it was", "packed by a proxy", "among others"])
+def test_a_page_that_one_has_is_not_sent_again(client: Client, had: str) -> None:
     status, headers, content = client.ask("GET", "/style.css")
     assert (status, headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert content
-    status, _, content = client.ask("GET", "/style.css", If_None_Match=headers["etag"])
+    status, _, content = client.ask("GET", "/style.css", If_None_Match=had.format(headers["etag"]))
     assert (status, content) == (304, b"")
+
+
+def test_whoever_watches_it_may_ask_for_the_head_of_the_page(client: Client) -> None:
+    status, headers, content = client.ask("HEAD", "/")
+    assert (status, content) == (200, b"")
+    assert int(headers["content-length"]) == len(client.ask("GET", "/")[2])
+
+
+@pytest.mark.parametrize("path", ["/api/models/", "/api/relax/", "/api/nothing"])
+def test_nobody_is_sent_to_another_address(client: Client, path: str) -> None:
+    status, headers, content = client.ask("GET", path)
+    assert status == 404
+    assert "location" not in headers
+    assert "the page is at /" in json.loads(content)["error"]
 
 
 def test_other_verbs_are_refused(client: Client) -> None:

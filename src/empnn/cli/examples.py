@@ -80,6 +80,7 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     ],
     "serve": [
         ("Open a page to drop crystals on:", "empnn serve --open"),
+        ("Let other machines reach it, by one name:", "empnn serve --host 0.0.0.0 --name crystals.example.org"),
         ("Offer a model that you trained, on another port:", "empnn serve --model runs/mine --port 8080"),
     ],
     "models": [

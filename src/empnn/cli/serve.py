@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import webbrowser
 from typing import Annotated
 
 import typer
 
 from empnn.cli.common import Device, Quiet, reports_errors
-from empnn.errors import ConfigError
+from empnn.errors import ConfigError, printable
 from empnn.terminal import stderr
 
 _ALONE = ("127.0.0.1", "localhost", "::1")
+_NAME = re.compile(r"[\w.-]+|\[[\da-fA-F:.]+\]")
 
 
 @reports_errors
@@ -19,6 +21,13 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen at; other machines reach any but 127.0.0.1.")
     ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Answer by this name (crystals.example.org) and those of this machine alone; repeatable.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any that is free.")] = 8000,
     model: Annotated[
         list[str] | None,
@@ -45,6 +54,9 @@ def serve(
     from empnn.web.limits import Limits
     from empnn.web.offered import Offered
 
+    for one in name or ():
+        if not _NAME.fullmatch(one):
+            raise ConfigError(f"--name {printable(one)}: no name of a host; give it without http:// and without a port")
     limits = Limits(megabytes=max_megabytes, structures=max_structures, atoms=max_atoms, seconds=max_seconds)
     console = stderr()
 
@@ -58,6 +70,6 @@ def serve(
 
     try:
         with tuned(device_of(device).type):
-            run(Offered(model or (), device), host, port, limits, say)
+            run(Offered(model or (), device), host, port, limits, name or (), say)
     except KeyboardInterrupt:
         return

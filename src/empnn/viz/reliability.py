@@ -50,7 +50,7 @@ def reliability(found: Mapping[str, Mapping[str, Points]], path: str | Path) -> 
         path: File to write; its suffix tells the format.
     """
     with styled():
-        figure = Figure(figsize=(8.6, 3.7), layout="constrained")
+        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
         panels = figure.subplots(1, len(PANELS))
         for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
             drawn = [(title, points[name]) for title, points in found.items() if name in points]
@@ -62,6 +62,6 @@ def reliability(found: Mapping[str, Mapping[str, Points]], path: str | Path) -> 
             line = [0.8 * min(every), 1.25 * max(every)]
             axes.plot(line, line, "-", color=GUIDE, linewidth=0.8, zorder=0)
             axes.set(xscale="log", yscale="log", xlim=line, ylim=line, aspect="equal")
-            axes.set(xlabel=f"predicted error of {label}", ylabel="true error")
+            axes.set(xlabel=f"predicted error of {label}", ylabel=f"true error of {label}")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         save(figure, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,6 @@ def told(
     groups = len(records) <= FEW if extras.space_groups is None else extras.space_groups
     work = Relaxing(relaxer, how, Detail(space_groups=groups, written_groups=groups))
     left = iter(answers)
-    seen: set[str] = set()
     structures: list[dict[str, Any]] = []
     for record, (outcome, atoms) in zip(records, work.told(records, answers), strict=True):
         deadline.check()
@@ -77,15 +76,11 @@ def told(
                 added["written"] = None if atoms is None else _text(atoms, extras.write)
             except CrystalError as error:
                 outcome, added["written"] = outcome.refused(str(error)), None
-        if outcome.id in seen and outcome.status != REFUSED:
-            again = f"the identifier {outcome.id} occurs more than once"
-            outcome = replace(outcome, warnings=[*outcome.warnings, again])
-        if outcome.id is not None:
-            seen.add(outcome.id)
         if extras.pictures:
             drawn = answer is not None and outcome.status != REFUSED
             added["picture"] = _picture(answer) if drawn and answer is not None else None
         structures.append(outcome.as_dict(work.said) | added)
+    _tell_repeated(structures)
     return _counted("relaxed", structures)
 
 
@@ -111,6 +106,16 @@ def strained(records: Sequence[Record], sigma: float, seed: int) -> dict[str, An
         said = {"file": record.file, "index": record.index, "id": record.id, "status": status, "message": message}
         structures.append({**said, "written": written})
     return _counted(STRAINED, structures)
+
+
+def _tell_repeated(structures: list[dict[str, Any]]) -> None:
+    """Warn of an identifier that another structure of the request had before; the command tells of them at its end."""
+    seen: set[str] = set()
+    for structure in structures:
+        if structure["id"] in seen:
+            structure["warnings"] = [*structure["warnings"], "another before it has the same identifier"]
+        elif structure["id"] is not None:
+            seen.add(structure["id"])
 
 
 def _counted(done: str, structures: list[dict[str, Any]]) -> dict[str, Any]:

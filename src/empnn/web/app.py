@@ -49,6 +49,8 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
         (504, "Took too long"),
     )
 }
+_NO_JSON = "the request is no JSON; see api.html"
+_NO_PAGE = "no such page; the page is at /, the interface is described at /api.html"
 _KINDS = {"cif": "chemical/x-cif", "json": "application/json", ZIP: "application/zip"}
 _DRAWN = range(1, 104)
 """The elements that there are colours and radii for."""
@@ -80,6 +82,7 @@ def create_app(offered: Offered, limits: Limits | None = None, hosts: Sequence[s
         lifespan=running,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         openapi_url="/api/openapi.json",
     )
     app.state.batcher, app.state.readers, app.state.offered = batcher, readers, offered
@@ -105,10 +108,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:])) or "the request"
-        status = 400 if first["type"] == "json_invalid" else 422
-        said = "the request is no JSON" if status == 400 else f"{where}: {first['msg']}"
-        return _error(status, f"{said}; see api.html")
+        where = ".".join(map(str, first["loc"][1:]))
+        if first["type"] == "json_invalid":
+            return _error(400, _NO_JSON)
+        said = f"{where}: {first['msg']}" if where else "the request is no object sent as application/json"
+        return _error(422, f"{said}; see api.html")
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
@@ -116,20 +120,21 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def missed(request: Request, error: HTTPException) -> Response:
-        return _error(error.status_code, str(error.detail), error.headers)
+        said = {400: _NO_JSON, 404: _NO_PAGE}.get(error.status_code, str(error.detail))
+        return _error(error.status_code, said, error.headers)
 
 
 def _add_page(app: FastAPI) -> None:
     found = pages()
 
-    @app.get("/", include_in_schema=False)
-    @app.get("/{name}", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request, name: str = "index.html") -> Response:
         if name not in found:
-            raise HTTPException(404, "no such page; the page is at /, the interface is described at /api.html")
+            raise HTTPException(404)
         content, kind, tag = found[name]
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == tag:
+        if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(content, media_type=kind, headers=headers)
 

@@ -117,8 +117,8 @@ class Guard:
             self._bytes -= len(body.content)
 
     def _check(self, headers: Headers) -> None:
-        name = re.sub(r":\d*$", "", headers.get("host", ""))
-        if self._hosts and name not in self._hosts:
+        name = re.sub(r":\d*$", "", headers.get("host", "")).lower()
+        if self._hosts and name not in map(str.lower, self._hosts):
             raise RequestError(421, f"this server is called {' or '.join(self._hosts)}; use one of these names")
         if self._requests > self._limits.requests:
             raise _busy()

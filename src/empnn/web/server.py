@@ -21,6 +21,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     limits: Limits | None = None,
+    names: Sequence[str] = (),
     on_start: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until the process is told to end.
@@ -30,6 +31,8 @@ def serve(
         host: The address to listen at; with the default nobody but this machine reaches it.
         port: The port; 0 for any that is free.
         limits: What is taken on.
+        names: Names by which it is called besides those of this machine, by way of a proxy for instance. If there are
+            none, a server that others reach answers by any.
         on_start: Told the address of the page as soon as it answers.
 
     Raises:
@@ -39,7 +42,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(offered, limits, _names_of(host)), log_level="warning", access_log=False, server_header=False
+        create_app(offered, limits, _hosts(host, names)), log_level="warning", access_log=False, server_header=False
     )
     _Server(config, lambda: on_start(url)).run([listening])
 
@@ -64,10 +67,10 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"`host` {host}, `port` {port}: {said}; choose another") from None
 
 
-def _names_of(host: str) -> Sequence[str]:
-    """The names by which a server that only this machine reaches is called; of others nothing is known."""
+def _hosts(host: str, names: Sequence[str]) -> Sequence[str]:
+    """The names by which it may be called; none if that is not known, as of a server that others reach."""
     try:
         own = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         own = False
-    return _NAMES if own else ()
+    return (*names, *_NAMES) if own or names else ()

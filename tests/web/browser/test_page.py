@@ -148,6 +148,17 @@ def test_errors_are_shown_and_the_page_goes_on(tab: Any) -> None:
     assert "looks like no CIF" in page.inner_text("#verdict")
 
 
+def test_without_3d_the_numbers_are_there(tab: Any, client: Client) -> None:
+    made = tab()
+    made.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page = made.begin_with("TiO₂")
+    assert not page.locator("#error").is_visible()
+    assert "WebGL is off" in page.inner_text("#after")
+    assert cells(page, "#changes")[0][1] == "75.59"
+    page.get_by_role("button", name="Strain", exact=True).click()
+    page.wait_for_selector("#changes th:text('original')")
+
+
 def test_a_server_that_is_gone_is_told(tab: Any) -> None:
     made = tab()
     page = made.open()
@@ -299,6 +310,7 @@ def test_the_colours_can_be_chosen_and_are_kept(tab: Any) -> None:
 def test_the_page_fits_and_is_drawn(tab: Any, pictures: Path, name: str, width: int, height: int, scheme: str) -> None:
     page = tab(viewport={"width": width, "height": height}, color_scheme=scheme).begin_with("TiO₂")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('article .scroll'))") == 0
     assert colours(page.locator("#after")) > 200
     page.mouse.move(0, 0)
     page.wait_for_timeout(300)

@@ -5,7 +5,7 @@ import { Layers } from "./layers.js";
 import { get, post, ServerError } from "./server.js";
 import { element, markRow, nameOf, showChanges, showList, showVerdict } from "./tables.js";
 import { followTheme } from "./theme.js";
-import { Viewer } from "./viewer.js";
+import { viewerIn } from "./viewer.js";
 
 const at = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
@@ -54,7 +54,7 @@ async function relax(given, before = []) {
   const seconds = ((performance.now() - began) / 1000).toFixed(2);
   at("welcome").hidden = true;
   at("shown").hidden = false;
-  viewer ??= new Viewer(at("before"), at("after"), elementsByNumber());
+  viewer ??= viewerIn(at("before"), at("after"), elementsByNumber());
   showAll();
   show(Math.max(answers.structures.findIndex((one) => one.status !== "refused"), 0));
   const { top } = at("result").getBoundingClientRect();

@@ -10,7 +10,19 @@ const MANY = 200;
 const MOST = 5000;
 const CLOSER = 1.55;
 
-export class Viewer {
+// What draws crystals in two elements; where a browser draws nothing in 3D, they say so.
+export function viewerIn(before, after, elements) {
+  const canvas = document.createElement("canvas");
+  if (canvas.getContext("webgl2") ?? canvas.getContext("webgl")) return new Viewer(before, after, elements);
+  for (const element of [before, after]) {
+    const said = document.createElement("p");
+    said.textContent = "This browser draws nothing in 3D (WebGL is off). All else works.";
+    element.replaceChildren(said);
+  }
+  return { show() {}, draw() {}, reset() {}, tooMany: () => false, slow: () => true };
+}
+
+class Viewer {
   #panes;
   #elements;
   #picture = null;
