@@ -49,13 +49,20 @@ def run(function: Function, tasks: Iterable[tuple[Any, ...]], workers: int, on_p
     Raises:
         ConfigError: If a process is killed.
     """
-    results: dict[Hashable, Any] = {}
-    with contextlib.closing(completed(function, enumerate(tasks), workers if workers > 1 else 0, on_progress)) as found:
-        for number, result in found:
+    with contextlib.closing(finished(function, enumerate(tasks), workers, on_progress)) as found:
+        results = dict(found)
+    return [results[number] for number in range(len(results))]
+
+
+def finished(
+    function: Function, tasks: Iterable[tuple[Hashable, tuple[Any, ...]]], workers: int, on_progress: Report
+) -> Generator[tuple[Any, Any], None, None]:
+    """The results with the keys of their tasks, in the order in which they end; see `run` and `completed`."""
+    with contextlib.closing(completed(function, tasks, workers if workers > 1 else 0, on_progress)) as found:
+        for key, result in found:
             if isinstance(result, Died):
                 raise ConfigError("a worker process was killed (out of memory?); use fewer `workers`")
-            results[number] = result
-    return [results[number] for number in range(len(results))]
+            yield key, result
 
 
 def completed(
