@@ -216,7 +216,7 @@ class Writer:
 class Growing:
     """A file that takes structures one after the other, of which some thousand are in memory; the rest lies beside it.
 
-    Use as a context manager: the file appears or changes when it is left without an error.
+    Use as a context manager: the file appears or changes when it is left without an error, if anything was taken.
 
     Args:
         write: What writes them.
@@ -239,7 +239,7 @@ class Growing:
             if error is None and self._parts:
                 self._flush()
                 self._write.join(self._parts)
-            elif error is None:
+            elif error is None and self.count:
                 self._write.whole(self._write.path, self._prepared)
 
     def add(self, atoms: Atoms) -> None:
