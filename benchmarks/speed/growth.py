@@ -1,7 +1,7 @@
 """Whether the memory of a command grows with its input: rate and peak at two sizes, and bytes per further crystal.
 
 The crystals are strained ones, as those of `stream.py`. Memory is that of the command's own process without the pages
-of mapped files, which the system takes back when it needs them. What is kept for good (`energy` keeps each result, `stats`
+of mapped files, which the system takes back when it needs them. What is kept for good (`energy` each result, `stats`
 the parsed file) is kept anew for each run. Energies are Lennard-Jones ones, which cost little more than to be kept.
 
 Usage: python -m benchmarks.speed.growth [--only NAME ...] [--times N] [--folder DIR]
