@@ -73,8 +73,9 @@ def test_what_comes_from_a_stream_is_there_again(files, monkeypatch):
     assert [atoms.info["material_id"] for atoms in found.atoms([0, 2, 5])] == ["a", "c", "c"]
 
 
-def test_little_of_each_is_in_memory(tmp_path):
+def test_little_of_each_is_in_memory(tmp_path, monkeypatch):
     """What is kept for good, and the peak, of a set that is three times as large."""
+    monkeypatch.setattr(usable, "_CHUNK", 100)
     kept, peaks = [], []
     for count in (1000, 3000):
         path = tmp_path / f"{count}.extxyz"
