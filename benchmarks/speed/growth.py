@@ -36,7 +36,7 @@ def main() -> None:
     """Run each command at both sizes and keep what it took; what is not asked for keeps its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=COMMANDS, default=list(COMMANDS))
-    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--times", type=float, default=1.0)
     parser.add_argument("--folder", type=Path, help="Where the inputs go; they stay there.")
     options = parser.parse_args()
     known = RESULTS / "growth.json"
@@ -49,10 +49,10 @@ def main() -> None:
             write("growth", str(__doc__).partition("\n")[0], {**found, "rows": rows})
 
 
-def grown(name: str, times: int, folder: Path) -> list[dict[str, Any]]:
+def grown(name: str, times: float, folder: Path) -> list[dict[str, Any]]:
     """What a command takes at both sizes."""
     ending, sizes, arguments = COMMANDS[name]
-    return [measured(arguments, ending, times * size, folder) for size in sizes]
+    return [measured(arguments, ending, round(times * size), folder) for size in sizes]
 
 
 def measured(arguments: tuple[str, ...], ending: str, n: int, folder: Path) -> dict[str, Any]:
