@@ -43,6 +43,27 @@ def test_what_goes_wrong_in_a_process_ends_them_all(what, message):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_who_gives_tasks_can_wait_for_results(workers):
+    """No more than one task is under way or not yet heard of when the next is given."""
+    heard = []
+
+    def tasks():
+        for number, what in enumerate("abc"):
+            while len(heard) < number:
+                yield "wait", None
+            yield what, (what,)
+
+    for key, result in completed(working, tasks(), workers, lambda count: None):
+        if key != "wait":
+            heard.append((key, result))
+    assert heard == [("a", "a"), ("b", "b"), ("c", "c")]
+
+
+def test_waiting_for_nothing_is_a_result():
+    assert list(completed(working, iter([("wait", None)]), 2, lambda count: None)) == [("wait", None)]
+
+
 def test_a_process_that_dies_costs_one_task():
     tasks = ((what, (what,)) for what in ["a", "dying", "b", "printing"])
     found = dict(completed(working, tasks, 1, lambda count: None))

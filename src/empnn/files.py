@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import json
@@ -20,6 +21,7 @@ from empnn.errors import ConfigError, CrystalError, printable
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """What opens a compressed file, by suffix."""
 _BUFFER = 1 << 20
+_NO_TEXT = "not a text file; check its format"
 
 
 def cache_folder() -> Path:
@@ -154,12 +156,30 @@ def read_text(path: Path) -> str:
         CrystalError: If it is no text.
     """
     with open_bytes(path) as handle:
-        content = handle.read()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return with_unix_lines(text)
+        return "".join(text_chunks(handle))
+
+
+def text_chunks(handle: io.BufferedIOBase) -> Iterator[str]:
+    """The same of an open file, about a mebibyte at a time; Latin-1 from the mebibyte on in which it is not UTF-8.
+
+    Raises:
+        CrystalError: If it is no text.
+    """
+    decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8-sig")()
+    lines = io.IncrementalNewlineDecoder(None, translate=True)
+    last = False
+    while not last:
+        data = handle.read(_BUFFER)
+        last = not data
+        if b"\0" in data:
+            raise CrystalError(_NO_TEXT)
+        unread = decoder.getstate()[0]
+        try:
+            text = decoder.decode(data, last)
+        except UnicodeDecodeError:
+            decoder = codecs.getincrementaldecoder("latin-1")()
+            text = decoder.decode(unread + data)
+        yield lines.decode(text, last)
 
 
 def with_unix_lines(text: str) -> str:
@@ -169,7 +189,7 @@ def with_unix_lines(text: str) -> str:
         CrystalError: If it is no text.
     """
     if "\0" in text:
-        raise CrystalError("not a text file; check its format")
+        raise CrystalError(_NO_TEXT)
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -49,17 +49,24 @@ def run(function: Function, tasks: Iterable[tuple[Any, ...]], workers: int, on_p
     Raises:
         ConfigError: If a process is killed.
     """
-    results: dict[Hashable, Any] = {}
-    with contextlib.closing(completed(function, enumerate(tasks), workers if workers > 1 else 0, on_progress)) as found:
-        for number, result in found:
-            if isinstance(result, Died):
-                raise ConfigError("a worker process was killed (out of memory?); use fewer `workers`")
-            results[number] = result
+    with contextlib.closing(finished(function, enumerate(tasks), workers, on_progress)) as found:
+        results = dict(found)
     return [results[number] for number in range(len(results))]
 
 
-def completed(
+def finished(
     function: Function, tasks: Iterable[tuple[Hashable, tuple[Any, ...]]], workers: int, on_progress: Report
+) -> Generator[tuple[Any, Any], None, None]:
+    """The results with the keys of their tasks, in the order in which they end; see `run` and `completed`."""
+    with contextlib.closing(completed(function, tasks, workers if workers > 1 else 0, on_progress)) as found:
+        for key, result in found:
+            if isinstance(result, Died):
+                raise ConfigError("a worker process was killed (out of memory?); use fewer `workers`")
+            yield key, result
+
+
+def completed(
+    function: Function, tasks: Iterable[tuple[Hashable, tuple[Any, ...] | None]], workers: int, on_progress: Report
 ) -> Generator[tuple[Any, Any], None, None]:
     """Results with the keys of their tasks, in the order in which they end; close it to end the processes.
 
@@ -69,23 +76,27 @@ def completed(
     Args:
         function: What is done.
         tasks: A key for each, and arguments that can be pickled; taken one by one as there is somebody to do them.
+            None instead of arguments waits until one of those before is done, and is a result if there are none.
         workers: Number of processes; 0 to do everything in this one.
         on_progress: Called with what the function reports.
     """
     if workers == 0:
         for key, task in tasks:
-            yield key, function(on_progress, *task)
+            yield key, None if task is None else function(on_progress, *task)
         return
     with contextlib.ExitStack() as stack:
         pool: list[Worker] = []
         for key, task in tasks:
-            if len(pool) < workers:
-                pool.append(stack.enter_context(Worker(function)))
-                worker = pool[-1]
-            else:
-                worker = _first_done(pool, on_progress)
+            busy = [worker for worker in pool if worker.busy]
+            if task is None and not busy:
+                yield key, None
+            elif task is None or len(busy) == workers:
+                worker = _first_done(busy, on_progress)
                 yield worker.key, worker.result
-            worker.begin(key, task)
+            elif len(busy) == len(pool):
+                pool.append(stack.enter_context(Worker(function)))
+            if task is not None:
+                next(worker for worker in pool if not worker.busy).begin(key, task)
         while busy := [worker for worker in pool if worker.busy]:
             worker = _first_done(busy, on_progress)
             yield worker.key, worker.result

@@ -1,5 +1,7 @@
 """Rows of many lengths, one after the other."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 
@@ -19,3 +21,12 @@ def runs(starts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """
     sizes = starts[chosen + 1] - starts[chosen]
     return np.repeat(starts[chosen], sizes) + within(sizes), sizes
+
+
+def equal_runs(values: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where runs of one value begin and end."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    start = 0
+    for end in (*changes, len(values)) if len(values) else ():
+        yield start, int(end)
+        start = int(end)

@@ -13,6 +13,7 @@ from support.relaxing import salt, triclinic
 
 from empnn import symmetry
 from empnn.crystals import from_atoms
+from empnn.data import writing
 from empnn.data.reading import read
 from empnn.data.writing import BARE_FORMATS, FORMATS, writer
 from empnn.errors import ConfigError
@@ -192,3 +193,52 @@ def test_cif_text_is_what_the_reader_expects(tmp_path):
     atoms = next(read(tmp_path / "a.cif")).atoms
     writer(tmp_path / "b.cif")([atoms])
     assert next(read(tmp_path / "b.cif")).atoms.positions == pytest.approx(atoms.positions, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in MANY if name != "a.xyz"])
+def test_what_grows_is_what_is_written_at_once(tmp_path, monkeypatch, name):
+    """Whatever the parts, the same records; where they are one, the same bytes."""
+    given = [salt(f"s{number}") if number % 3 else triclinic(f"t{number}") for number in range(7)]
+    for number, atoms in enumerate(given[2:]):
+        atoms.info[f"gap{number % 2}"] = number / 8
+    writer(tmp_path / f"whole-{name}")(given)
+    whole = list(read(tmp_path / f"whole-{name}"))
+    for together in (2, 3, 100):
+        monkeypatch.setattr(writing, "_TOGETHER", together)
+        with writer(tmp_path / name).growing() as growing:
+            for atoms in given:
+                growing.add(atoms)
+        grown = list(read(tmp_path / name))
+        assert [record.atoms for record in grown] == [record.atoms for record in whole]
+        assert [record.atoms.info for record in grown] == [record.atoms.info for record in whole]
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"whole-{name}"])
+
+
+def test_what_grows_leaves_nothing_when_it_is_broken_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_TOGETHER", 1)
+
+    def broken_off():
+        with writer(tmp_path / "a.extxyz").growing() as growing:
+            growing.add(salt("a"))
+            growing.add(salt("b"))
+            growing.add(salt("c"))
+            assert len(list(tmp_path.iterdir())) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert list(tmp_path.iterdir()) == []
+    with writer(tmp_path / "a.extxyz").growing():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_grows_holds_no_more_than_the_format(tmp_path):
+    def two():
+        with writer(tmp_path / "POSCAR").growing() as growing:
+            growing.add(salt("a"))
+            growing.add(salt("b"))
+
+    with pytest.raises(ConfigError, match="holds one structure"):
+        two()
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from empnn.data.records import Record
 from empnn.energy import OracleRelaxation, Request
 from empnn.energy.answers import answer
 from empnn.energy.oracles.calculators import CalculatorOracle
-from empnn.energy.run import BLIND, judge
+from empnn.energy.run import BLIND, judge, judge_each
 from empnn.errors import ConfigError
 
 FLAT = Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True)
@@ -84,6 +84,44 @@ def test_a_process_that_dies_costs_one_crystal(workers):
     assert [one.status for one in judged] == ["computed", "failed", "computed", "failed", "computed"]
     assert "died (status 9" in judged[1].message
     assert judged[1].seconds > 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_crystals_are_taken_as_they_are_needed(tmp_path, known):
+    """None is taken before the one before has been told, be it computed, stored, refused or the same as another."""
+    given = [*mixed(), *mixed()]
+    if known:
+        judge(given, job(store=tmp_path))
+    told, ahead = [], []
+
+    def records():
+        for number, record in enumerate(given):
+            ahead.append(number - len(told))
+            yield record
+
+    judge_each(records(), job(store=tmp_path), lambda judged: None, told.append)
+    assert [one.record for one in told] == given
+    assert [one.status for one in told] == [one.status for one in judge(given, job(store=tmp_path / "other"))] or known
+    assert set(ahead) == {0}
+
+
+def test_what_takes_long_is_waited_for(tmp_path, monkeypatch):
+    """The first dies late; meanwhile no more than so many others, known all, are taken."""
+    monkeypatch.setattr("empnn.energy.run.EARLY", 3)
+    others = records(*(strained_copper(seed) for seed in range(8)))
+    judge(others, job("support.calculators:DiesOfGold", store=tmp_path))
+    told, ahead = [], []
+
+    def taken():
+        yield Record(file="gold", index=0, atoms=bulk("Au"))
+        for number, record in enumerate(others, start=1):
+            ahead.append(number - len(told))
+            yield record
+
+    slow = job("support.calculators:DiesOfGold", store=tmp_path, workers=1)
+    judge_each(taken(), slow, lambda judged: None, told.append)
+    assert [one.status for one in told] == ["failed", *["cached"] * 8]
+    assert max(ahead) == 4
 
 
 class Slow(CalculatorOracle):

@@ -154,7 +154,7 @@ class FolderOutput:
             raise CrystalError(f"{place} {_OF_OTHERS}")
         temporary = self._state / f"new.{self._folder.ending}"
         try:
-            writer.whole(temporary, prepared)
+            writer.whole(temporary, [prepared])
         except ConfigError as error:
             raise CrystalError(str(error)) from None
         if file not in self._ours:

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -229,6 +229,18 @@ def _progress(console: Console, quiet: bool, *columns: ProgressColumn) -> Progre
 def print_json(content: object) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json_document(content))
+
+
+def print_long_json(content: dict[str, Any], name: str, items: Iterable[object]) -> None:
+    """One JSON document on stdout, in it under this name, last, a list of which each item is printed as it comes."""
+    *head, ending = json_document({**content, name: []}).rpartition("]")
+    sys.stdout.write("".join(head).removesuffix("]"))
+    indented = (json_document(item).rstrip("\n").replace("\n", "\n    ") for item in items)
+    following = False
+    for text in indented:
+        sys.stdout.write((",\n    " if following else "\n    ") + text)
+        following = True
+    sys.stdout.write(("\n  ]" if following else "]") + ending)
 
 
 def json_document(content: object) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from empnn.cli.common import IN_PLACE, DataInputs, Json, Quiet, Workers, counted, print_json, reports_errors
+from empnn.cli.common import IN_PLACE, DataInputs, Json, Quiet, Workers, counted, print_long_json, reports_errors
 from empnn.terminal import stderr
 
 if TYPE_CHECKING:
-    from empnn.data.records import Record
+    import numpy as np
+
+    from empnn.data.curation.usable import Collection
 
 
 @reports_errors
@@ -33,6 +36,8 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Keep the first of each group of crystals that pymatgen's StructureMatcher takes for the same."""
+    import numpy as np
+
     from empnn.data.curation.dedupe import duplicate_groups
     from empnn.data.curation.matching import Tolerances
     from empnn.data.curation.usable import collect, files_in
@@ -42,15 +47,17 @@ def dedupe(
     write, files = writer(output), files_in(inputs)
     check_outputs([output, groups], files)
     collection = collect(files)
-    write.check(len(collection.records))
+    write.check(len(collection))
     tolerances = Tolerances(ltol, stol, angle_tol, scale)
-    with counted("reduced and compared", 2 * len(collection.records), quiet) as advance:
-        first = duplicate_groups(collection.crystals, tolerances, workers or os.cpu_count() or 1, advance).tolist()
-    kept = [position for position, leader in enumerate(first) if position == leader]
+    with counted("reduced and compared", 2 * len(collection), quiet) as advance:
+        first = duplicate_groups(collection.crystals, tolerances, workers or os.cpu_count() or 1, advance)
+    kept = np.flatnonzero(first == np.arange(len(first)))
     replaced = IN_PLACE if output.is_file() else ""
-    write(collection.atoms(kept))
+    with write.growing() as growing:
+        for atoms in collection.atoms(kept):
+            growing.add(atoms)
     if groups is not None:
-        _write_groups(groups, collection.records, first)
+        _write_groups(groups, collection, first)
     console = stderr()
     for line in collection.refused:
         console.print(line, markup=False)
@@ -58,7 +65,7 @@ def dedupe(
     if as_json:
         settings = {"ltol": ltol, "stol": stol, "angle_tol": angle_tol, "scale": scale}
         result = {**figures, "unique_fraction": len(kept) / len(first), "skipped": len(collection.refused)}
-        print_json({**result, "tolerances": settings, "groups": _groups(collection.records, first)})
+        print_long_json({**result, "tolerances": settings}, "groups", _groups(collection, first))
     if not quiet:
         skipped = f"; {len(collection.refused):,} skipped" if collection.refused else ""
         unique = f"{len(kept):,} of {len(first):,} are unique ({len(kept) / len(first):.1%})"
@@ -67,22 +74,30 @@ def dedupe(
         raise typer.Exit(1)
 
 
-def _groups(records: Sequence[Record], first: Sequence[int]) -> list[list[dict[str, Any]]]:
+def _groups(collection: Collection, first: np.ndarray) -> Iterator[list[dict[str, Any]]]:
     """The groups of more than one, the kept structure first."""
-    members: dict[int, list[dict[str, Any]]] = {}
-    for record, leader in zip(records, first, strict=True):
-        members.setdefault(leader, []).append({"file": record.file, "index": record.index, "id": record.id})
-    return [group for group in members.values() if len(group) > 1]
+    import numpy as np
+
+    from empnn.ragged import equal_runs
+
+    order = np.argsort(first, kind="stable")
+    for begin, end in equal_runs(first[order]):
+        if end - begin > 1:
+            yield [asdict(collection.source(position)) for position in order[begin:end].tolist()]
 
 
-def _write_groups(path: Path, records: Sequence[Record], first: Sequence[int]) -> None:
+def _write_groups(path: Path, collection: Collection, first: np.ndarray) -> None:
     """A row per structure: the number of its group, whether it is kept, and where it stands."""
+    import numpy as np
+
     from empnn.files import replacing
 
-    number = {leader: index for index, leader in enumerate(dict.fromkeys(first))}
+    kept = first == np.arange(len(first))
+    numbers = np.cumsum(kept)[first] - 1
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
         table.writerow(["group", "kept", "file", "index", "id"])
-        for position, (record, leader) in enumerate(zip(records, first, strict=True)):
-            row = [number[leader], str(position == leader).lower(), record.file, record.index, record.id or ""]
-            table.writerow(row)
+        for position in range(len(first)):
+            source = collection.source(position)
+            kept_word = str(bool(kept[position])).lower()
+            table.writerow([numbers[position], kept_word, source.file, source.index, source.id or ""])

@@ -38,7 +38,7 @@ def split(
     check_kind(by)
     check_target(output, form)
     collection = collect(files_in(inputs))
-    total = 2 * len(collection.records) if by == "duplicates" else None
+    total = 2 * len(collection) if by == "duplicates" else None
     with counted("compared", total, quiet) as advance:
         groups = groups_by(by, collection.crystals, workers or os.cpu_count() or 1, advance)
     split_of = draw_groups(groups, parts, seed)

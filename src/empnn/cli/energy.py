@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,9 +21,9 @@ from empnn.cli.common import (
     Json,
     Quiet,
     ShardOf,
-    followed,
+    gone_through,
     in_options,
-    print_json,
+    print_long_json,
     reports_errors,
     worded,
 )
@@ -27,6 +33,8 @@ from empnn.errors import ConfigError
 from empnn.terminal import stderr
 
 if TYPE_CHECKING:
+    from empnn.bulk.pipeline import Reached
+    from empnn.data.records import Record
     from empnn.energy.run import Job, Judged
 
 VASP = "vasp-inputs"
@@ -67,6 +75,7 @@ def energy(
     as_json: Json = False,
 ) -> None:
     """Compute the energy per atom of crystals, relaxed first if asked for; what is known is not computed again."""
+    from empnn.bulk.pipeline import Reached
     from empnn.data.reading import files_of, read
     from empnn.data.writing import writer
     from empnn.energy.answers import Choice
@@ -97,23 +106,35 @@ def energy(
         run = Run(done=DONE[Judging.name], strict=False, resume=resume, quiet=quiet, as_json=as_json)
         process(inputs, any_target(str(output), ending, shard, cluster), Judging(job), run)
         return
-    records = list(read(*inputs))
+    records: Iterator[Record] = read(*inputs)
     if write is not None:
-        write.check(len(records))
-    judged = _judge(records, job, quiet, as_json)
-    written = [with_energy(one) for one in judged if one.result is not None] if write is not None else []
+        first = list(islice(records, 2))
+        write.check(len(first))
+        records = chain(first, records)
     replaced = IN_PLACE if output is not None and output.is_file() else ""
-    if write is not None and written:
-        write(written)
-    if as_json:
-        relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
-        print_json({"oracle": about_it, "relax": relaxed, "structures": [worded(one.as_dict()) for one in judged]})
+    counts: Counter[str] = Counter()
+    with TemporaryFile("w+", encoding="utf-8") as lines, ExitStack() as stack:
+        growing = None if write is None else stack.enter_context(write.growing())
+
+        def keep(judged: Judged) -> None:
+            counts.update(_counted(judged))
+            if growing is not None and judged.result is not None:
+                growing.add(with_energy(judged))
+            if as_json:
+                lines.write(f"{json.dumps(worded(judged.as_dict()))}\n")
+
+        _judge(records, job, keep, Reached([file for path in inputs for file in files_of(path)]), quiet, as_json)
+        stack.close()
+        if as_json:
+            relaxed = {"mode": relaxation.mode} if oracle == VASP else relaxation.settings
+            lines.seek(0)
+            print_long_json({"oracle": about_it, "relax": relaxed}, "structures", map(json.loads, lines))
     if not quiet:
         place = f" in {output}" if oracle == VASP else ""
-        if written:
-            place = f"; wrote {len(written):,} to {output}{replaced}"
-        stderr().print(f"{_counts(judged)}{place}", markup=False)
-    if any(one.failed for one in judged):
+        if growing is not None and growing.count:
+            place = f"; wrote {growing.count:,} to {output}{replaced}"
+        stderr().print(f"{_counts(counts)}{place}", markup=False)
+    if counts["failed"]:
         raise typer.Exit(1)
 
 
@@ -140,34 +161,34 @@ def _options_of_inputs(output: Path | None, fmax: float | None, steps: int | Non
     return {"folder": str(output)}
 
 
-def _judge(records: list[Any], job: Job, quiet: bool, as_json: bool) -> list[Judged]:
-    """Energies, each on stdout as soon as those before it are there; what is wrong on stderr at once.
+def _judge(
+    records: Iterator[Record], job: Job, keep: Callable[[Judged], None], reached: Reached, quiet: bool, as_json: bool
+) -> None:
+    """Energies, each on stdout and kept as soon as those before it are there; what is wrong on stderr at once.
 
     Where stdout is for JSON, stderr has the energies too.
     """
-    from empnn.energy.run import judge
+    from empnn.energy.run import judge_each
 
-    place = {id(record): number for number, record in enumerate(records)}
-    waiting: dict[int, Judged] = {}
-    listed = 0
-    with followed(job.choice.name, len(records), quiet) as (console, advance):
+    with gone_through(job.choice.name, quiet) as (console, advance, reach):
 
         def note(judged: Judged) -> None:
-            nonlocal listed
-            advance()
+            advance(1)
             figures = [_figures(judged)] if as_json and not judged.stored and judged.message is None else []
             words = [judged.message] if judged.message is not None else figures
             words += judged.warnings
             if words and (judged.failed or not quiet):
                 console.print(in_options(f"{judged.record.label}: {'; '.join(words)}"), markup=False)
-            waiting[place[id(judged.record)]] = judged
-            while listed in waiting:
-                if not (quiet or as_json):
-                    _print_energy(waiting[listed])
-                del waiting[listed]
-                listed += 1
 
-        return judge(records, job, note)
+        def in_turn(judged: Judged) -> None:
+            if not (quiet or as_json):
+                _print_energy(judged)
+            share = reached.with_it(judged.record.file, judged.record.share)
+            if share is not None:
+                reach(share)
+            keep(judged)
+
+        judge_each(records, job, note, in_turn)
 
 
 def _figures(judged: Judged) -> str:
@@ -184,11 +205,16 @@ def _print_energy(judged: Judged) -> None:
         sys.stdout.flush()
 
 
-def _counts(judged: list[Judged]) -> str:
-    stored, failed = sum(one.stored for one in judged), sum(one.failed for one in judged)
-    written = sum(one.status == "written" for one in judged)
-    computed = len(judged) - stored - failed - written
-    given_up = sum(one.status == "not-converged" for one in judged)
-    counts = [f"{computed:,} computed", f"{stored:,} from store", f"{failed:,} failed"]
-    counts += [f"{number:,} {what}" for number, what in ((written, "written"), (given_up, "not converged")) if number]
+def _counted(judged: Judged) -> list[str]:
+    """What a crystal counts as."""
+    counted = [name for name in ("stored", "failed") if getattr(judged, name)]
+    counted += [judged.status] if judged.status in ("written", "not-converged") else []
+    return ["all", *counted]
+
+
+def _counts(of: Counter[str]) -> str:
+    computed = of["all"] - of["stored"] - of["failed"] - of["written"]
+    counts = [f"{computed:,} computed", f"{of['stored']:,} from store", f"{of['failed']:,} failed"]
+    others = ((of["written"], "written"), (of["not-converged"], "not converged"))
+    counts += [f"{number:,} {what}" for number, what in others if number]
     return ", ".join(counts)

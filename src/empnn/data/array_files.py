@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, overload
 
 import numpy as np
 
@@ -56,6 +56,16 @@ class Spool:
             for name, file in self._files.items()
         }
 
+    def mapped(self) -> dict[str, np.ndarray]:
+        """The arrays, memory-mapped; they are there until nobody needs them, also when the context has been left."""
+        arrays: dict[str, np.ndarray] = {}
+        for name, file in self._files.items():
+            _, dtype, item = self.layout[name]
+            shape = (self._lengths[name], *item)
+            file.flush()
+            arrays[name] = np.memmap(file, dtype, "r", 0, shape) if shape[0] else np.empty(shape, dtype)
+        return arrays
+
     def stored(self, path: Path) -> dict[str, np.ndarray]:
         """The arrays in a file, or in memory where it cannot be written: that costs time, not the run."""
         return (load_arrays(path, self.layout) if self._store(path) else None) or self.arrays()
@@ -79,6 +89,28 @@ class Spool:
         except OSError:
             return False
         return True
+
+
+class Lines(Sequence[str]):
+    """The lines of an array of bytes as `Spool.append_lines` made it, each decoded when it is asked for."""
+
+    def __init__(self, text: np.ndarray) -> None:
+        self._text = text
+        self._ends = np.flatnonzero(text == ord("\n"))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        start = int(self._ends[place - 1]) + 1 if place else 0
+        return bytes(self._text[start : self._ends[place]]).decode()
 
 
 def load_arrays(path: Path, layout: Layout) -> dict[str, np.ndarray] | None:

@@ -25,7 +25,7 @@ from empnn.ragged import runs
 
 CACHE_VERSION = "6"
 """To be raised when readers read anything otherwise, too."""
-_LAYOUT: Layout = {
+CRYSTALS: Layout = {
     "cell": ("F64", np.float64, (3, 3)),
     "frac": ("F64", np.float64, (3,)),
     "starts": ("I64", np.int64, ()),
@@ -33,6 +33,7 @@ _LAYOUT: Layout = {
     "ids": ("U8", np.uint8, ()),
     "refused": ("U8", np.uint8, ()),
 }
+"""The arrays of crystals, their identifiers and those that were refused, a line each."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,9 @@ def load_files(paths: Sequence[str | Path]) -> CrystalSet:
     files = [file for path in paths for file in reading.files_of(path)]
     check_files(files)
     cached = cache_folder() / f"{content_key(files)}-v{CACHE_VERSION}.safetensors"
-    arrays = load_arrays(cached, _LAYOUT)
+    arrays = load_arrays(cached, CRYSTALS)
     if arrays is None:
-        with Spool(_LAYOUT) as spool:
+        with Spool(CRYSTALS) as spool:
             _parse(files, spool)
             arrays = spool.stored(cached)
     refused = tuple(with_file(line, files) for line in lines_in(arrays["refused"]))

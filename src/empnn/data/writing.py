@@ -6,8 +6,9 @@ import io
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOBase
@@ -30,6 +31,9 @@ from empnn.files import COMPRESSED, check_place, replacing
 _CANNOT_HOLD = (ValueError, TypeError, LookupError, RuntimeError, AttributeError, StructureError)
 ENDINGS = "cif, vasp, poscar, extxyz, json or another ending that can be written"
 """What a format is called where no file is named."""
+_TOGETHER = 4_096
+_ATOMS_TOGETHER = 200_000
+"""Structures, or atoms, that are in memory together while they are written."""
 _KNOWN = ".extxyz, .cif, .vasp, .csv, .parquet, .json, .traj or .db"
 
 
@@ -131,7 +135,11 @@ class Writer:
                 prepared.append(self.prepared(atoms))
             except CrystalError as error:
                 raise ConfigError(f"{self.path}: structure {index}: {error}") from None
-        self._write(self.format.write, self.path, prepared)
+        self.whole(self.path, prepared)
+
+    def growing(self) -> Growing:
+        """What takes structures one after the other, and writes them when it is left."""
+        return Growing(self)
 
     def text(self, structures: Sequence[Atoms]) -> str:
         """What a file of structures would hold, in a format of text.
@@ -158,14 +166,14 @@ class Writer:
         """
         self._write(self.format.part or self.format.write, path, prepared)
 
-    def whole(self, path: Path, prepared: Any) -> None:
-        """Write one structure, all that the file is to hold, to another place first.
+    def whole(self, path: Path, prepared: Sequence[Any]) -> None:
+        """Write all structures that a file is to hold.
 
         Raises:
             ConfigError: If the format cannot hold it.
             OSError: If the file cannot be written.
         """
-        self._write(self.format.write, path, [prepared])
+        self._write(self.format.write, path, prepared)
 
     def join(self, parts: Sequence[Path]) -> None:
         """Make the file of files that `part` wrote, which stay.
@@ -203,6 +211,64 @@ class Writer:
             raise OSError(error.errno, error.strerror or str(error), str(self.path)) from None
         except sqlite3.Error as error:
             raise OSError(None, f"cannot be written ({error})", str(self.path)) from None
+
+
+class Growing:
+    """A file that takes structures one after the other, of which some thousand are in memory; the rest lies beside it.
+
+    Use as a context manager: the file appears or changes when it is left without an error, if anything was taken.
+
+    Args:
+        write: What writes them.
+    """
+
+    def __init__(self, write: Writer) -> None:
+        self._write = write
+        self._stack = ExitStack()
+        self._prepared: list[Any] = []
+        self._atoms = 0
+        self._parts: list[Path] = []
+        self.count = 0
+        """Structures taken so far."""
+
+    def __enter__(self) -> Growing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with self._stack:
+            if error is None and self._parts:
+                self._flush()
+                self._write.join(self._parts)
+            elif error is None and self.count:
+                self._write.whole(self._write.path, self._prepared)
+
+    def add(self, atoms: Atoms) -> None:
+        """Take one more.
+
+        Raises:
+            ConfigError: If the format cannot hold it.
+            OSError: If it cannot be written.
+        """
+        self._write.check(self.count + 1)
+        try:
+            prepared = self._write.prepared(atoms)
+        except CrystalError as error:
+            raise ConfigError(f"{self._write.path}: structure {self.count}: {error}") from None
+        if len(self._prepared) >= _TOGETHER or self._atoms >= _ATOMS_TOGETHER:
+            self._flush()
+        self._prepared.append(prepared)
+        self._atoms += len(atoms)
+        self.count += 1
+
+    def _flush(self) -> None:
+        """Write those in memory to a part."""
+        path = self._write.path
+        if not self._parts:
+            folder = tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=f".{path.name[:40]}.")
+            self._folder = Path(self._stack.enter_context(folder))
+        self._parts.append(self._folder / f"{len(self._parts):06d}-{path.name[-80:]}")
+        self._write.part(self._parts[-1], self._prepared)
+        self._prepared, self._atoms = [], 0
 
 
 def _link(part: Path, place: Path) -> None:

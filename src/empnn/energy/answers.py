@@ -50,8 +50,8 @@ class Answer:
 
 
 def answers(
-    choice: Choice, requests: Iterator[tuple[int, Request]], workers: int
-) -> Generator[tuple[int, Answer], None, None]:
+    choice: Choice, requests: Iterator[tuple[int, Request | None]], workers: int
+) -> Generator[tuple[int, Answer | None], None, None]:
     """Compute requests, in the order in which they end.
 
     Each worker has one thread: crystals are small, and threads that wait for each other cost more than they bring. A
@@ -59,10 +59,11 @@ def answers(
 
     Args:
         choice: The oracle.
-        requests: Numbered requests; taken one by one as there is somebody to compute them.
+        requests: Numbered requests; taken one by one as there is somebody to compute them. None instead of one waits
+            for an answer to one before, and is itself the answer if there is none.
         workers: Number of processes; 0 to compute in this one, which a calculator may kill.
     """
-    tasks = ((position, (request,)) for position, request in requests)
+    tasks = ((position, None if request is None else (request,)) for position, request in requests)
     with _threads_kept(), contextlib.closing(completed(Answering(choice), tasks, workers, _ignore)) as found:
         for position, result in found:
             if isinstance(result, Died):

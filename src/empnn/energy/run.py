@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from empnn.errors import ConfigError, CrystalError
 from empnn.files import cache_folder
 
 CACHED, NOT_CONVERGED = "cached", "not-converged"
+EARLY = 1024
+"""Crystals that may be done before one that takes long; then that one is waited for."""
 BLIND = (
     "forces and stress are all exactly zero: perhaps no atom has a neighbour that the oracle sees; distrust its cell"
 )
@@ -104,38 +107,61 @@ class Job:
 
 
 def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None] | None = None) -> list[Judged]:
-    """Energies of crystals, in their order.
+    """Energies of crystals, in their order; see `judge_each`."""
+    judged: list[Judged] = []
+    judge_each(records, job, on_judged or _ignore, judged.append)
+    return judged
+
+
+def judge_each(
+    records: Iterable[Record], job: Job, on_judged: Callable[[Judged], None], in_turn: Callable[[Judged], None]
+) -> None:
+    """Energies of crystals, however many there are.
 
     Each result is stored as soon as it is there: a run that was interrupted goes on when it is started again. An entry
     of the store that was damaged is computed again.
 
     Args:
-        records: The crystals.
+        records: The crystals; taken as there is somebody to compute them.
         job: What to do.
         on_judged: Called for each, in the order in which they end.
+        in_turn: Called for each, in the order of the crystals: as soon as it and all before it are there.
 
     Raises:
         ConfigError: If there is no such oracle, it cannot relax, or the store is not a folder.
         KeyboardInterrupt: On Ctrl-C, with a word on how to go on.
         OSError: If a result cannot be stored.
     """
-    run = _Run(records, job, on_judged or _ignore)
+    run = _Run(records, job, on_judged, in_turn)
     try:
-        return list(run())
+        for _ in run():
+            pass
     except KeyboardInterrupt as error:
-        error.args = (f"{run.done} of {len(records)} done and kept; the same command goes on from here",)
+        total = f" of {len(records)}" if isinstance(records, Sized) else ""
+        error.args = (f"{run.done}{total} done and kept; the same command goes on from here",)
         raise
 
 
 def judged_in_turn(
-    records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None] | None = None
+    records: Iterable[Record], job: Job, on_judged: Callable[[Judged], None] | None = None
 ) -> Generator[Judged, None, None]:
     """The same, each as soon as it and all before it are there; close it to end the processes."""
-    return _Run(records, job, on_judged or _ignore)()
+    found: deque[Judged] = deque()
+    with closing(_Run(records, job, on_judged or _ignore, found.append)()) as steps:
+        for _ in steps:
+            while found:
+                yield found.popleft()
+    yield from found
 
 
 class _Run:
-    def __init__(self, records: Sequence[Record], job: Job, on_judged: Callable[[Judged], None]) -> None:
+    def __init__(
+        self,
+        records: Iterable[Record],
+        job: Job,
+        on_judged: Callable[[Judged], None],
+        in_turn: Callable[[Judged], None],
+    ) -> None:
         self._records = records
         self._job = job
         self._oracle = job.choice.load()
@@ -143,30 +169,29 @@ class _Run:
             raise ConfigError(f"{self._oracle.name} has no stress, which relaxing a cell takes; choose another oracle")
         self._store = job.open_store() if self._oracle.keeps_results else None
         self._on_judged = on_judged
-        self._judged: list[Judged | None] = [None] * len(records)
-        self._keys: dict[int, str] = {}
+        self._in_turn = in_turn
+        self._asked: dict[int, _Asked] = {}
+        """What is being computed, or waits for one that is alike."""
         self._alike: dict[str, list[int]] = {}
-        """Who else waits for what is being computed."""
-        self._damaged: set[int] = set()
+        """Who waits for what is being computed."""
+        self._early: dict[int, Judged] = {}
+        """What came before its turn."""
+        self._told = 0
+        self.done = 0
 
-    @property
-    def done(self) -> int:
-        return sum(judged is not None for judged in self._judged)
-
-    def __call__(self) -> Generator[Judged, None, None]:
-        given = 0
+    def __call__(self) -> Generator[None, None, None]:
         # Closing the generator ends its processes, however this ends.
         with closing(answers(self._job.choice, self._requests(), self._job.workers)) as found:
             for position, answer in found:
-                self._keep(position, answer)
-                while given < len(self._judged) and (judged := self._judged[given]) is not None:
-                    given += 1
-                    yield judged
-        yield from (judged for judged in self._judged[given:] if judged is not None)
+                if answer is not None:
+                    self._keep(position, answer)
+                yield
 
-    def _requests(self) -> Iterator[tuple[int, Request]]:
+    def _requests(self) -> Iterator[tuple[int, Request | None]]:
         """What is left to be computed; what is known or refused is settled on the way."""
         for position, record in enumerate(self._records):
+            while len(self._early) >= EARLY:
+                yield position, None
             try:
                 request = Request(
                     atoms=_sound(record, self._oracle), relaxation=self._job.relaxation, label=_label(record)
@@ -174,35 +199,37 @@ class _Run:
             except CrystalError as error:
                 self._settle(position, Judged(record=record, status=REFUSED, message=str(error)))
                 continue
-            if self._store is not None:
-                self._keys[position] = key_of(request.atoms, self._oracle, request.relaxation)
+            if self._store is None:
+                self._asked[position] = _Asked(record)
+            else:
+                key = key_of(request.atoms, self._oracle, request.relaxation)
                 damaged = len(self._store.damaged)
-                known = self._store.get(self._keys[position])
-                if len(self._store.damaged) > damaged:
-                    self._damaged.add(position)
+                known = self._store.get(key)
                 if known is not None:
                     self._settle(position, self._found(record, known, stored=True))
                     continue
-                waiting = self._alike.setdefault(self._keys[position], [])
+                self._asked[position] = _Asked(record, key, len(self._store.damaged) > damaged)
+                waiting = self._alike.setdefault(key, [])
                 waiting.append(position)
                 if len(waiting) > 1:
                     continue
             yield position, request
 
     def _keep(self, position: int, answer: Answer) -> None:
-        for other in self._alike.pop(self._keys.get(position, ""), [position]):
+        for other in self._alike.pop(self._asked[position].key, [position]):
             self._take(other, answer)
 
     def _take(self, position: int, answer: Answer) -> None:
-        record = self._records[position]
+        asked = self._asked.pop(position)
+        record = asked.record
         if answer.result is None:
             judged = Judged(record=record, status=answer.status, message=answer.message, seconds=answer.seconds)
             self._settle(position, judged)
             return
         if self._store is not None:
-            self._store.put(self._keys[position], self._oracle, self._job.relaxation, answer.result)
+            self._store.put(asked.key, self._oracle, self._job.relaxation, answer.result)
         judged = self._found(record, answer.result, stored=False)
-        if position in self._damaged and judged.message is None:
+        if asked.damaged and judged.message is None:
             judged = replace(judged, message="its stored result was damaged; computed again")
         self._settle(position, judged)
 
@@ -214,8 +241,21 @@ class _Run:
         return replace(found, status=CACHED) if stored else found
 
     def _settle(self, position: int, judged: Judged) -> None:
-        self._judged[position] = judged
+        self.done += 1
         self._on_judged(judged)
+        self._early[position] = judged
+        while self._told in self._early:
+            self._in_turn(self._early.pop(self._told))
+            self._told += 1
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A crystal that an oracle was asked about: its key in the store, and whether what was there was damaged."""
+
+    record: Record
+    key: str = ""
+    damaged: bool = False
 
 
 def _sound(record: Record, oracle: EnergyOracle) -> Any:

@@ -15,14 +15,16 @@ import torch
 from scipy.spatial import KDTree
 
 from empnn.crystals import CrystalBatch, Crystals
+from empnn.data.array_files import Layout, Spool
 from empnn.data.curation.composition import composition_groups
 from empnn.geometry import volume
 from empnn.graph import Graph, cutoff
-from empnn.ragged import within
+from empnn.ragged import equal_runs, runs, within
 
 TOLERANCE = 0.005
 """Fingerprints no farther apart count as the same."""
 
+_LAYOUT: Layout = {"values": ("F64", np.float64, ())}
 _LIMIT = 2.2
 _CENTRES = np.linspace(0.4, _LIMIT, 13)
 _WIDTH = 0.15
@@ -42,15 +44,23 @@ def fingerprints(crystals: Crystals) -> Iterator[np.ndarray]:
 def fingerprint_groups(crystals: Crystals, tolerance: float = TOLERANCE) -> np.ndarray:
     """For each structure (structures,) the first one with nearly its fingerprint, and its composition.
 
-    Each structure joins the first that is no farther than `tolerance` from it and has joined no other.
+    Each structure joins the first that is no farther than `tolerance` from it and has joined no other. The fingerprints
+    of one composition are in memory, those of the others on disk.
     """
-    vectors = list(fingerprints(crystals))
     compositions = composition_groups(crystals)
     first = np.arange(len(crystals))
     order = np.argsort(compositions, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(compositions[order])) + 1):
+    starts = np.zeros(len(crystals) + 1, dtype=np.int64)
+    with Spool(_LAYOUT) as spool:
+        for index, vector in enumerate(fingerprints(crystals)):
+            spool.append("values", vector)
+            starts[index + 1] = starts[index] + len(vector)
+        values = spool.mapped()["values"]
+    for begin, end in equal_runs(compositions[order]):
+        members = order[begin:end]
         if len(members) > 1:
-            first[members] = members[_leaders(np.stack([vectors[member] for member in members]), tolerance)]
+            places, _ = runs(starts, members)
+            first[members] = members[_leaders(values[places].reshape(len(members), -1), tolerance)]
     return first
 
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from empnn.processes import Report
 
 _MARGIN = 1e-6
 """Tolerances are wider by this part where comparisons are left out, so that rounding cannot decide."""
+_IN_MEMORY = 4096
+"""Structures of a class that are kept as objects."""
 _FAILURES = (ValueError, ArithmeticError, LookupError, RuntimeError)
 
 
@@ -52,31 +55,67 @@ class Tolerances:
         )
 
 
-def reduce_all(on_structures: Report, structures: Sequence[Structure]) -> list[Structure | None]:
-    """The primitive Niggli cells, as the matcher makes them; None where there is no way to one."""
+@dataclass(frozen=True)
+class Cells:
+    """Ordered structures in arrays.
+
+    Attributes:
+        matrices: Lattice vectors as rows, angstrom (structures, 3, 3).
+        frac: Fractional coordinates (atoms, 3), one structure after the other.
+        numbers: Atomic numbers (atoms,).
+        sizes: Atoms per structure (structures,).
+    """
+
+    matrices: np.ndarray
+    frac: np.ndarray
+    numbers: np.ndarray
+    sizes: np.ndarray
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where the atoms of each begin, and the end (structures + 1,)."""
+        return np.append(0, np.cumsum(self.sizes))
+
+    def structure(self, index: int) -> Structure:
+        """One of them."""
+        atoms = slice(*self.starts[index : index + 2])
+        species = [Element.from_Z(number) for number in self.numbers[atoms].tolist()]
+        return Structure(Lattice(self.matrices[index]), species, self.frac[atoms])
+
+
+def reduce_all(on_structures: Report, structures: Sequence[Structure]) -> Cells:
+    """The primitive Niggli cells, as the matcher makes them; of no atoms where there is no way to one."""
     found = [_reduced(structure) for structure in structures]
     on_structures(len(found))
-    return found
+    there = [cell for cell in found if cell is not None]
+    return Cells(
+        np.array([np.zeros((3, 3)) if cell is None else cell.lattice.matrix for cell in found]),
+        np.concatenate([np.empty((0, 3)), *(cell.frac_coords for cell in there)]),
+        np.array([site.specie.Z for cell in there for site in cell], dtype=np.uint8),
+        np.array([0 if cell is None else len(cell) for cell in found]),
+    )
 
 
-def first_matches(on_structures: Report, structures: Sequence[Structure], tolerances: Tolerances) -> list[int]:
+def first_matches(on_structures: Report, cells: Cells, tolerances: Tolerances) -> list[int]:
     """For each structure the position of the first one it matches that is itself the first; its own if there is none.
 
     That is the grouping of `StructureMatcher.group_structures`.
 
     Args:
         on_structures: Called with the number of structures done since the last call.
-        structures: Primitive Niggli cells with equally many atoms of one composition.
+        cells: Primitive Niggli cells with equally many atoms of one composition.
         tolerances: What counts as the same.
     """
     matcher = tolerances.matcher()
-    kept = _Kept(tolerances)
+    kept = _Kept(cells, tolerances)
     first: list[int] = []
-    for index, structure in enumerate(structures):
-        matches = (i for i in kept.candidates(structure) if _fits(matcher, structures[i], structure))
+    structure_of = lru_cache(_IN_MEMORY)(cells.structure)
+    for index in range(len(cells.sizes)):
+        structure = structure_of(index)
+        matches = (i for i in kept.candidates(index) if _fits(matcher, structure_of(i), structure))
         found = next(matches, None)
         if found is None:
-            kept.add(index, structure)
+            kept.add(index)
         first.append(index if found is None else found)
         on_structures(1)
     return first
@@ -85,28 +124,28 @@ def first_matches(on_structures: Report, structures: Sequence[Structure], tolera
 class _Kept:
     """Structures that matched no earlier one, and which of them a structure can match at all."""
 
-    def __init__(self, tolerances: Tolerances) -> None:
+    def __init__(self, cells: Cells, tolerances: Tolerances) -> None:
+        self._cells = cells
         self._tolerances = tolerances
         self._positions: list[int] = []
-        self._lattices: list[Lattice] = []
         self._lengths = np.empty((16, 3))
 
-    def add(self, position: int, structure: Structure) -> None:
-        lattice = self._scaled(structure.lattice)
+    def add(self, position: int) -> None:
+        lattice = self._scaled(position)
         if len(self._positions) == len(self._lengths):
             self._lengths = np.concatenate([self._lengths, np.empty_like(self._lengths)])
         self._lengths[len(self._positions)] = np.sort(lattice.abc)
         self._positions.append(position)
-        self._lattices.append(lattice)
 
-    def candidates(self, structure: Structure) -> Iterator[int]:
-        lattice = self._scaled(structure.lattice)
+    def candidates(self, position: int) -> Iterator[int]:
+        lattice = self._scaled(position)
         limits = np.sort(lattice.abc) * (1 + self._tolerances.length + _MARGIN)
         for row in np.flatnonzero((self._lengths[: len(self._positions)] <= limits).all(axis=1)):
-            if self._maps(self._lattices[row], lattice):
+            if self._maps(self._scaled(self._positions[row]), lattice):
                 yield self._positions[row]
 
-    def _scaled(self, lattice: Lattice) -> Lattice:
+    def _scaled(self, position: int) -> Lattice:
+        lattice = Lattice(self._cells.matrices[position])
         return lattice.scale(1.0) if self._tolerances.scale else lattice
 
     def _maps(self, kept: Lattice, other: Lattice) -> bool:

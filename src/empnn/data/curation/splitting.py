@@ -107,9 +107,11 @@ def write_splits(
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".split-") as temporary:
             for number, split in enumerate(SPLITS):
-                positions = np.flatnonzero(np.asarray(split_of) == number).tolist()
-                if positions:
-                    writer(Path(temporary) / f"{split}.{ending}")(collection.atoms(positions))
+                positions = np.flatnonzero(np.asarray(split_of) == number)
+                if len(positions):
+                    with writer(Path(temporary) / f"{split}.{ending}").growing() as growing:
+                        for atoms in collection.atoms(positions):
+                            growing.add(atoms)
                     written[split] = folder / f"{split}.{ending}"
             for split in reversed(written):
                 (Path(temporary) / f"{split}.{ending}").replace(written[split])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Float64, Int64
 
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, Crystals
 from empnn.data.curation.composition import chunks, composition_groups
 from empnn.data.curation.fingerprints import TOLERANCE, fingerprint_groups
 from empnn.data.sets import parts_of
-from empnn.data.store import CrystalSet, load_files
+from empnn.data.store import CrystalSet, StoredCrystals, load_files
 from empnn.geometry import lattice_parameters, volume
 
 PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -94,19 +95,56 @@ def statistics(inputs: Sequence[str | Path]) -> Statistics:
     """
     parts = [(_label(name, part), part) for name in inputs for part in parts_of(name)]
     loaded = [load_files([part]) for _, part in parts]
-    crystals = CrystalBatch.cat([each.crystals for each in loaded])
-    ids = [name for each in loaded for name in each.ids if name]
+    crystals = _Together([each.stored for each in loaded])
+    ids = [_hashes(each.id_lines) for each in loaded]
+    sizes, volumes, parameters = _of_cells(crystals)
     return Statistics(
         sources=_sources([label for label, _ in parts], loaded),
         refused=tuple(line for each in loaded for line in each.refused),
-        sizes=crystals.sizes.numpy(),
-        volumes=(volume(crystals.cell) / crystals.sizes).numpy(),
-        parameters=lattice_parameters(crystals.cell).numpy(),
+        sizes=sizes,
+        volumes=volumes,
+        parameters=parameters,
         elements=_elements(crystals),
         compositions=int(composition_groups(crystals).max()) + 1,
         distinct=len(np.unique(fingerprint_groups(crystals))),
-        repeated_ids=len(ids) - len(set(ids)),
+        repeated_ids=sum(map(len, ids)) - len(np.unique(np.concatenate(ids))),
     )
+
+
+class _Together:
+    """The crystals of several sets as those of one."""
+
+    def __init__(self, sets: Sequence[StoredCrystals]) -> None:
+        self._sets = sets
+        self._starts = np.cumsum([0, *map(len, sets)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def select(self, index: Sequence[int] | np.ndarray) -> CrystalBatch:
+        """The structures at the given positions, in that order."""
+        chosen = np.asarray(index, dtype=np.int64)
+        owner = np.searchsorted(self._starts, chosen, side="right") - 1
+        parts = [each.select(chosen[owner == n] - self._starts[n]) for n, each in enumerate(self._sets)]
+        return CrystalBatch.cat(parts).select(np.argsort(np.argsort(owner, kind="stable")))
+
+
+def _of_cells(crystals: Crystals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Atoms per cell, volume per atom and lattice parameters of each, a few thousand at a time."""
+    sizes, volumes = np.empty(len(crystals), dtype=np.int64), np.empty(len(crystals))
+    parameters = np.empty((len(crystals), len(PARAMETERS)))
+    for chosen in chunks(len(crystals)):
+        part = crystals.select(chosen)
+        sizes[chosen] = part.sizes.numpy()
+        volumes[chosen] = (volume(part.cell) / part.sizes).numpy()
+        parameters[chosen] = lattice_parameters(part.cell).numpy()
+    return sizes, volumes, parameters
+
+
+def _hashes(lines: bytes) -> np.ndarray:
+    """A number for each line that is not empty, by which a million are told apart."""
+    found = (line.rstrip(b"\n") for line in io.BytesIO(lines))
+    return np.fromiter((hash(line) for line in found if line), dtype=np.int64)
 
 
 def _label(name: str | Path, part: Path) -> str:
@@ -123,7 +161,7 @@ def _sources(labels: Sequence[str], loaded: Sequence[CrystalSet]) -> dict[str, d
     return counts
 
 
-def _elements(crystals: CrystalBatch) -> dict[str, int]:
+def _elements(crystals: Crystals) -> dict[str, int]:
     found: Counter[int] = Counter()
     for chosen in chunks(len(crystals)):
         part = crystals.select(chosen)

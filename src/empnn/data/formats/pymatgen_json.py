@@ -17,9 +17,10 @@ from empnn.crystals import is_deuterium_species, numbers_of
 from empnn.data.formats import ase as ase_files
 from empnn.data.formats.cif.sites import LABELS
 from empnn.data.formats.constraints import SELECTIVE_DYNAMICS, described, fixed_by_flags, held, hold, restore
+from empnn.data.formats.json_items import items
 from empnn.data.records import Entries, Entry, identifier
 from empnn.errors import CrystalError
-from empnn.files import json_text, read_text, with_nulls
+from empnn.files import json_text, open_bytes, text_chunks, with_nulls
 
 _CONSTRAINTS = "empnn_constraints"
 """The property that holds the constraints for which selective dynamics has no words."""
@@ -28,24 +29,23 @@ _ARRAYS = {"magmom": "initial_magmoms", "charge": "initial_charges"}
 
 
 def entries(path: Path) -> Entries:
-    """The structures of a JSON file; a database of ASE in JSON is read as what it is."""
-    content = json.loads(read_text(path))
-    if isinstance(content, dict) and "ids" in content:
-        yield from ase_files.database_entries(path)
-    else:
-        yield from _entries_of(content)
+    """The structures of a JSON file, one after the other; a database of ASE in JSON is read as what it is."""
+    with open_bytes(path) as handle:
+        for item in items(text_chunks(handle)):
+            if not item.listed and isinstance(item.value, dict) and "ids" in item.value:
+                yield from ase_files.database_entries(path)
+            else:
+                yield _entry(item.value)._replace(share=handle.share)
 
 
 def entries_of_text(text: str) -> Entries:
     """The structures of a JSON text; a database of ASE is none of pymatgen's."""
-    return _entries_of(json.loads(text))
+    for item in items([text]):
+        yield _entry(item.value)
 
 
-def _entries_of(content: Any) -> Entries:
-    structures = content if isinstance(content, list) else [content]
-    for number, entry in enumerate(structures, start=1):
-        name = identifier(entry) if isinstance(entry, dict) else None
-        yield Entry(atoms_from_dict, entry, name, share=number / len(structures))
+def _entry(content: Any) -> Entry:
+    return Entry(atoms_from_dict, content, identifier(content) if isinstance(content, dict) else None)
 
 
 def atoms_from_dict(entry: Any) -> Atoms:

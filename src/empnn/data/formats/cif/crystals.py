@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ from empnn.data.formats.cif.symmetry import (
 )
 from empnn.data.records import Entries, Entry, refuse
 from empnn.errors import CrystalError
-from empnn.files import read_text
+from empnn.files import open_bytes, text_chunks
 
 SAME_SITE = 0.1
 """A site this close, in angstrom, to the image of another is that image; up to `SAME_ATOM` it is disorder."""
@@ -59,23 +60,46 @@ _SAME_CELL = 1e-5
 
 TWO_SIGNS = "+-"
 """gemmi reads a number with two signs."""
+Wanted = Callable[[gemmi.cif.Block], bool]
 
 
 def entries(path: Path) -> Entries:
-    """The data blocks of a file that describe crystals; a mistake in one does not hide the others."""
-    return entries_of_text(read_text(path))
+    """The data blocks of a file that describe crystals, one after the other; all blocks if none does.
+
+    A mistake in one does not hide the others.
+    """
+    return _crystals_or_all(partial(_in_file, path))
 
 
 def entries_of_text(text: str) -> Entries:
-    """The data blocks of a text that describe crystals."""
-    try:
-        blocks = blocks_from_text(text)
-    except CrystalError:
-        for part in parts(text):
-            yield from _entries_of_part(part)
+    """The data blocks of a text, likewise."""
+    return _crystals_or_all(partial(_in_chunks, [text]))
+
+
+def _crystals_or_all(blocks: Callable[[Wanted], Entries]) -> Entries:
+    crystals = blocks(describes_crystal)
+    first = next(crystals, None)
+    if first is None:
+        yield from blocks(lambda block: True)
     else:
-        for number, block in enumerate(blocks, start=1):
-            yield _entry(block)._replace(share=number / len(blocks))
+        yield first
+        yield from crystals
+
+
+def _in_file(path: Path, wanted: Wanted) -> Entries:
+    with open_bytes(path) as handle:
+        for entry in _in_chunks(text_chunks(handle), wanted):
+            yield entry._replace(share=handle.share)
+
+
+def _in_chunks(chunks: Iterable[str], wanted: Wanted) -> Entries:
+    """The data blocks of a text that are wanted, and refusals of the parts that are no CIF."""
+    for part in parts(chunks):
+        try:
+            yield from map(_entry, filter(wanted, blocks_from_text(part)))
+        except CrystalError as error:
+            name = part.split(maxsplit=1)[0].partition("_")[2] if part.strip() else ""
+            yield Entry(refuse, str(error), name or None)
 
 
 def atoms_from_text(text: Any) -> Atoms:
@@ -309,12 +333,3 @@ def _rounded_cells(block: gemmi.cif.Block) -> np.ndarray:
 
 def _entry(block: gemmi.cif.Block) -> Entry:
     return Entry(atoms_from_block, block, block.name or None, cif=block, stem_says_more=says_nothing(block))
-
-
-def _entries_of_part(text: str) -> list[Entry]:
-    """The crystal of a part of a damaged text, if it describes one; a refusal if it is no CIF."""
-    try:
-        return [_entry(block) for block in blocks_from_text(text) if describes_crystal(block)]
-    except CrystalError as error:
-        name = text.split(maxsplit=1)[0].partition("_")[2] if text.strip() else ""
-        return [Entry(refuse, str(error), name or None)]
