@@ -8,6 +8,7 @@ Usage: python -m benchmarks.cluster.workers [--spans 24]       (EMPNN_DATA names
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=24)
     spans = parser.parse_args().spans
+    # The command takes all cores, whatever this process was told.
+    os.environ.pop("OMP_NUM_THREADS", None)
     ways = {
         "one worker": ("--cluster", "local:1"),
         "two workers": ("--cluster", "local:2"),
@@ -69,7 +72,9 @@ def _rate(output: Path, sources: dict[int, Path], how: tuple[str, ...]) -> float
         finish("relax", str(source), "-o", target, "--quiet", *how)
         seconds.append(time.perf_counter() - started)
     few, many = sources
-    return (many - few) / (seconds[1] - seconds[0])
+    rate = (many - few) / (seconds[1] - seconds[0])
+    print(f"{' '.join(how) or 'no cluster'}: {rate:,.0f}/s")
+    return rate
 
 
 def _alone(output: Path, source: Path) -> float:

@@ -35,8 +35,10 @@ class Identifiers:
 
     def repeated(self) -> tuple[int, list[str]]:
         """How many occur more than once, and the first few of them as they are sorted by their names."""
-        digests, counts = np.unique(np.frombuffer(self._digests, dtype=np.int64), return_counts=True)
-        several = set(digests[counts > 1].tolist())
+        digests = np.frombuffer(self._digests, dtype=np.int64)
+        # In place: there may be a billion.
+        digests.sort()
+        several = set(digests[1:][digests[1:] == digests[:-1]].tolist())
         if not several:
             return 0, []
         self._texts.seek(0)

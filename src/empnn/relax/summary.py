@@ -37,7 +37,7 @@ class Values:
     @property
     def median(self) -> float:
         """The median of the absolute values; 0 if there are none."""
-        return float(np.median(np.abs(self.all))) if self.all else 0.0
+        return float(np.median(np.abs(np.frombuffer(self.all)), overwrite_input=True)) if self.all else 0.0
 
 
 @dataclass
