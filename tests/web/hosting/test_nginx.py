@@ -113,6 +113,12 @@ class Proxy:
             return response.status, {key.lower(): value for key, value in response.getheaders()}, response.read()
 
 
+def listening(port: int) -> bool:
+    """Whether something answers at a port of this machine."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     if shutil.which("nginx") is None or shutil.which("openssl") is None:
@@ -125,7 +131,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         assert "warn" not in tried.stderr
         with subprocess.Popen(made.command, stderr=subprocess.DEVNULL) as process:
             try:
-                while socket.socket().connect_ex(("127.0.0.1", made.secure)):
+                while not listening(made.secure):
                     assert process.poll() is None
                     time.sleep(0.02)
                 yield made
