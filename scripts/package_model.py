@@ -123,6 +123,8 @@ def main() -> None:
     if what_counts(load_config(options.config[-1], whole=True)) != what_counts(config):
         raise SystemExit(f"{options.run} was not trained with {options.config[-1]}")
     network, _ = models.load_network(options.run)
+    # The card tells what it went on from; the place means nothing elsewhere.
+    network.config = replace(network.config, start_from=None)
     models.save(PACKAGE / options.name, network, card(options.run, options, config))
     if options.manifest:
         (PACKAGE / options.name / "data.json.gz").write_bytes(gzip.compress(options.manifest.read_bytes(), mtime=0))

@@ -27,7 +27,7 @@ from empnn.models import card_of, find, write_card
 from empnn.relax.reconstruct import Reconstructor, load
 from empnn.relax.reconstruct.starts import niggli
 from empnn.reproduce.paper import TABLE3
-from empnn.symmetry import change_basis, elementary
+from empnn.symmetry import change_basis, elementary_product
 
 MODELS = {"mp_20": "mp-20-reconstruct", "carbon_24": "carbon-24-reconstruct"}
 SUCCESS = 0.05
@@ -35,12 +35,7 @@ SUCCESS = 0.05
 
 def rewritten(crystals: CrystalBatch, matrices: int) -> CrystalBatch:
     """The crystals in a basis that so many elementary matrices lead to."""
-    changes = []
-    for index in range(len(crystals)):
-        generator, change = np.random.default_rng([0, index]), np.eye(3, dtype=np.int64)
-        for _ in range(matrices):
-            change = elementary(generator) @ change
-        changes.append(change)
+    changes = [elementary_product(np.random.default_rng([0, index]), matrices) for index in range(len(crystals))]
     return change_basis(crystals, torch.from_numpy(np.stack(changes)))
 
 

@@ -102,6 +102,14 @@ def elementary(generator: np.random.Generator) -> Int64[np.ndarray, "3 3"]:
     return matrix
 
 
+def elementary_product(generator: np.random.Generator, factors: int) -> Int64[np.ndarray, "3 3"]:
+    """A product of so many elementary matrices, each as `elementary` draws it."""
+    product = np.eye(3, dtype=np.int64)
+    for _ in range(factors):
+        product = elementary(generator) @ product
+    return product
+
+
 def _integer_inverse(unimodular: Tensor) -> Tensor:
     """Exact inverse of integer matrices of determinant 1: the adjugate."""
     first, second, third = unimodular.unbind(-2)

@@ -10,21 +10,9 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from support.relaxing import run, salt, tiny_model, told
+from support.relaxing import SLOWLY, run, salt, tiny_model, told
 
 NAMES = [f"mp-{index}" for index in range(30)]
-SLOWLY = """
-import time
-import empnn.bulk.resumable as resumable, empnn.bulk.pipeline as pipeline, empnn.relax.files as files
-resumable.RECORDS = pipeline.CHUNK = 64
-once = files.Relaxing.__call__
-def slowly(self, records):
-    time.sleep(0.25)
-    return once(self, records)
-files.Relaxing.__call__ = slowly
-from empnn.cli import main
-main()
-"""
 
 
 def identifiers():

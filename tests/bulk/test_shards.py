@@ -15,25 +15,12 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
-from support.relaxing import run, salt, tiny_model, told, triclinic
+from support.relaxing import SLOWLY, run, salt, tiny_model, told, triclinic
 
 from empnn.bulk.identifiers import Identifiers
 from empnn.bulk.shards import MANIFESTS
 from empnn.data.reading import read
 from empnn.files import replacing
-
-SLOWLY = """
-import time
-import empnn.bulk.resumable as resumable, empnn.bulk.pipeline as pipeline, empnn.relax.files as files
-resumable.RECORDS = pipeline.CHUNK = 64
-once = files.Relaxing.__call__
-def slowly(self, records):
-    time.sleep(0.25)
-    return once(self, records)
-files.Relaxing.__call__ = slowly
-from empnn.cli import main
-main()
-"""
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,20 @@ from empnn.cli import app
 from empnn.nn import ModelConfig, Network, RadialConfig, build
 from support.field_weights import field_weights
 
+SLOWLY = """
+import time
+import empnn.bulk.resumable as resumable, empnn.bulk.pipeline as pipeline, empnn.relax.files as files
+resumable.RECORDS = pipeline.CHUNK = 64
+once = files.Relaxing.__call__
+def slowly(self, records):
+    time.sleep(0.25)
+    return once(self, records)
+files.Relaxing.__call__ = slowly
+from empnn.cli import main
+main()
+"""
+"""A program that is the command line, slow enough to be stopped on the way."""
+
 
 def tiny_network(scale: float = 3.0, **options: object) -> Network:
     """A seeded network; its last layers are scaled up, for a fresh one hardly deforms."""

@@ -9,7 +9,7 @@ import torch
 
 from empnn.corruption.source import BeforeAfter
 from empnn.crystals import CrystalBatch, Crystals
-from empnn.symmetry import change_basis, elementary
+from empnn.symmetry import change_basis, elementary_product
 
 SIDE = 1.0
 """Edge of the cube in angstrom."""
@@ -44,10 +44,7 @@ class Cube:
 
 def rewrite(crystals: CrystalBatch, counts: np.ndarray, generator: np.random.Generator) -> CrystalBatch:
     """The same crystals in bases that so many elementary matrices each lead to."""
-    changes = np.tile(np.eye(3, dtype=np.int64), (len(crystals), 1, 1))
-    for change, count in zip(changes, counts, strict=True):
-        for _ in range(count):
-            change[:] = elementary(generator) @ change
+    changes = np.stack([elementary_product(generator, count) for count in counts.tolist()])
     return change_basis(crystals, torch.from_numpy(changes))
 
 

@@ -228,7 +228,8 @@ def _serve(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     with _as_told(place.rank):
-        assert place.address is not None  # noqa: S101
+        if place.address is None:
+            raise TypeError(place)
         store = TCPStore(*place.address, place.size, is_master=False, timeout=_MEETING, wait_for_workers=False)
         store.set(_key(place.rank), "")
         with _connected(place, store) as group:

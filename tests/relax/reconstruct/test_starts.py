@@ -14,12 +14,11 @@ from empnn.relax.reconstruct.starts import (
     SHAPES,
     Start,
     bases,
-    elementary,
     rebased,
     shaped,
     starts,
 )
-from empnn.symmetry import change_basis, random_unimodular
+from empnn.symmetry import change_basis, elementary, random_unimodular
 
 
 def test_the_first_starts_are_the_cubes_then_the_shapes() -> None:

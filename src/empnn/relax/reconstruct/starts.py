@@ -17,7 +17,7 @@ from torch import Tensor
 
 from empnn.crystals import CrystalBatch
 from empnn.geometry import cell_from_parameters, volume
-from empnn.symmetry import change_basis, elementary
+from empnn.symmetry import change_basis, elementary_product
 from empnn.symmetry_search import ask_spglib
 
 GIVEN, REDUCED, PRODUCT = "given", "reduced", "product"
@@ -66,8 +66,7 @@ def bases(start: Start, best: Float64[Tensor, "structures 3 3"], seed: int) -> I
     proper = np.stack([niggli(cell) for cell in best.numpy()])
     if start.basis == PRODUCT:
         generator = np.random.default_rng(seed)
-        for _ in range(generator.integers(1, _MOST_FACTORS + 1)):
-            proper = elementary(generator) @ proper
+        proper = elementary_product(generator, int(generator.integers(1, _MOST_FACTORS + 1))) @ proper
     return torch.from_numpy(proper)
 
 
