@@ -1,5 +1,6 @@
 """Small runs of training, and their weights."""
 
+import json
 from pathlib import Path
 
 import ase.io
@@ -7,6 +8,7 @@ import torch
 from ase.build import bulk
 from safetensors.torch import load_file
 
+from empnn.training import run
 from empnn.training.config import Config, load_config
 
 SMALL = (
@@ -49,3 +51,15 @@ def assert_same_weights(first: Path, second: Path) -> None:
     here, there = weights(first), weights(second)
     assert here.keys() == there.keys()
     assert [name for name in here if not torch.equal(here[name], there[name])] == []
+
+
+def step_of_stopped(folder: Path, status: int, out: str, err: str) -> int:
+    """The step that a run was stopped at, which has said and done what such a run does."""
+    step: int = json.loads((folder / "last/state.json").read_text())["step"]
+    assert step >= run.LOG_EVERY
+    assert (status, out) == (130, "")
+    assert err.splitlines()[-2:] == [
+        f"stopped at step {step}; go on from step {step} with: empnn train --resume {folder}",
+        "empnn: interrupted",
+    ]
+    return step

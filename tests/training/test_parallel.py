@@ -16,7 +16,7 @@ import pytest
 import torch
 from ase.build import bulk
 from safetensors.torch import load_file
-from support.runs import config, weights
+from support.runs import config, step_of_stopped, weights
 
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
@@ -173,13 +173,7 @@ def test_a_signal_to_the_whole_group_ends_all_with_one_checkpoint(salts: Path, t
         os.killpg(process.pid, signal.SIGINT)
         # This returns once nobody holds stderr any more: no process is left behind.
         out, err = process.communicate(timeout=120)
-    step = json.loads((tmp_path / "run/last/state.json").read_text())["step"]
-    assert step >= run.LOG_EVERY
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-2:] == [
-        f"stopped at step {step}; go on from step {step} with: empnn train --resume {tmp_path / 'run'}",
-        "empnn: interrupted",
-    ]
+    step_of_stopped(tmp_path / "run", process.returncode, out, err)
 
 
 def test_a_process_that_is_killed_ends_all(salts: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.runs import assert_same_weights, config
+from support.runs import assert_same_weights, config, step_of_stopped
 
 from empnn.relax import load
 from empnn.training import run
@@ -76,13 +76,7 @@ def test_a_signal_to_the_whole_group_keeps_every_step_done(data: Path, tmp_path:
     os.killpg(process.pid, number)
     # This returns once nobody holds stderr any more: no process is left behind.
     out, err = process.communicate(timeout=60)
-    step = json.loads((tmp_path / "run/last/state.json").read_text())["step"]
-    assert step >= run.LOG_EVERY
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-2:] == [
-        f"stopped at step {step}; go on from step {step} with: empnn train --resume {tmp_path / 'run'}",
-        "empnn: interrupted",
-    ]
+    step = step_of_stopped(tmp_path / "run", process.returncode, out, err)
     assert load(tmp_path / "run" / "last").elements
     settings.train.steps, settings.train.workers = step + 4, 0
     save_config(settings, tmp_path / "run" / "config.yaml")

@@ -1,16 +1,15 @@
 """JSON of any length: item by item as `json.loads` has them, and its errors."""
 
 import json
-import tracemalloc
 from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
+from support.memory import gone_through
 
 from empnn import files
-from empnn.data import reading
 from empnn.data.formats.json_items import items
 from empnn.data.reading import read
 
@@ -125,10 +124,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path, small_portions):
     peaks = []
     for count in (1000, 4000):
         path = array(tmp_path / f"{count}.json", count)
-        tracemalloc.start()
-        assert sum(1 for _ in reading.entries(path)) == count
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        found, peak = gone_through(path)
+        assert found == count
+        peaks.append(peak)
     assert peaks[1] < 1.5 * peaks[0]
     assert peaks[1] < 1 << 20 < path.stat().st_size
 

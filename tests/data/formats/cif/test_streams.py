@@ -1,13 +1,13 @@
 """CIF of any length: cut where blocks begin, in whatever portions it comes, no more kept of it than is needed."""
 
 import gzip
-import tracemalloc
 from itertools import islice
 
 import gemmi
 import numpy as np
 import pytest
 from support import cif_texts as cif
+from support.memory import gone_through
 
 from empnn import files
 from empnn.data import reading
@@ -77,10 +77,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path, text):
     for count in (500, 2000):
         path = tmp_path / f"{count}.cif"
         path.write_text(many(count, text))
-        tracemalloc.start()
-        assert sum(1 for _ in reading.entries(path)) == count
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        found, peak = gone_through(path)
+        assert found == count
+        peaks.append(peak)
     assert peaks[1] < 1.5 * peaks[0]
     assert peaks[1] < 1 << 20 < path.stat().st_size
 
