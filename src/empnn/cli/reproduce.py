@@ -69,6 +69,7 @@ def reproduce(
     Stopped at any time, the same command goes on. Several at a time share the runs. Sets are found as `data.name` is.
     """
     from empnn.reproduce import figures
+    from empnn.reproduce.collect import collect
     from empnn.reproduce.paper import SETS
     from empnn.reproduce.plan import BUDGETS
     from empnn.reproduce.scoring import Scoring
@@ -93,7 +94,9 @@ def reproduce(
         )
         if train:
             _train(str(what), BUDGETS[budget], preset, chosen, how, parsed_shard(shard), threads, quiet)
-        found = _table(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit, folder)
+        table = collect(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit)
+        files = [str(path) for path in table.write(folder)]
+        found = {**table.as_dict(), "text": table.markdown(), "files": files}
     if as_json:
         print_json({key: value for key, value in found.items() if key != "text"})
     elif not quiet:
@@ -127,23 +130,6 @@ def _train(
     became = train_missing(runs, how.storage, reporter, how.say, share)
     if len(became) > 1 or DONE not in became:
         how.say(", ".join(f"{count} runs {what}" for what, count in became.items()))
-
-
-def _table(
-    name: str,
-    budget: Budget,
-    preset: str,
-    sets: tuple[str, ...],
-    how: Scoring,
-    relaxers: list[str],
-    limit: int,
-    folder: Path,
-) -> dict[str, object]:
-    from empnn.reproduce.collect import collect
-
-    table = collect(name, budget, preset, sets, how, relaxers, limit)
-    files = [str(path) for path in table.write(folder)]
-    return {**table.as_dict(), "text": table.markdown(), "files": files}
 
 
 def _installed(oracle: str | None, say: Callable[[str], None]) -> str | None:
