@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
-from empnn.training.config import Config
+from empnn.training.options import Config
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "training.md"
 START, END = "<!-- keys -->", "<!-- /keys -->"
-SOURCES = [ROOT / "src" / "empnn" / name for name in ("training/config.py", "nn/empnn.py")]
+SOURCES = [ROOT / "src" / "empnn" / name for name in ("training/options.py", "nn/empnn.py")]
 
 
 def docstrings(paths: list[Path]) -> dict[tuple[str, str], str]:

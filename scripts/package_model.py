@@ -21,7 +21,8 @@ from typing import Any
 import torch
 
 from empnn import models
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
+from empnn.training.options import Config
 from empnn.training.run import STRAIN_LIMIT_SIGMAS
 
 PACKAGE = Path("src/empnn/models")

@@ -1,4 +1,4 @@
-"""20,000 hostile files, command lines and objects: each refused or doubted in words, or read as the judges read it.
+"""Thousands of hostile files, command lines, objects: each refused or doubted in words, or read as the judges read it.
 
 Half of the cases are damaged CIF, POSCAR and extxyz files; most of the others are files of all kinds that no longer say
 what they said (`tests/support/semantics`); the rest are options of the command line and objects for the Python

@@ -22,9 +22,10 @@ from empnn.files import replacing
 from empnn.losses import LOSSES, ParameterScale
 from empnn.nn import FeedForward, build
 from empnn.training.checkpoint import RunState
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
 from empnn.training.data import prepare
 from empnn.training.module import Denoising
+from empnn.training.options import Config
 from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
 from empnn.training.task import Relaxing

@@ -9,7 +9,8 @@ from empnn.fields import TABLE2 as FIELDS
 from empnn.reproduce.paper import TABLE1, TABLE2, TABLE3
 from empnn.reproduce.plan import FULL, SMALL, cells_of, rows_of
 from empnn.reproduce.training import unique
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
+from empnn.training.options import Config
 
 
 def test_rows_are_those_of_the_paper() -> None:

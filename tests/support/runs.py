@@ -9,7 +9,8 @@ from ase.build import bulk
 from safetensors.torch import load_file
 
 from empnn.training import run
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
+from empnn.training.options import Config
 
 SMALL = (
     *("model.features=16", "model.message_layers=1", "model.action_layers=2", "model.radial.count=8"),

@@ -10,7 +10,8 @@ from empnn.fields import TABLE2
 from empnn.losses import LOSSES
 from empnn.models import DEFAULT
 from empnn.nn import build
-from empnn.training.config import PRESETS, Config, load_config, save_config
+from empnn.training.config import PRESETS, load_config, save_config
+from empnn.training.options import Config
 
 
 def test_later_layers_win(tmp_path: Path) -> None:

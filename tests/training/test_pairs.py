@@ -20,8 +20,9 @@ from empnn.errors import ConfigError
 from empnn.nn import ModelConfig, build
 from empnn.relax import load
 from empnn.training import run
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
 from empnn.training.data import prepare
+from empnn.training.options import Config
 from empnn.training.report import Reporter
 
 SMALL = (

@@ -22,9 +22,10 @@ from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
 from empnn.nn import build
 from empnn.training import parallel, run
-from empnn.training.config import TrainConfig, load_config, save_config
+from empnn.training.config import load_config, save_config
 from empnn.training.data import prepare
 from empnn.training.module import Denoising
+from empnn.training.options import TrainConfig
 from empnn.training.report import Reporter
 from empnn.training.steps import DenoisingSteps
 from empnn.training.task import Relaxing

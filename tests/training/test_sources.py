@@ -12,7 +12,8 @@ from empnn.crystals import CrystalBatch
 from empnn.errors import ConfigError
 from empnn.metrics import relaxation_metrics
 from empnn.training import run
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
+from empnn.training.options import Config
 from empnn.training.sources import Corruptions
 
 Mixed = Callable[..., tuple[Config, run.RunData]]

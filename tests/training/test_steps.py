@@ -7,7 +7,7 @@ from empnn.crystals import CrystalBatch, wrap
 from empnn.data.store import StoredCrystals
 from empnn.geometry import polar_factor
 from empnn.graph import GraphRule, knn
-from empnn.training.config import Config, NoiseConfig, TrainConfig
+from empnn.training.options import Config, NoiseConfig, TrainConfig
 from empnn.training.sources import Corruptions
 from empnn.training.steps import DenoisingSteps
 

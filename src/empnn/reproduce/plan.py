@@ -8,7 +8,8 @@ from pathlib import Path
 
 from empnn.errors import ConfigError
 from empnn.reproduce.paper import SETS, SIGMAS, TABLE1, TABLE2, TABLE3
-from empnn.training.config import Config, load_config
+from empnn.training.config import load_config
+from empnn.training.options import Config
 
 RECONSTRUCTED = ("carbon_24", "mp_20")
 FF = "ff"

@@ -18,7 +18,8 @@ from empnn.errors import ConfigError
 from empnn.names import respelled, suggestion
 from empnn.search.dimensions import Choices, Dimension, dimension, is_call, typed_dimension
 from empnn.search.halving import Halving
-from empnn.training.config import SEARCH, Config, key_named, load_config
+from empnn.training.config import SEARCH, key_named, load_config
+from empnn.training.options import Config
 from empnn.training.presets import PRESETS as RUNS
 
 PRESETS: dict[str, dict[str, Any]] = {

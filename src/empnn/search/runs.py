@@ -13,7 +13,8 @@ from empnn.errors import ConfigError
 from empnn.search.attempt import Attempt
 from empnn.search.plan import Plan
 from empnn.training.checkpoint import RunState, run_state
-from empnn.training.config import Config, essence, load_config
+from empnn.training.config import essence, load_config
+from empnn.training.options import Config
 from empnn.training.report import Reporter
 from empnn.training.run import resume, train
 from empnn.training.task import DivergedError, Outcome

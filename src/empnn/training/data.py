@@ -15,7 +15,7 @@ from empnn.data.pairs import PairSet, load_pairs
 from empnn.data.sets import is_data_folder, load_split, locate_all
 from empnn.data.store import StoredCrystals, content_digest
 from empnn.errors import ConfigError
-from empnn.training.config import Config
+from empnn.training.options import Config
 from empnn.training.sources import Corruptions, Watch, unwatched
 
 _WHOLE = "whole:"

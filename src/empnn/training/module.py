@@ -11,8 +11,8 @@ from torch import Tensor
 
 from empnn.nn import Network
 from empnn.training.checkpoint import RunState
-from empnn.training.config import Config, TrainConfig
 from empnn.training.group import ALONE, Group
+from empnn.training.options import Config, TrainConfig
 from empnn.training.steps import DenoisingBatch
 from empnn.training.task import Relaxing
 

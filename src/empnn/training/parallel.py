@@ -28,8 +28,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from empnn.errors import ConfigError, CrystalError
 from empnn.processes import ignoring_interrupts
-from empnn.training.config import TrainConfig
 from empnn.training.group import ALONE, Group
+from empnn.training.options import TrainConfig
 from empnn.training.report import Reporter
 
 P = ParamSpec("P")

@@ -25,11 +25,12 @@ from empnn.nn import FeedForward, build
 from empnn.nn.runtime.cpu import tuned
 from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
-from empnn.training.config import Config, load_config, save_config
+from empnn.training.config import load_config, save_config
 from empnn.training.data import LEAST_CALIBRATION, RunData, digest, is_whole, prepare
 from empnn.training.group import Group
 from empnn.training.log import Log, Losses
 from empnn.training.module import Denoising, rate_factor
+from empnn.training.options import Config
 from empnn.training.parallel import ENDINGS, together
 from empnn.training.report import WORSE, Reporter
 from empnn.training.sources import is_reconstruction

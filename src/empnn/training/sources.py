@@ -22,7 +22,7 @@ from empnn.data.pairs import PairSet
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.processes import Report
-from empnn.training.config import Config
+from empnn.training.options import Config
 
 DEFAULT_DISPLACEMENT = 0.1
 """Deviation in angstrom of the noise on positions that are trained."""

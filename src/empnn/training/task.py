@@ -14,7 +14,7 @@ from empnn.losses import LOSSES, ParameterScale, position_mae
 from empnn.metrics import DenoisingMetrics, RelaxationMetrics, denoising_metrics, relaxation_metrics
 from empnn.nn import Deformation, Network
 from empnn.relax.passes import relax_batch
-from empnn.training.config import Config
+from empnn.training.options import Config
 from empnn.training.steps import DenoisingBatch
 
 Removed = dict[str, dict[str, float]]
