@@ -104,6 +104,7 @@ figures: $(READY)
 	cp demo-output/before_after.png docs/images/before_after.png
 	$(BIN)/python -m benchmarks.quality.candidates_picture
 	$(BIN)/python -m benchmarks.quality.paper_figures
+	test ! -d runs/reproduce || $(BIN)/python -m benchmarks.quality.paper_tables
 	$(BIN)/python -m benchmarks.quality.paper_schedule --draw
 	$(BIN)/python scripts/draw_figures.py
 	$(BIN)/python docs/figures/graph.py

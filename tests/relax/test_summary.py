@@ -1,8 +1,10 @@
 """The last lines of a run: what changed in the median and most, and who is suspect."""
 
+import numpy as np
+import pytest
 from support.outcomes import predicted, refused, relaxed, then
 
-from empnn.relax.summary import Overall
+from empnn.relax.summary import Overall, Values
 
 
 def lines(*outcomes):
@@ -49,3 +51,25 @@ def test_suspects_by_name_with_the_main_reason():
     found = lines(*(relaxed(0, status="suspect", id=f"x{i}") for i in range(12)))
     assert found == [*(f"suspect: x{i} (a doubt, with <tags> & more)" for i in range(5)), "suspect: 7 more"]
     assert lines(*(relaxed(0, status="suspect", id=f"x{i}") for i in range(5)))[-1].startswith("suspect: x4 (")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100_000])
+def test_the_median_is_that_of_all_to_a_tenth_of_what_is_shown(count):
+    given = np.random.default_rng(count).normal(0, 5, count)
+    values = Values("%")
+    for value in given.tolist():
+        values.add(value, "x")
+    assert len(values) == count
+    assert values.median == pytest.approx(np.median(np.abs(given)), abs=0.005 + 1e-9)
+    assert values.largest == given[np.abs(given).argmax()]
+
+
+def test_many_values_take_no_more_memory_than_the_sizes_that_differ():
+    values = Values("Å")
+    for value in np.random.default_rng(0).uniform(0, 0.1, 100_000).tolist():
+        values.add(value, "x")
+    assert len(values.counts) <= 1001
+
+
+def test_of_none_the_median_is_0():
+    assert Values("Å").median == 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from itertools import accumulate
 
 from empnn.bulk.pipeline import SUSPECT, Outcome
 
@@ -15,6 +13,8 @@ FEW = 5
 """Suspects that are called by their names."""
 UNITS = {"volume": "%", "length": "Å", "position": "Å"}
 """The units of predicted errors."""
+_STEPS = {"%": 0.01, "Å": 1e-4}
+"""To what values are counted, by unit: a tenth of the last digit that is shown."""
 _PLURALS = {"length": "lengths", "position": "positions"}
 _NO_PERCENT, _NO_ANGSTROM = 0.05, 5e-4
 """Changes below these are shown as none."""
@@ -22,27 +22,46 @@ _NO_PERCENT, _NO_ANGSTROM = 0.05, 5e-4
 
 @dataclass
 class Values:
-    """A number of each of many structures: all of them, and the name of the one where it is farthest from zero."""
+    """A number of each of many structures: how often which size occurs, and where it is farthest from zero.
 
-    all: array[float] = field(default_factory=lambda: array("d"))
+    Attributes:
+        unit: The unit of all.
+        counts: How many have an absolute value of so many steps of the unit; however many there are, sizes are few.
+        largest: The value that is farthest from zero.
+        where: The name of the structure that has it.
+    """
+
+    unit: str
+    counts: Counter[int] = field(default_factory=Counter)
     largest: float = 0.0
     where: str = ""
 
     def add(self, value: float, name: str) -> None:
         """Take that of one more structure."""
-        self.all.append(value)
+        self.counts[round(abs(value) / _STEPS[self.unit])] += 1
         if not self.where or abs(value) > abs(self.largest):
             self.largest, self.where = value, name
 
+    def __len__(self) -> int:
+        return self.counts.total()
+
     @property
     def median(self) -> float:
-        """The median of the absolute values; 0 if there are none."""
-        return float(np.median(np.abs(np.frombuffer(self.all)), overwrite_input=True)) if self.all else 0.0
+        """The median of the absolute values, to the step of the unit; 0 if there are none."""
+        sizes = sorted(self.counts)
+        reached = list(accumulate(self.counts[size] for size in sizes))
+        middle = [next((sizes[k] for k, n in enumerate(reached) if n > at), 0) for at in _middle(len(self))]
+        return sum(middle) / 2 * _STEPS[self.unit]
+
+
+def _middle(count: int) -> tuple[int, int]:
+    """The positions of the two in the middle, which are one if the count is odd."""
+    return (count - 1) // 2, count // 2
 
 
 @dataclass
 class Overall:
-    """What changed over all structures of a run; grows by some numbers for each.
+    """What changed over all structures of a run; does not grow with their number.
 
     Attributes:
         statuses: How many became what.
@@ -56,13 +75,13 @@ class Overall:
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
-    volume: Values = field(default_factory=Values)
-    displacement: Values = field(default_factory=Values)
+    volume: Values = field(default_factory=lambda: Values("%"))
+    displacement: Values = field(default_factory=lambda: Values("Å"))
     errors: dict[str, Values] = field(default_factory=dict)
     predicted: list[str] = field(default_factory=list)
     suspects: list[tuple[str, str]] = field(default_factory=list)
     oracle: str | None = None
-    on: Values = field(default_factory=Values)
+    on: Values = field(default_factory=lambda: Values("%"))
 
     def add(self, outcome: Outcome) -> None:
         """Take what became of one more structure."""
@@ -74,7 +93,7 @@ class Overall:
             if value is not None and name not in self.predicted:
                 self.predicted.append(name)
             if value is not None and name in UNITS:
-                self.errors.setdefault(name, Values()).add(value, outcome.name)
+                self.errors.setdefault(name, Values(UNITS[name])).add(value, outcome.name)
         if outcome.then is not None:
             change = change_on(outcome.then["volume_before"], outcome.then["volume"])
             if change is not None:
@@ -85,14 +104,14 @@ class Overall:
     def lines(self) -> Iterator[str]:
         """What changed, in words; nothing that did not change."""
         if abs(self.volume.largest) >= _NO_PERCENT:
-            yield f"volume changed by: {_spread(self.volume, '%', '+.1f')}"
+            yield f"volume changed by: {_spread(self.volume, '+.1f')}"
         if abs(self.on.largest) >= _NO_PERCENT:
-            yield f"volume changed by {self.oracle} from there: {_spread(self.on, '%', '+.1f')}"
+            yield f"volume changed by {self.oracle} from there: {_spread(self.on, '+.1f')}"
         if self.displacement.largest >= _NO_ANGSTROM:
-            yield f"atoms moved by: {_spread(self.displacement, 'Å', '.3f')}"
+            yield f"atoms moved by: {_spread(self.displacement, '.3f')}"
         for name, values in self.errors.items():
-            digits = ".1f" if UNITS[name] == "%" else ".3f"
-            yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, UNITS[name], digits)}"
+            digits = ".1f" if values.unit == "%" else ".3f"
+            yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, digits)}"
         for name, reason in self.suspects:
             yield f"suspect: {name} ({reason})"
         if more := self.statuses[SUSPECT] - len(self.suspects):
@@ -104,9 +123,10 @@ def change_on(before: float, after: float | None) -> float | None:
     return None if after is None else 100 * (after / before - 1)
 
 
-def _spread(values: Values, unit: str, digits: str) -> str:
+def _spread(values: Values, digits: str) -> str:
     """The median and the largest value, or the only one."""
+    unit = values.unit
     largest = f"{values.largest:{digits}} {unit}"
-    if len(values.all) == 1:
+    if len(values) == 1:
         return f"{largest} ({values.where})"
     return f"{values.median:{digits.removeprefix('+')}} {unit} in the median, {largest} at most ({values.where})"

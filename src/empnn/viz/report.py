@@ -105,15 +105,15 @@ def _figures(overall: Overall) -> Iterable[str]:
     for status in dict.fromkeys((*_STATUSES, *overall.statuses)):
         if count := overall.statuses[status]:
             yield f"<li><b>{count:,}</b><small>{escape(status)}</small></li>"
-    shown = [("change of volume", overall.volume, "%", "+.1f"), ("atoms moved", overall.displacement, "Å", ".3f")]
+    shown = [("change of volume", overall.volume, "+.1f"), ("atoms moved", overall.displacement, ".3f")]
     for name, values in overall.errors.items():
-        shown.append((f"predicted error, {name}", values, UNITS[name], ".1f" if UNITS[name] == "%" else ".3f"))
+        shown.append((f"predicted error, {name}", values, ".1f" if values.unit == "%" else ".3f"))
     if overall.oracle is not None:
-        shown.append((f"change of volume by {escape(overall.oracle)}", overall.on, "%", "+.1f"))
-    for what, values, unit, digits in shown:
-        if values.all:
-            most = f"at most {values.largest:{digits}} {unit}: {escape(values.where)}"
-            middle = f"{values.median:{digits.removeprefix('+')}} {unit}"
+        shown.append((f"change of volume by {escape(overall.oracle)}", overall.on, "+.1f"))
+    for what, values, digits in shown:
+        if values:
+            most = f"at most {values.largest:{digits}} {values.unit}: {escape(values.where)}"
+            middle = f"{values.median:{digits.removeprefix('+')}} {values.unit}"
             yield f"<li><b>{middle}</b><small>{what}, median</small><small>{most}</small></li>"
 
 

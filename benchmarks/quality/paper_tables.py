@@ -1,0 +1,48 @@
+"""Tables 1 to 3 of the paper as docs/reproduced.md shows them, from the runs that `empnn reproduce` has done so far.
+
+Nothing is trained here. Cells whose runs are not done are left out, and the table says how many are.
+Usage: python -m benchmarks.quality.paper_tables [TABLE...] [--storage runs/reproduce] [--energies sevennet]
+       [--relaxer sevennet --relaxer chgnet]     (EMPNN_DATA names the data folder; scores are kept beside the runs)
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.quality.paper_figures import PAGE, ROOT, fill
+from empnn.files import replacing
+from empnn.nn.runtime.cpu import tuned
+from empnn.reproduce.collect import collect
+from empnn.reproduce.paper import SETS, TABLES
+from empnn.reproduce.plan import BUDGETS, PRESETS
+from empnn.reproduce.scoring import Scoring
+
+
+def main() -> None:
+    """Score what is new, and put everything in its place."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", default=list(TABLES), metavar="TABLE")
+    parser.add_argument("--storage", type=Path, default=Path("runs/reproduce"))
+    parser.add_argument("--budget", default="small", choices=BUDGETS)
+    parser.add_argument("--energies", default="sevennet")
+    parser.add_argument("--relaxer", action="append", default=[])
+    parser.add_argument("--relaxer-limit", type=int, default=32)
+    options = parser.parse_args()
+    how = Scoring(storage=options.storage, oracle=options.energies, say=lambda line: print(line, flush=True))
+    for name in options.tables:
+        with tuned(), TemporaryDirectory() as folder:
+            table = collect(
+                name, BUDGETS[options.budget], PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit
+            )
+            table.write(Path(folder))
+            shutil.copy(Path(folder) / f"{name}.png", ROOT / "docs" / "images")
+            shutil.copy(Path(folder) / f"{name}.json", ROOT / "benchmarks" / "results")
+        page = fill(PAGE.read_text(), name, table.markdown().strip())
+        with replacing(PAGE) as temporary:
+            temporary.write_text(page)
+        print(f"wrote {name}.png, {name}.json and a table of {PAGE}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
