@@ -76,6 +76,18 @@ def all_attempts(board: Board) -> list[Record]:
 
 
 @pytest.mark.parametrize("plan", [GRID, OPEN], ids=["grid", "open"])
+def test_shares_are_disjoint_and_together_all(tmp_path: Path, plan: Plan) -> None:
+    apart = [finish_all(Board(str(tmp_path / f"{n}.journal"), plan, "search", (n, 2))) for n in range(2)]
+    assert apart == [list(range(0, plan.count, 2)), list(range(1, plan.count, 2))]
+
+
+def test_shares_may_have_one_storage(tmp_path: Path) -> None:
+    storage = str(tmp_path / "search.journal")
+    assert finish_all(Board(storage, GRID, "search", (1, 2))) == [1, 3, 5]
+    assert finish_all(Board(storage, GRID, "search")) == [0, 2, 4]
+
+
+@pytest.mark.parametrize("plan", [GRID, OPEN], ids=["grid", "open"])
 def test_each_trial_is_done_once(join_any: Join, plan: Plan) -> None:
     assert finish_all(join_any(plan)) == list(range(plan.count))
     assert finish_all(join_any(plan)) == []

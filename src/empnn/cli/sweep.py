@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from empnn.cli.common import Json, Quiet, in_options, print_json, reports_errors
+from empnn.cli.common import Json, Quiet, in_options, parsed_shard, print_json, reports_errors
 from empnn.terminal import stderr
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def sweep(
         typer.Option(min=1, metavar="STEP", help="Give up two of three trials at this step, and at 3, 9 ... times it."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the order of trials and of what is proposed.")] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Run every N-th trial only, from the I-th (0 is first).")
+    ] = "0/1",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +62,7 @@ def sweep(
 
     given = list(arguments or [])
     base = given.pop(0) if given and "=" not in given[0] else None
-    plan = load_plan(base, given, trials, seed, halving)
+    plan, share = load_plan(base, given, trials, seed, halving), parsed_shard(shard)
     console = stderr(quiet)
     where = places(plan, storage, out)
 
@@ -67,7 +70,7 @@ def sweep(
         console.print(in_options(line), markup=False)
 
     try:
-        found = search(plan, *where, tell, quiet)
+        found = search(plan, *where, tell, quiet, share)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on") from None
     if as_json:

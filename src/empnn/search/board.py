@@ -83,13 +83,15 @@ class Board:
         storage: A file, or the address of a database.
         plan: The search.
         name: What it is called there.
+        share: (i, n): begin every n-th trial only, from the i-th on.
 
     Raises:
         ConfigError: If the storage cannot be opened, or holds a search of this name with other settings.
     """
 
-    def __init__(self, storage: str, plan: Plan, name: str) -> None:
+    def __init__(self, storage: str, plan: Plan, name: str, share: tuple[int, int] = (0, 1)) -> None:
         self.plan = plan
+        self._share = share
         self._storage = opened(storage)
         self._study = optuna.create_study(
             storage=self._storage, study_name=name, direction="maximize", load_if_exists=True
@@ -122,7 +124,7 @@ class Board:
         return {key: float(share) for key, share in found.items()}
 
     def next(self) -> Attempt | None:
-        """Begin or take up a trial; None if there is no work but what others are at.
+        """Begin or take up a trial of the share; None if there is no work but what others are at.
 
         Where a process cannot be looked at, this waits until it says that it lives, or is silent for long.
         """
@@ -176,7 +178,7 @@ class Board:
         """Fail the attempts of processes that are dead; whether there are some that may be."""
         in_doubt = False
         for record in self._attempts():
-            if record.state != TrialState.RUNNING:
+            if record.state != TrialState.RUNNING or not self._is_ours(record):
                 continue
             dead = None if record.owner is None else record.owner.is_dead
             if dead is None:
@@ -231,13 +233,17 @@ class Board:
         living = {record.place: record.attempt for record in reversed(attempts) if record.lives}
         waiting = [record for record in attempts if record.state == TrialState.WAITING]
         for record in sorted(waiting, key=lambda record: record.place):
-            if record.place >= self.plan.count:
+            if record.place >= self.plan.count or not self._is_ours(record):
                 continue
             if living[record.place] != record.attempt:
                 self._fail(record.attempt, DOUBLE)
             elif (attempt := self._taken(record)) is not None:
                 return attempt
         return None
+
+    def _is_ours(self, record: Record) -> bool:
+        number, of = self._share
+        return record.place % of == number
 
     def _taken(self, record: Record) -> Attempt | None:
         number = self._number(record.attempt)

@@ -70,7 +70,9 @@ def places(plan: Plan, storage: str | None, folder: Path | None) -> tuple[str, P
     return storage, folder
 
 
-def sweep(plan: Plan, storage: str, folder: Path, tell: Tell, quiet: bool = False) -> Found:
+def sweep(
+    plan: Plan, storage: str, folder: Path, tell: Tell, quiet: bool = False, share: tuple[int, int] = (0, 1)
+) -> Found:
     """Run trials until there is nothing to do that no other process does; each trial counts once.
 
     Any number of processes and machines may be at it at the same time. Whoever comes takes up what dead ones left
@@ -82,6 +84,7 @@ def sweep(plan: Plan, storage: str, folder: Path, tell: Tell, quiet: bool = Fals
         folder: For the runs, the table and the picture.
         tell: Gets a line for each trial that begins or ends.
         quiet: Show no progress.
+        share: (i, n): every n-th trial only, from the i-th on, for those who have no storage in common.
 
     Raises:
         ConfigError: If the storage, the folder or the data cannot be used.
@@ -89,7 +92,7 @@ def sweep(plan: Plan, storage: str, folder: Path, tell: Tell, quiet: bool = Fals
     for place in [folder] if is_database(storage) else [Path(storage), folder]:
         place.parent.mkdir(parents=True, exist_ok=True)
         check_parent(place)
-    board = Board(storage, plan, folder.name)
+    board = Board(storage, plan, folder.name, share)
     folder.mkdir(exist_ok=True)
     for key in plan.unlike:
         tell(f"{key}: changes what the score is measured on; compare within one value of it")
