@@ -4,7 +4,7 @@ Each relaxes strained crystals of the benchmark sets from one file, a small part
 longer is what is counted. Beside it the same spans in this process, without Ray, on one thread: what one worker takes
 longer per crystal is what Ray costs.
 
-Usage: python -m benchmarks.cluster.workers [--spans 24]       (EMPNN_DATA names the data folder; a quiet machine)
+Usage: python -m benchmarks.cluster.workers [--spans 25]       (EMPNN_DATA names the data folder; a quiet machine)
 """
 
 import argparse
@@ -31,7 +31,7 @@ FEW = 2
 def main() -> None:
     """Measure, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spans", type=int, default=24)
+    parser.add_argument("--spans", type=int, default=25)
     spans = parser.parse_args().spans
     # The command takes all cores, whatever this process was told.
     os.environ.pop("OMP_NUM_THREADS", None)

@@ -1,7 +1,7 @@
 """Tables 1 to 3 of the paper as docs/reproduced.md shows them, from the runs that `empnn reproduce` has done so far.
 
 Nothing is trained here. Cells whose runs are not done are left out, and the table says how many are.
-Usage: python -m benchmarks.quality.paper_tables [TABLE...] [--storage runs/reproduce] [--energies sevennet]
+Usage: python -m benchmarks.quality.paper_tables [--only TABLE...] [--storage runs/reproduce] [--energies sevennet]
        [--relaxer sevennet --relaxer chgnet]     (EMPNN_DATA names the data folder; scores are kept beside the runs)
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.quality.paper_figures import PAGE, ROOT, fill
+from empnn.errors import ConfigError
 from empnn.files import replacing
 from empnn.nn.runtime.cpu import tuned
 from empnn.reproduce.collect import collect
@@ -22,7 +23,7 @@ from empnn.reproduce.scoring import Scoring
 def main() -> None:
     """Score what is new, and put everything in its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="*", default=list(TABLES), metavar="TABLE")
+    parser.add_argument("--only", nargs="*", choices=TABLES, default=list(TABLES))
     parser.add_argument("--storage", type=Path, default=Path("runs/reproduce"))
     parser.add_argument("--budget", default="small", choices=BUDGETS)
     parser.add_argument("--energies", default="sevennet")
@@ -30,11 +31,15 @@ def main() -> None:
     parser.add_argument("--relaxer-limit", type=int, default=32)
     options = parser.parse_args()
     how = Scoring(storage=options.storage, oracle=options.energies, say=lambda line: print(line, flush=True))
-    for name in options.tables:
+    for name in options.only:
         with tuned(), TemporaryDirectory() as folder:
-            table = collect(
-                name, BUDGETS[options.budget], PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit
-            )
+            try:
+                table = collect(
+                    name, BUDGETS[options.budget], PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit
+                )
+            except ConfigError as error:
+                print(error, flush=True)
+                continue
             table.write(Path(folder))
             shutil.copy(Path(folder) / f"{name}.png", ROOT / "docs" / "images")
             shutil.copy(Path(folder) / f"{name}.json", ROOT / "benchmarks" / "results")

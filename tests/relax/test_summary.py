@@ -71,5 +71,12 @@ def test_many_values_take_no_more_memory_than_the_sizes_that_differ():
     assert len(values.counts) <= 1001
 
 
+def test_what_is_no_number_does_not_count():
+    values = Values("%")
+    for value in (float("nan"), float("inf"), 2.0):
+        values.add(value, "x")
+    assert (len(values), values.median, values.largest) == (1, 2.0, 2.0)
+
+
 def test_of_none_the_median_is_0():
     assert Values("Å").median == 0

@@ -77,7 +77,9 @@ def all_attempts(board: Board) -> list[Record]:
 
 @pytest.mark.parametrize("plan", [GRID, OPEN], ids=["grid", "open"])
 def test_shares_are_disjoint_and_together_all(tmp_path: Path, plan: Plan) -> None:
-    apart = [finish_all(Board(str(tmp_path / f"{n}.journal"), plan, "search", (n, 2))) for n in range(2)]
+    boards = [Board(str(tmp_path / f"{n}.journal"), plan, "search", (n, 2)) for n in range(2)]
+    apart = [finish_all(board) for board in boards]
+    assert [[record.place for record in board.records()] for board in boards] == apart
     assert apart == [list(range(0, plan.count, 2)), list(range(1, plan.count, 2))]
 
 
@@ -85,6 +87,18 @@ def test_shares_may_have_one_storage(tmp_path: Path) -> None:
     storage = str(tmp_path / "search.journal")
     assert finish_all(Board(storage, GRID, "search", (1, 2))) == [1, 3, 5]
     assert finish_all(Board(storage, GRID, "search")) == [0, 2, 4]
+
+
+def test_a_share_does_not_wait_for_trials_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = str(tmp_path / "search.journal")
+    silent = begun_by(Owner("elsewhere", "there", 1, "1"), Board(storage, GRID, "search", (0, 2)), monkeypatch)
+    assert silent.begun.place == 0
+    assert finish_all(Board(storage, GRID, "search", (1, 2))) == [1, 3, 5]
+
+
+def test_a_share_without_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`shard` 6/7: there are only 6 trials"):
+        Board(str(tmp_path / "search.journal"), GRID, "search", (6, 7))
 
 
 @pytest.mark.parametrize("plan", [GRID, OPEN], ids=["grid", "open"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,13 +38,20 @@ class Values:
     where: str = ""
 
     def add(self, value: float, name: str) -> None:
-        """Take that of one more structure."""
+        """Take that of one more structure, unless it is no finite number."""
+        if not math.isfinite(value):
+            return
         self.counts[round(abs(value) / _STEPS[self.unit])] += 1
         if not self.where or abs(value) > abs(self.largest):
             self.largest, self.where = value, name
 
     def __len__(self) -> int:
         return self.counts.total()
+
+    @property
+    def digits(self) -> str:
+        """The format in which values are shown."""
+        return ".1f" if self.unit == "%" else ".3f"
 
     @property
     def median(self) -> float:
@@ -110,8 +118,7 @@ class Overall:
         if self.displacement.largest >= _NO_ANGSTROM:
             yield f"atoms moved by: {_spread(self.displacement, '.3f')}"
         for name, values in self.errors.items():
-            digits = ".1f" if values.unit == "%" else ".3f"
-            yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, digits)}"
+            yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, values.digits)}"
         for name, reason in self.suspects:
             yield f"suspect: {name} ({reason})"
         if more := self.statuses[SUSPECT] - len(self.suspects):

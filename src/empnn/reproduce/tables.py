@@ -24,12 +24,12 @@ COLUMNS = {
     "table3": ("lengths_mae", "angles_mae"),
 }
 WORDS = {
-    "lengths_improvement": ("lengths, Å", 3),
-    "angles_improvement": ("angles, °", 2),
+    "lengths_improvement": ("lengths gained, Å", 3),
+    "angles_improvement": ("angles gained, °", 2),
     "energy": ("energy, eV/atom", 3),
     "percent_lower": ("lower, %", 1),
-    "lengths_mae": ("lengths, Å", 3),
-    "angles_mae": ("angles, °", 2),
+    "lengths_mae": ("lengths off, Å", 3),
+    "angles_mae": ("angles off, °", 2),
 }
 LOWER_IS_BETTER = {"energy", "lengths_mae", "angles_mae"}
 
@@ -76,7 +76,7 @@ class Table:
         return found
 
     def markdown(self) -> str:
-        """The table, ours / the paper's in each cell; what is better in bold."""
+        """The table, ours / the paper's in each cell; in bold what is better, energies aside: few make their mean."""
         sets = [data for data in SETS if any(data in figures for figures in self.cells.values())]
         columns = COLUMNS[self.name]
         head = ["row", *(f"{NAMES[data]}: {WORDS[name][0]}" for data in sets for name in columns)]
@@ -92,11 +92,11 @@ class Table:
         told = ", ".join(f"{key} {value}" for key, value in self.about.items())
         return "\n".join(
             [
-                f"**{TITLES[self.name]}** (ours / the paper's; {told})",
+                f"**{TITLES[self.name]}** (ours / the paper's, better ones in bold; {told})",
                 "",
                 *lines,
                 "",
-                f"Rows above the paper's: {better}.",
+                f"Rows that are better than the paper's in lengths and angles: {better}.",
                 "",
             ]
         )
@@ -136,7 +136,8 @@ class Table:
         if ours is None:
             return f"- / {theirs}"
         shown = f"{ours:.{digits}f}"
-        return f"{f'**{shown}**' if paper and _better(name, ours, paper[k]) else shown} / {theirs}"
+        bold = paper and name != "energy" and _better(name, ours, paper[k])
+        return f"{f'**{shown}**' if bold else shown} / {theirs}"
 
 
 def _better(name: str, ours: float | None, theirs: float) -> bool:

@@ -86,10 +86,13 @@ class Board:
         share: (i, n): begin every n-th trial only, from the i-th on.
 
     Raises:
-        ConfigError: If the storage cannot be opened, or holds a search of this name with other settings.
+        ConfigError: If the storage cannot be opened, or holds a search of this name with other settings; if the share
+            is empty.
     """
 
     def __init__(self, storage: str, plan: Plan, name: str, share: tuple[int, int] = (0, 1)) -> None:
+        if share[0] >= plan.count:
+            raise ConfigError(f"`shard` {share[0]}/{share[1]}: there are only {plan.count} trials; take fewer shares")
         self.plan = plan
         self._share = share
         self._storage = opened(storage)
@@ -194,7 +197,8 @@ class Board:
         attempts: dict[int, list[Record]] = {}
         for record in self._attempts():
             attempts.setdefault(record.place, []).append(record)
-        for place in range(self.plan.count):
+        number, of = self._share
+        for place in range(number, self.plan.count, of):
             earlier = attempts.get(place, [])
             if not any(record.lives for record in earlier):
                 self._study.add_trial(self._another(place, [each for each in earlier if each.ended != DOUBLE]))

@@ -107,7 +107,7 @@ def _figures(overall: Overall) -> Iterable[str]:
             yield f"<li><b>{count:,}</b><small>{escape(status)}</small></li>"
     shown = [("change of volume", overall.volume, "+.1f"), ("atoms moved", overall.displacement, ".3f")]
     for name, values in overall.errors.items():
-        shown.append((f"predicted error, {name}", values, ".1f" if values.unit == "%" else ".3f"))
+        shown.append((f"predicted error, {name}", values, values.digits))
     if overall.oracle is not None:
         shown.append((f"change of volume by {escape(overall.oracle)}", overall.on, "+.1f"))
     for what, values, digits in shown:
