@@ -44,6 +44,11 @@ SCONTROL = """#!/usr/bin/env bash
 echo localhost
 """
 ECHO = """#!/usr/bin/env bash
+# A cluster that is asked for answers once both of its parts were started.
+for _ in $(seq 200); do
+    [[ "{name} $1" != "ray status" || $(grep -c "^ray start" "$LOG") == 2 ]] && break
+    sleep 0.1
+done
 echo "{name} $*" >>"$LOG"
 """
 
