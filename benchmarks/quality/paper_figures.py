@@ -28,17 +28,22 @@ def fill(page: str, name: str, table: str) -> str:
     return f"{head}{start}{table}{end}{tail}"
 
 
+def put(name: str, folder: Path, table: str) -> None:
+    """Put the picture and the result file of a name, which lie in a folder, and its table in their places."""
+    shutil.copy(folder / f"{name}.png", ROOT / "docs" / "images")
+    shutil.copy(folder / f"{name}.json", ROOT / "benchmarks" / "results")
+    page = fill(PAGE.read_text(), name, table)
+    with replacing(PAGE) as temporary:
+        temporary.write_text(page)
+    print(f"wrote {name}.png, {name}.json and a table of {PAGE}", flush=True)
+
+
 def main() -> None:
     """Draw, and put everything in its place."""
     for name, table in TABLES.items():
         with TemporaryDirectory() as folder:
             found = figures.make(name, SETS, "val", Path(folder), lambda line: print(line, flush=True))
-            shutil.copy(Path(folder) / f"{name}.png", ROOT / "docs" / "images")
-            shutil.copy(Path(folder) / f"{name}.json", ROOT / "benchmarks" / "results")
-        page = fill(PAGE.read_text(), name, table(found))
-        with replacing(PAGE) as temporary:
-            temporary.write_text(page)
-        print(f"wrote {name}.png, {name}.json and a table of {PAGE}")
+            put(name, Path(folder), table(found))
 
 
 if __name__ == "__main__":

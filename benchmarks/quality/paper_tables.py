@@ -6,13 +6,11 @@ Usage: python -m benchmarks.quality.paper_tables [--only TABLE...] [--storage ru
 """
 
 import argparse
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.quality.paper_figures import PAGE, ROOT, fill
+from benchmarks.quality.paper_figures import put
 from empnn.errors import ConfigError
-from empnn.files import replacing
 from empnn.nn.runtime.cpu import tuned
 from empnn.reproduce.collect import collect
 from empnn.reproduce.paper import SETS, TABLES
@@ -41,12 +39,7 @@ def main() -> None:
                 print(error, flush=True)
                 continue
             table.write(Path(folder))
-            shutil.copy(Path(folder) / f"{name}.png", ROOT / "docs" / "images")
-            shutil.copy(Path(folder) / f"{name}.json", ROOT / "benchmarks" / "results")
-        page = fill(PAGE.read_text(), name, table.markdown().strip())
-        with replacing(PAGE) as temporary:
-            temporary.write_text(page)
-        print(f"wrote {name}.png, {name}.json and a table of {PAGE}", flush=True)
+            put(name, Path(folder), table.markdown().strip())
 
 
 if __name__ == "__main__":

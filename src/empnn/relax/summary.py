@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,15 +57,13 @@ class Values:
     @property
     def median(self) -> float:
         """The median of the absolute values, to the step of the unit; 0 if there are none."""
+        if not self.counts:
+            return 0.0
         sizes = sorted(self.counts)
         reached = list(accumulate(self.counts[size] for size in sizes))
-        middle = [next((sizes[k] for k, n in enumerate(reached) if n > at), 0) for at in _middle(len(self))]
-        return sum(middle) / 2 * _STEPS[self.unit]
-
-
-def _middle(count: int) -> tuple[int, int]:
-    """The positions of the two in the middle, which are one if the count is odd."""
-    return (count - 1) // 2, count // 2
+        # The two in the middle, which are one if the number is odd.
+        low, high = (sizes[bisect_right(reached, at)] for at in ((len(self) - 1) // 2, len(self) // 2))
+        return (low + high) / 2 * _STEPS[self.unit]
 
 
 @dataclass
