@@ -1,8 +1,11 @@
-"""Package the best weights of a run under a name, with their card; `make figures` then measures them.
+"""Package the weights of a run under a name, with their card; `make figures` then measures them.
 
-Usage: python scripts/package_model.py RUN NAME --commit COMMIT [--config CONFIG...] [--manifest FILE] [--note TEXT]
+Usage: python scripts/package_model.py RUN NAME --commit COMMIT [--config CONFIG...] [--weights best|last] [--data NAME]
+[--manifest FILE] [--note TEXT]
 The run must have been trained with the last of the configurations (configs/NAME.yaml if none is given); only threads,
-workers and places may differ. A manifest of scripts/prepare_pbe.py is packaged too, so that the data can be made again.
+workers and places may differ. `--weights last` is for a run whose development set the weights it started from were
+fitted to, so that it tells nothing. `--data` names the model whose data it was trained on. A manifest of
+scripts/prepare_pbe.py is packaged too, so that the data can be made again.
 """
 
 import argparse
@@ -29,7 +32,7 @@ PACKAGE = Path("src/empnn/models")
 SOURCES = {
     "mp-20": ("MP-20, partial train split", "CC BY 4.0 (Materials Project); CDVAE split, MIT"),
     "pbe": (
-        "MP-20, partial train split, and further PBE crystals (see data.json.gz beside)",
+        "MP-20, partial train split, and further PBE crystals (see data.json.gz of pbe)",
         "CC BY 4.0 (Materials Project, Alexandria, OQMD; LeMat-Bulk); CDVAE split, WyckoffTransformer, Heuslers "
         "(github.com/ksyang2013/Heusler), batteries (github.com/jlaw9/upper-bound-energy-gnn) and chemeleon, MIT",
     ),
@@ -37,6 +40,8 @@ SOURCES = {
     "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
 }
 
+BEST, LAST = "best", "last"
+"""Folders of a run."""
 RECONSTRUCTS = "-reconstruct"
 """How names end of networks that find cells from a cube."""
 PURPOSES = {
@@ -76,7 +81,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
     state = json.loads((run / "last" / "state.json").read_text())
     trained = models.card_of(run)
     base = options.name.removesuffix(RECONSTRUCTS)
-    data, licence = SOURCES[base]
+    data, licence = SOURCES[options.data or base]
     purpose, limits = PURPOSES[base]
     reconstruction: dict[str, Any] = {}
     if base != options.name:
@@ -101,8 +106,8 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "rare_elements": trained.get("rare_elements", {}),
         "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
         "passes": options.passes,
-        "step": trained["step"],
-        "selected_on": trained["selected_on"],
+        "step": state["step"] if options.weights == LAST else trained["step"],
+        "selected_on": "nothing, the last step" if options.weights == LAST else trained["selected_on"],
         "metrics_on": "val, all structures, one noise per structure (seed 0)",
         "metrics": [],
     }
@@ -117,13 +122,15 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--note", default="")
     parser.add_argument("--config", type=Path, nargs="*", help="those trained with, one after the other")
+    parser.add_argument("--weights", choices=(BEST, LAST), default=BEST)
+    parser.add_argument("--data", choices=SOURCES, help="the model whose data it was trained on, if not its own")
     parser.add_argument("--manifest", type=Path, help="of scripts/prepare_pbe.py")
     options = parser.parse_args()
     options.config = options.config or [Path(f"configs/{options.name}.yaml")]
     config = load_config(options.run / "config.yaml", whole=True)
     if what_counts(load_config(options.config[-1], whole=True)) != what_counts(config):
         raise SystemExit(f"{options.run} was not trained with {options.config[-1]}")
-    network, _ = models.load_network(options.run)
+    network, _ = models.load_network(options.run / options.weights)
     # The card tells what it went on from; the place means nothing elsewhere.
     network.config = replace(network.config, start_from=None)
     models.save(PACKAGE / options.name, network, card(options.run, options, config))

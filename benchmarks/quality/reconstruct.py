@@ -4,36 +4,44 @@
 absolute errors of lengths and angles, and of those of each crystal the median and the 95th percentile, on val and on
 the first crystals of train. benchmarks.quality.reconstruct_floor says what is out of reach.
 `starts`: the first crystals of val with their coordinates rewritten by 0, 1, 3 and 6 elementary matrices (+-1, seeded
-by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given basis)
-at the first start, at the one chosen of 16, and at any of 16; and the mean and median errors of the lattice parameters
-of the chosen cell, Niggli-reduced, beside those of the true one.
-Usage: python -m benchmarks.quality.reconstruct [--limit 300] [--starts 16] [--rank errors] [--matrices 0 1 3 6]
-(EMPNN_DATA names the data)
+by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given
+basis): from the cube in the given basis, the one chosen of the starts, by each rank, and any of them. `same_*` count
+those, too, that are the true crystal in another basis, which the coordinates allow as well
+(benchmarks.quality.ambiguity); `ceiling` is what no choice in the given basis can exceed. And the mean and median
+errors of the lattice parameters of the chosen cell, Niggli-reduced, beside those of the true one.
+Usage: python -m benchmarks.quality.reconstruct [--only mp_20] [--limit 200] [--bases 649] [--matrices 0 1 3 6]
+[--oracle sevennet --judged 40]   (EMPNN_DATA names the data; an oracle ranks the starts of the first crystals, too)
 """
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.quality.ambiguity import SUCCESS, ceiling, niggli, same_crystal
 from benchmarks.quality.candidates import write
 from empnn.corruption.cube import in_cube
-from empnn.crystals import CrystalBatch
+from empnn.crystals import CrystalBatch, to_atoms
+from empnn.data.records import Record
 from empnn.data.sets import locate
+from empnn.energy.answers import Choice
+from empnn.energy.oracle import OracleRelaxation
+from empnn.energy.run import Job, judge
 from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters
 from empnn.models import card_of, find, write_card
-from empnn.relax.reconstruct import Reconstructor, load
-from empnn.relax.reconstruct.starts import niggli
+from empnn.relax.reconstruct import RANKS, Reconstruction, Reconstructor, load
 from empnn.reproduce.paper import TABLE3
 from empnn.symmetry import change_basis, elementary_product
 
 MODELS = {"mp_20": "mp-20-reconstruct", "carbon_24": "carbon-24-reconstruct"}
-SUCCESS = 0.05
 TRAINED = 1500
 """Crystals of train that are looked at."""
+MOST_PRODUCTS = 3
+"""Elementary matrices of which all products can be listed, for the ceiling."""
 
 
 def rewritten(crystals: CrystalBatch, matrices: int) -> CrystalBatch:
@@ -69,46 +77,88 @@ def protocol(model: Reconstructor, crystals: CrystalBatch) -> dict[str, Any]:
 def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Namespace, matrices: int) -> dict[str, Any]:
     """How often one of several starts is right, and the chosen one."""
     given = rewritten(crystals, matrices)
-    found = model.reconstruct(given, options.starts, rank=options.rank)
-    usable = torch.isfinite(found.cells).all(-1).all(-1)
-    cells = torch.where(usable[..., None, None], found.cells, in_cube(given).cell)
-    right = torch.stack([hencky_distance(some, given.cell) < SUCCESS for some in cells])
-    chosen = found.chosen.clamp_min(0)
-    answer = cells.gather(0, chosen[None, :, None, None].expand(1, -1, 3, 3))[0]
-    reduced = [_niggli(some) for some in (answer, given.cell)]
-    off = (lattice_parameters(reduced[0]) - lattice_parameters(reduced[1])).abs()
-    return {
+    first = model.reconstruct(given)
+    started = time.perf_counter()
+    found = model.reconstruct(given, options.bases)
+    seconds = time.perf_counter() - started
+    right, same = _right(found, given)
+    row: dict[str, Any] = {
         "matrices": matrices,
         "n": len(crystals),
-        "starts": options.starts,
-        "rank": options.rank,
-        "success_at_1": float(right[0].double().mean()),
-        "success_chosen": float(right.gather(0, chosen[None])[0].double().mean()),
-        "success_any": float(right.any(0).double().mean()),
-        "niggli_lengths_mean": float(off[:, :3].mean()),
-        "niggli_lengths_median": float(off[:, :3].mean(1).quantile(0.5)),
-        "niggli_angles_mean": float(off[:, 3:].mean()),
-        "niggli_angles_median": float(off[:, 3:].mean(1).quantile(0.5)),
+        "bases": options.bases,
+        "starts": len(found.cells),
+        "seconds_per_crystal": seconds / len(crystals),
+        "success_at_1": float(_right(first, given)[0].mean()),
+        "success_any": float(right.any(0).mean()),
+        "same_any": float(same.any(0).mean()),
     }
+    if matrices <= MOST_PRODUCTS:
+        row["ceiling"] = float(np.mean([ceiling(crystals.select([i]), matrices) for i in range(len(crystals))]))
+    for rank in RANKS:
+        chosen = found.ranked(rank).chosen.numpy()
+        row[f"success_by_{rank}"], row[f"same_by_{rank}"] = _shares(right, same, chosen)
+    if options.oracle:
+        few = min(options.judged, len(crystals))
+        energies = np.array(
+            [_energies(given.with_cell(cells).select(np.arange(few)), options.oracle) for cells in found.cells]
+        )
+        row["judged"], row["oracle"] = few, options.oracle
+        row["success_by_oracle"], row["same_by_oracle"] = _shares(right[:, :few], same[:, :few], energies.argmin(0))
+    reduced = [_niggli(some) for some in (torch.where(found.cell.isnan(), in_cube(given).cell, found.cell), given.cell)]
+    off = (lattice_parameters(reduced[0]) - lattice_parameters(reduced[1])).abs()
+    for name, own in (("lengths", off[:, :3].mean(1)), ("angles", off[:, 3:].mean(1))):
+        row[f"niggli_{name}_mean"], row[f"niggli_{name}_median"] = float(own.mean()), float(own.quantile(0.5))
+    return row
+
+
+def _right(found: Reconstruction, given: CrystalBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Which starts led to the true cell, and which to the true crystal, (starts, structures)."""
+    usable = torch.isfinite(found.cells).all(-1).all(-1)
+    cells = torch.where(usable[..., None, None], found.cells, in_cube(given).cell)
+    right = np.stack([(hencky_distance(some, given.cell) < SUCCESS).numpy() for some in cells])
+    same = right.copy()
+    for index in range(len(given)):
+        one = given.select([index])
+        truth, frac, numbers = one.cell[0].numpy(), one.frac.numpy(), one.numbers.numpy()
+        for start in np.flatnonzero(~right[:, index]):
+            same[start, index] = same_crystal(cells[start, index].numpy(), truth, frac, numbers)
+    return right, same
+
+
+def _shares(right: np.ndarray, same: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
+    columns = np.arange(right.shape[1])
+    return float(right[chosen, columns].mean()), float(same[chosen, columns].mean())
+
+
+def _energies(crystals: CrystalBatch, oracle: str) -> np.ndarray:
+    """Energy per atom, infinite where there is none."""
+    finite = torch.isfinite(crystals.cell).all(-1).all(-1)
+    usable = crystals.with_cell(torch.where(finite[:, None, None], crystals.cell, in_cube(crystals).cell))
+    records = [Record(file="", index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(usable))]
+    results = [
+        one.result for one in judge(records, Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(mode="none")))
+    ]
+    return np.array([np.inf if one is None else one.energy_per_atom for one in results])
 
 
 def _niggli(cells: torch.Tensor) -> torch.Tensor:
-    return torch.stack(
-        [torch.from_numpy(niggli(cell).astype(np.float64)) @ torch.from_numpy(cell) for cell in cells.numpy()]
-    )
+    return torch.stack([torch.from_numpy(niggli(cell)) @ torch.from_numpy(cell) for cell in cells.numpy()])
 
 
 def main() -> None:
     """Print a line per figure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--starts", type=int, default=16)
-    parser.add_argument("--rank", default="errors")
+    parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--bases", type=int, default=649)
+    parser.add_argument("--oracle")
+    parser.add_argument("--judged", type=int, default=40)
     parser.add_argument("--matrices", type=int, nargs="*", default=[0, 1, 3, 6])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/reconstruct.json"))
     options = parser.parse_args()
     rows = []
-    for data, name in MODELS.items():
+    for data in options.only:
+        name = MODELS[data]
         model, crystals = load(name), load_crystals(locate(None, data), "val")
         trained = load_crystals(locate(None, data), "train").select(np.arange(TRAINED))
         lengths, angles = TABLE3["empnn"][data]

@@ -4,6 +4,7 @@ Each function takes one group element per structure (permutations: one for all a
 describe the same infinite point cloud, moved by the isometry if there is one.
 """
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +93,16 @@ def random_unimodular(n: int, generator: torch.Generator, factors: int = 4, larg
         elementary[rows, i, j] = m * sign
         product = elementary @ product
     return product
+
+
+ELEMENTARY: Int64[np.ndarray, "12 3 3"] = np.stack(
+    [
+        np.eye(3, dtype=np.int64) + sign * np.outer(first, second)
+        for first, second in itertools.permutations(np.eye(3, dtype=np.int64), 2)
+        for sign in (1, -1)
+    ]
+)
+"""All elementary matrices of one step, I + e_ij and I - e_ij with i != j; they generate SL3(Z)."""
 
 
 def elementary(generator: np.random.Generator) -> Int64[np.ndarray, "3 3"]:

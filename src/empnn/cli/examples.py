@@ -27,8 +27,8 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
     "reconstruct": [
         ("Cells for coordinates that have none:", "empnn reconstruct drawn.cif -o cells.cif"),
         (
-            "Of 16 starts the one that is lowest in energy:",
-            "empnn reconstruct drawn.extxyz -o cells.extxyz --starts 16 --rank sevennet",
+            "In whatever basis, and of 16 starts the one that is lowest in energy:",
+            "empnn reconstruct drawn.extxyz -o cells.extxyz --bases 649 --rank sevennet",
         ),
     ],
     "convert": [

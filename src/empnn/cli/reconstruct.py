@@ -27,17 +27,25 @@ def reconstruct(
         str | None,
         typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
     ] = None,
-    starts: Annotated[int, typer.Option(min=1, max=1000, help="Starts, the best of which is kept.")] = 1,
+    bases: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=649,
+            help="Bases to look at, the given one and those nearest to it: 13 within one elementary matrix, 109 within "
+            "two, 649 within three.",
+        ),
+    ] = 1,
+    starts: Annotated[int, typer.Option(min=1, help="Starts to go on from, the most promising of these bases.")] = 16,
     rank: Annotated[
         str,
         typer.Option(
-            metavar="none|residual|errors|ORACLE",
-            help="What is best: the first, the least residual strain, "
-            "the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...).",
+            metavar="agreement|residual|errors|ORACLE",
+            help="What is best of these: the least predicted error where both networks agree, the least residual "
+            "strain, the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...).",
         ),
-    ] = "errors",
+    ] = "agreement",
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bases of later starts.")] = 0,
     option: Options = None,
     workers: Workers = 1,
     store: StoreFolder = None,
@@ -49,7 +57,7 @@ def reconstruct(
 ) -> None:
     """Find cells from fractional coordinates and species alone (Table 3); the cells of the input are not looked at.
 
-    In the basis in which coordinates are given one start mostly does; in a skewed basis, several.
+    Coordinates mostly are given in a reduced basis, and that one does; where they may not be, look at more (`--bases`).
     """
     from empnn.nn.runtime.cpu import tuned
     from empnn.relax.reconstruct import RANKS, load
@@ -58,7 +66,7 @@ def reconstruct(
     target = target_of(output, ending)
     found = load(model, refine, device)
     job = None if rank in RANKS else _job(rank, option, workers, store)
-    work = Reconstructing(found, How(starts=starts, passes=passes, rank=rank, seed=seed), job)
+    work = Reconstructing(found, How(bases=bases, starts=starts, passes=passes, rank=rank), job)
     with tuned(found.first.device.type):
         run = Run(done="reconstructed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
         process(inputs, target, work, run)

@@ -11,7 +11,8 @@ from empnn.errors import ConfigError
 from empnn.geometry import hencky_distance, lattice_parameters
 from empnn.relax.passes import apply_passes
 from empnn.relax.reconstruct import Reconstructor
-from empnn.symmetry import permute, random_permutation, rotate, translate
+from empnn.relax.reconstruct.reconstructor import WORSE
+from empnn.symmetry import ELEMENTARY, change_basis, permute, random_permutation, rotate, translate
 
 
 def test_the_protocol_is_one_pass_from_the_cube(model: Reconstructor, crystals: CrystalBatch) -> None:
@@ -26,23 +27,23 @@ def test_the_given_cell_is_not_looked_at(
     model: Reconstructor, crystals: CrystalBatch, generator: torch.Generator
 ) -> None:
     wrong = crystals.with_cell(7 * torch.randn(4, 3, 3, dtype=torch.float64, generator=generator))
-    here, there = (model.reconstruct(some, 8) for some in (crystals, wrong))
+    here, there = (model.reconstruct(some, 13) for some in (crystals, wrong))
     assert torch.equal(here.cell, there.cell)
 
 
 def test_origin_and_order_of_atoms_make_no_difference(
     model: Reconstructor, crystals: CrystalBatch, generator: torch.Generator
 ) -> None:
-    expected = lattice_parameters(model.reconstruct(crystals, 3).cell)
+    expected = lattice_parameters(model.reconstruct(crystals, 13, 3).cell)
     vector = torch.randn(4, 3, dtype=torch.float64, generator=generator)
     moved = translate(crystals, vector)
     moved = permute(moved, random_permutation(moved, generator))
-    torch.testing.assert_close(lattice_parameters(model.reconstruct(moved, 3).cell), expected, rtol=2e-4, atol=2e-4)
+    torch.testing.assert_close(lattice_parameters(model.reconstruct(moved, 13, 3).cell), expected, rtol=2e-4, atol=2e-4)
 
 
 def test_a_crystal_does_not_depend_on_those_beside_it(model: Reconstructor, crystals: CrystalBatch) -> None:
-    together = model.reconstruct(crystals, 8)
-    alone = [model.reconstruct(crystals.select([index]), 8) for index in range(4)]
+    together = model.reconstruct(crystals, 40)
+    alone = [model.reconstruct(crystals.select([index]), 40) for index in range(4)]
     distances = hencky_distance(together.cell, torch.cat([one.cell for one in alone]))
     assert float(distances.max()) < 1e-4
 
@@ -54,21 +55,58 @@ def test_axes_that_are_exchanged_come_out_exchanged(model: Reconstructor, crysta
     torch.testing.assert_close(lattice_parameters(model.protocol(exchanged)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_best_start_is_the_one_with_the_lowest_score(model: Reconstructor, crystals: CrystalBatch) -> None:
-    by_residual = model.reconstruct(crystals, 6, rank="residual")
-    assert torch.equal(by_residual.chosen, by_residual.residuals.argmin(0))
-    assert (model.reconstruct(crystals, 6, rank="none").chosen == 0).all()
-    small = model.reconstruct(crystals, 6, rank=lambda some: torch.linalg.det(some.cell).abs())
-    volumes = torch.linalg.det(small.cells).abs()
-    assert torch.equal(small.chosen, volumes.argmin(0))
+def test_the_best_start_has_the_lowest_score_and_a_nearer_basis_comes_first(
+    model: Reconstructor, crystals: CrystalBatch
+) -> None:
+    found = model.reconstruct(crystals, 13, 6, rank="residual")
+    assert torch.equal(found.chosen, (found.residuals * WORSE**found.matrices).argmin(0))
+    agreed = found.ranked("agreement")
+    # The second network predicts no errors here.
+    assert torch.equal(agreed.chosen, (found.residuals * found.disagreements * WORSE**found.matrices).argmin(0))
+    small = model.reconstruct(crystals, 13, 6, rank=lambda some: torch.linalg.det(some.cell).abs())
+    assert torch.equal(small.chosen, torch.linalg.det(small.cells).abs().argmin(0))
+
+
+def test_those_starts_go_on_that_a_second_pass_changes_least(model: Reconstructor, crystals: CrystalBatch) -> None:
+    every = model.reconstruct(crystals, 13, 13)
+    best = model.reconstruct(crystals, 13, 4)
+    scores = every.disagreements * WORSE**every.matrices
+    torch.testing.assert_close(scores, scores.sort(0).values)
+    torch.testing.assert_close(best.cells, every.cells[:4])
+    assert (every.matrices == 0).sum(0).eq(1).all()
+
+
+def test_a_crystal_in_a_skewed_basis_is_found_where_its_own_is_among_those_looked_at(
+    model: Reconstructor, crystals: CrystalBatch
+) -> None:
+    # All starts of one basis, one of which is that of the other.
+    plain = model.reconstruct(crystals, 1)
+    skewed = change_basis(crystals, torch.from_numpy(ELEMENTARY[3]).repeat(len(crystals), 1, 1))
+    found = model.reconstruct(skewed, 13, 13)
+    rows = torch.linalg.inv(torch.from_numpy(ELEMENTARY[3]).double()).mT
+    apart = torch.stack([hencky_distance(rows @ plain.cell, cells) for cells in found.cells])
+    assert (apart.min(0).values < 1e-3).all()
 
 
 def test_answers_are_in_the_given_basis(model: Reconstructor, crystals: CrystalBatch) -> None:
-    found = model.reconstruct(crystals, 8)
+    found = model.reconstruct(crystals, 13, 8)
     refined = [crystals.with_cell(cells) for cells in found.cells]
     again = [apply_passes(model.second.network, one, 1).relaxed(one).cell for one in refined]
     for before, after, residual in zip(found.cells, again, found.residuals, strict=True):
         torch.testing.assert_close(hencky_distance(before, after), residual, rtol=1e-2, atol=1e-3)
+
+
+def test_where_a_network_fails_other_starts_answer(model: Reconstructor, crystals: CrystalBatch) -> None:
+    found = model.reconstruct(crystals, 13, 5)
+    failed = replace(
+        found,
+        cells=found.cells.index_fill(0, torch.tensor([0, 2]), torch.nan),
+        residuals=found.residuals.index_fill(0, torch.tensor([0, 2]), torch.inf),
+    )
+    assert torch.isin(failed.ranked("residual").chosen, torch.tensor([1, 3, 4])).all()
+    none = replace(found, cells=torch.full_like(found.cells, torch.nan)).ranked("agreement")
+    assert (none.chosen == -1).all()
+    assert none.cell.isnan().all()
 
 
 def test_networks_in_the_wrong_places_are_refused(model: Reconstructor, crystals: CrystalBatch) -> None:
@@ -79,7 +117,9 @@ def test_networks_in_the_wrong_places_are_refused(model: Reconstructor, crystals
     with pytest.raises(ConfigError, match="rank best does not exist"):
         model.reconstruct(crystals, rank="best")
     with pytest.raises(ValueError, match="must be at least 1"):
-        model.reconstruct(crystals, 0)
+        model.reconstruct(crystals, 1, 0)
+    with pytest.raises(ValueError, match="must lie between 1 and 649"):
+        model.reconstruct(crystals, 650)
     with pytest.raises(ConfigError, match="relaxes none"):
         model.first.relax([])
 

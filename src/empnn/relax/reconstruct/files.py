@@ -21,7 +21,14 @@ from empnn.crystals import CrystalBatch, from_atoms, replace_cell, to_atoms
 from empnn.data.records import Record
 from empnn.energy.run import Job, judge
 from empnn.errors import CrystalError
-from empnn.relax.reconstruct.reconstructor import DEFAULT_PASSES, ERRORS, RANKS, Reconstruction, Reconstructor
+from empnn.relax.reconstruct.reconstructor import (
+    AGREEMENT,
+    DEFAULT_PASSES,
+    DEFAULT_STARTS,
+    RANKS,
+    Reconstruction,
+    Reconstructor,
+)
 
 RECONSTRUCTED = "reconstructed"
 LARGE_RESIDUAL = 0.05
@@ -33,16 +40,16 @@ class How:
     """How structures are reconstructed; see `Reconstructor.reconstruct`.
 
     Attributes:
-        starts: Number of starts.
+        bases: Number of bases to look at.
+        starts: Number of starts to go on from.
         passes: Passes of the second network.
         rank: What the best start is chosen by.
-        seed: Of the bases that are drawn.
     """
 
-    starts: int = 1
+    bases: int = 1
+    starts: int = DEFAULT_STARTS
     passes: int = DEFAULT_PASSES
-    rank: str = ERRORS
-    seed: int = 0
+    rank: str = AGREEMENT
 
 
 class Reconstructing(Work):
@@ -93,7 +100,7 @@ class Reconstructing(Work):
         if not len(crystals):
             return []
         rank = self.how.rank if self.how.rank in RANKS else self._energies
-        found = self.model.reconstruct(crystals, self.how.starts, self.how.passes, rank, self.how.seed)
+        found = self.model.reconstruct(crystals, self.how.bases, self.how.starts, self.how.passes, rank)
         cells = found.cell
         sound = torch.isfinite(cells).all(-1).all(-1)
         good = torch.nonzero(sound).squeeze(-1)
@@ -150,11 +157,11 @@ def _fractional(atoms: Atoms) -> np.ndarray:
 
 
 def _figures(found: Reconstruction) -> list[dict[str, float]]:
-    """Of each answer the start it comes from, its residual strain, and the predicted error of its lattice vectors."""
+    """Of each answer the elementary matrices to its basis, its residual strain, and the error to expect."""
     chosen = found.chosen.clamp_min(0)[None]
-    residuals, errors = found.residuals.gather(0, chosen)[0], found.errors.gather(0, chosen)[0]
+    columns = [some.gather(0, chosen)[0].tolist() for some in (found.matrices, found.residuals, found.errors)]
     rows = []
-    for start, residual, error in zip(found.chosen.tolist(), residuals.tolist(), errors.tolist(), strict=True):
-        row = {"start": float(start), "residual": residual}
+    for matrices, residual, error in zip(*columns, strict=True):
+        row = {"matrices": float(matrices), "residual": residual}
         rows.append(row if error != error else {**row, "error_length": error})
     return rows
