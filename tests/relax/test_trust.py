@@ -78,6 +78,16 @@ def test_without_a_head_or_margins_a_model_still_relaxes() -> None:
     assert "error_volume" not in bare.relax([salt()]).to_dataframe()
 
 
+def test_what_is_no_number_is_not_said() -> None:
+    unbounded, lost = head(margins=float("inf")), head()
+    lost.level.fill_(float("nan"))
+    told, nothing = (Relaxer(NETWORK, {}, error_head=one).relax(salt()).errors for one in (unbounded, lost))
+    assert told is not None
+    assert list(told.as_dict()) == ["length", "volume", "position"]
+    assert nothing is not None
+    assert nothing.as_dict() == {}
+
+
 def test_nothing_is_said_of_what_stays() -> None:
     relaxer = Relaxer(NETWORK, {}, error_head=head())
     held, still = relaxer.relax(salt(), fix="cell").errors, relaxer.relax(salt(), fix="positions").errors

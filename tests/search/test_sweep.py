@@ -76,6 +76,19 @@ def test_what_is_there_is_not_done_again(data: Path, tmp_path: Path, monkeypatch
     assert (tmp_path / "grid/trials.png").is_file()
 
 
+def test_shares_without_a_storage_in_common_are_the_whole_search(data: Path, tmp_path: Path) -> None:
+    plan = load_plan(None, typed(data, GRID[0]))
+    whole = search(plan, tmp_path / "whole")
+    shares = []
+    for number in (0, 1):
+        folder = tmp_path / f"share{number}"
+        found = sweep(plan, f"{folder}.journal", folder, lambda line: None, quiet=True, share=(number, 2))
+        assert [row.trial for row in found.rows] == [number]
+        shares += found.rows
+    shares.sort(key=lambda row: -row.score)
+    assert essence(shares) == essence(whole.rows)
+
+
 def test_runs_outlive_their_storage(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial is pure in its values: the run that is there is that of the same trial of the same search."""
     plan = load_plan(None, typed(data, "lr=[1e-3,1e-2]"))

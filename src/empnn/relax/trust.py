@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -65,10 +66,11 @@ def predicted_errors(head: ErrorHead, crystals: CrystalBatch, moved: Passes) -> 
     for index, (means, ends) in enumerate(zip(expected.tolist(), bounds.tolist(), strict=True)):
         found: dict[str, float] = {}
         for name, mean, end in zip(("length", "volume", "position"), means, ends, strict=False):
-            if held_atoms[index] if name == "position" else held_cells is not None and bool(held_cells[index]):
+            held = held_atoms[index] if name == "position" else held_cells is not None and bool(held_cells[index])
+            if held or not math.isfinite(mean):
                 continue
             found[name] = mean
-            if end == end:
+            if math.isfinite(end):
                 found[f"{name}_90"] = max(end, mean)
         yield PredictedErrors(**found)
 
