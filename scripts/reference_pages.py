@@ -108,8 +108,10 @@ def measured(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if told.get("decorated"):
         yield "decorated", f"removes {100 * told['decorated']['strain_removed']:.0f} % of the strain"
     if cube := told.get("reconstruction"):
-        mean, half = (f"{cube[f'lengths_{what}']:.3f} Å and {cube[f'angles_{what}']:.2f}°" for what in ("mae", "median"))
-        yield "from a cube of 1 Å", f"{mean} off on average after one pass, half of the crystals less than {half} (val)"
+        mean, half = (
+            f"{cube[f'lengths_{what}']:.3f} Å and {cube[f'angles_{what}']:.2f}°" for what in ("mae", "median")
+        )
+        yield "from a cube of 1 Å", f"{mean} off on average after one pass, {half} in the median (val)"
 
 
 def models_page() -> str:

@@ -7,6 +7,7 @@ cells in the given basis calls all but one wrong.
 
 import itertools
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import spglib
@@ -38,13 +39,14 @@ def amplitudes(frac: np.ndarray, numbers: np.ndarray, bases: np.ndarray) -> np.n
 
 
 def same_crystal(cell: np.ndarray, truth: np.ndarray, frac: np.ndarray, numbers: np.ndarray) -> bool:
-    """Whether two cells of the same coordinates are one crystal, in whatever basis, within the strain of `SUCCESS`."""
+    """Whether two cells of the same coordinates are one crystal or its mirror image, within the strain of `SUCCESS`."""
     changes = np.linalg.inv(niggli(truth)).round() @ NEARBY @ niggli(cell)
     near = changes[_strains(changes @ cell, truth) < SUCCESS]
     off = amplitudes(frac, numbers, near) - amplitudes(frac, numbers, np.eye(3)[None])
     return bool((np.abs(off).max(1, initial=0.0) < ALIKE).any())
 
 
+@cache
 def products(matrices: int) -> tuple[np.ndarray, np.ndarray]:
     """The bases that so many elementary matrices lead to, and the share of all products that leads to each."""
     found = Counter({tuple(np.eye(3, dtype=int).ravel()): 1})
@@ -61,8 +63,8 @@ def products(matrices: int) -> tuple[np.ndarray, np.ndarray]:
 def ceiling(crystal: CrystalBatch, matrices: int) -> float:
     """How often the best guess is right if coordinates were rewritten by so many elementary matrices, of one crystal.
 
-    The guess knows the crystal and how bases are drawn, and sees nothing but coordinates. Of the bases in which they
-    are the same it names the cell that is most often the true one.
+    The guess knows the crystal and how bases are drawn, and sees nothing but coordinates. Of the cells that these may
+    have it names the one that is most often the true one.
     """
     bases, shares = products(matrices)
     cell = crystal.cell[0].numpy()

@@ -7,8 +7,8 @@ the first crystals of train. benchmarks.quality.reconstruct_floor says what is o
 by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given
 basis): from the cube in the given basis, the one chosen of the starts, by each rank, and any of them. `same_*` count
 those, too, that are the true crystal in another basis, which the coordinates allow as well
-(benchmarks.quality.ambiguity); `ceiling` is what no choice in the given basis can exceed. And the mean and median
-errors of the lattice parameters of the chosen cell, Niggli-reduced, beside those of the true one.
+(benchmarks.quality.ambiguity); `ceiling` is what no choice in the given basis can exceed on average. And the mean and
+median errors of the lattice parameters of the chosen cell, Niggli-reduced, beside those of the true one.
 Usage: python -m benchmarks.quality.reconstruct [--only mp_20] [--limit 200] [--bases 649] [--matrices 0 1 3 6]
 [--oracle sevennet --judged 40]   (EMPNN_DATA names the data; an oracle ranks the starts of the first crystals, too)
 """

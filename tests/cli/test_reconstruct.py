@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from support.cubes import trained_on_cubes
 from typer.testing import CliRunner
 
 from empnn.cli import app
 from empnn.models import card_of
+from empnn.relax.reconstruct.bases import MOST_BASES
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +74,33 @@ def test_a_network_for_cubes_relaxes_nothing_and_one_for_strains_reconstructs_no
 
 
 def test_starts_are_ranked_by_an_oracle(network: Path, tmp_path: Path) -> None:
-    ase.io.write(tmp_path / "in.extxyz", bulk("Cu"))
-    common = (
-        tmp_path / "in.extxyz",
-        "-o",
-        tmp_path / "out.extxyz",
-        "--model",
-        network,
-        "--bases",
-        13,
-        "--starts",
-        4,
-        "--json",
-    )
-    code, out, err = invoke(*common, "--rank", "ase.calculators.emt:EMT", "--store", tmp_path / "store")
-    assert code == 0, err
-    assert json.loads(out)["structures"][0]["change"]["matrices"] in (0, 1)
-    code, _, err = invoke(*common, "--rank", "nonsense")
+    ase.io.write(tmp_path / "in.extxyz", bulk("CuAu", "zincblende", a=5.0))
+    written = ("-o", tmp_path / "out.extxyz", "--model", network, "--json")
+    lowest = ("--rank", "ase.calculators.emt:EMT", "--store", tmp_path / "store")
+    energies = []
+    for rank in (lowest, ("--rank", "agreement")):
+        code, out, err = invoke(tmp_path / "in.extxyz", *written, "--bases", 13, "--starts", 9, *rank)
+        assert code == 0, err
+        assert json.loads(out)["structures"][0]["change"]["matrices"] in (0, 1)
+        found = ase.io.read(tmp_path / "out.extxyz")
+        found.calc = EMT()
+        energies.append(found.get_potential_energy())
+    assert energies[0] <= energies[1] + 2e-3
+    code, _, err = invoke(tmp_path / "in.extxyz", *written, "--bases", 13, "--rank", "nonsense")
     assert code == 1
     assert "nonsense" in err
+
+
+def test_what_one_basis_cannot_have_is_refused(network: Path, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "in.extxyz", bulk("Cu"))
+    common = (tmp_path / "in.extxyz", "-o", tmp_path / "out.extxyz", "--model", network)
+    code, _, err = invoke(*common, "--starts", 4)
+    assert code == 1
+    assert "no more starts than bases; give --bases 4" in err
+    code, _, err = invoke(*common, "--rank", "chgnet")
+    assert code == 1
+    assert "one basis leaves nothing to rank" in err
+    assert not (tmp_path / "out.extxyz").exists()
+    code, _, err = invoke(*common, "--bases", MOST_BASES + 1)
+    assert code == 2
+    assert str(MOST_BASES) in err

@@ -5,15 +5,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
 import pytest
+import torch
 from ase.build import bulk
 from filelock import FileLock
 from typer.testing import CliRunner
 
 from empnn.cli import app
+from empnn.crystals import CrystalBatch
+from empnn.relax import Relaxer
+from empnn.relaxers import RelaxedBatch
 from empnn.reproduce import plan
 from empnn.training.checkpoint import run_state
 
@@ -106,6 +111,23 @@ app(["reproduce", "table3", "--storage", {str(storage)!r}, "--set", "mp_20", "--
     after = run_state(run)
     assert after is not None
     assert after.step == before.step + 4
+
+
+def test_a_network_that_fails_on_some_crystals_is_scored(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    relax_batch = Relaxer.relax_batch
+
+    def fails_on_the_first(relaxer: Relaxer, crystals: CrystalBatch) -> RelaxedBatch:
+        found = relax_batch(relaxer, crystals)
+        cell = torch.cat([crystals.cell[:1], found.crystals.cell[1:]])
+        failed = found.failed.index_fill(0, torch.tensor([0]), True)
+        return replace(found, crystals=found.crystals.with_cell(cell), failed=failed)
+
+    monkeypatch.setattr(Relaxer, "relax_batch", fails_on_the_first)
+    code, out, err = invoke("table1", "--storage", storage, "--set", "mp_20", "--energies", "none")
+    assert code == 0, err
+    assert "cells done 5 of 5" in out
+    scores = [json.loads(path.read_text()) for path in storage.rglob("score-table1-val.json")]
+    assert [score["failed"] for score in scores] == [1] * 5
 
 
 def test_nothing_trained_is_said(storage: Path) -> None:

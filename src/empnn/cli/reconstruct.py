@@ -10,6 +10,7 @@ import typer
 from empnn.cli.common import Device, Inputs, Json, Quiet, reports_errors
 from empnn.cli.oracles import Options, StoreFolder, Workers, parsed_options, relaxation_of
 from empnn.cli.relax import Ending, Output, Resume, Run, Strict, process, target_of
+from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from empnn.energy.run import Job
@@ -32,17 +33,21 @@ def reconstruct(
         typer.Option(
             min=1,
             max=649,
-            help="Bases to look at, the given one and those nearest to it: 13 within one elementary matrix, 109 within "
-            "two, 649 within three.",
+            help="Bases to try, the given one first: 1 if coordinates are in a reduced basis, else 109 or 649, which "
+            "are all that two or three elementary matrices lead to. Time grows with it.",
         ),
     ] = 1,
-    starts: Annotated[int, typer.Option(min=1, help="Starts to go on from, the most promising of these bases.")] = 16,
+    starts: Annotated[
+        int | None,
+        typer.Option(min=1, help="Starts to go on from, the most promising of these bases. [default: 16 at most]"),
+    ] = None,
     rank: Annotated[
         str,
         typer.Option(
             metavar="agreement|residual|errors|ORACLE",
-            help="What is best of these: the least predicted error where both networks agree, the least residual "
-            "strain, the least predicted error, or the lowest energy by an oracle (chgnet, sevennet ...).",
+            help="What is best of these: the least predicted error times the strain that the second pass made, the "
+            "least strain of one more pass, the least predicted error, or the lowest energy by an oracle (chgnet, "
+            "sevennet ...).",
         ),
     ] = "agreement",
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
@@ -57,16 +62,20 @@ def reconstruct(
 ) -> None:
     """Find cells from fractional coordinates and species alone (Table 3); the cells of the input are not looked at.
 
-    Coordinates mostly are given in a reduced basis, and that one does; where they may not be, look at more (`--bases`).
+    A start depends on the basis of the coordinates, and a reduced one mostly does; else try more (`--bases`).
     """
     from empnn.nn.runtime.cpu import tuned
-    from empnn.relax.reconstruct import RANKS, load
+    from empnn.relax.reconstruct import DEFAULT_STARTS, RANKS, load
     from empnn.relax.reconstruct.files import How, Reconstructing
 
+    if starts is not None and starts > bases:
+        raise ConfigError(f"--starts {starts}: there are no more starts than bases; give --bases {starts} or more")
+    if bases == 1 and rank not in RANKS:
+        raise ConfigError(f"--rank {rank}: one basis leaves nothing to rank; give --bases 109, say")
     target = target_of(output, ending)
     found = load(model, refine, device)
     job = None if rank in RANKS else _job(rank, option, workers, store)
-    work = Reconstructing(found, How(bases=bases, starts=starts, passes=passes, rank=rank), job)
+    work = Reconstructing(found, How(bases=bases, starts=starts or DEFAULT_STARTS, passes=passes, rank=rank), job)
     with tuned(found.first.device.type):
         run = Run(done="reconstructed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
         process(inputs, target, work, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from empnn.geometry import lattice_parameters
 from empnn.relax.passes import apply_passes, split
 from empnn.relax.reconstruct import load as load_reconstructor
 from empnn.relax.relaxer import Relaxer, load
+from empnn.relaxers import RelaxedBatch
 from empnn.reproduce.paper import SIGMAS
 from empnn.reproduce.plan import Cell, Run
 from empnn.reproduce.training import state_of
@@ -105,7 +106,23 @@ def _measured(cell: Cell, run: Run, relaxer: Relaxer, how: Scoring) -> Figures:
         parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), 2048)]
         cells = [apply_passes(relaxer.network, in_cube(part), 1).relaxed(in_cube(part)).cell for part in parts]
         return _parameter_errors(torch.cat(cells), crystals)
-    return denoise(relaxer, crystals, SIGMAS[cell.table], SEED).metrics.as_dict()
+    found = denoise(_Counting(relaxer), crystals, SIGMAS[cell.table], SEED)
+    return {**found.metrics.as_dict(), **found.report}
+
+
+class _Counting:
+    """A network of which failures are to be expected: such crystals stay as they were, and are counted."""
+
+    def __init__(self, relaxer: Relaxer) -> None:
+        self._relaxer = relaxer
+
+    @property
+    def moves_atoms(self) -> bool:
+        return self._relaxer.moves_atoms
+
+    def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
+        found = self._relaxer.relax_batch(crystals)
+        return replace(found, report={"failed": int(found.failed.sum())})
 
 
 def _parameter_errors(cells: torch.Tensor, crystals: CrystalBatch) -> Figures:

@@ -22,7 +22,7 @@ def test_the_given_basis_is_the_first_and_nearer_ones_come_before() -> None:
     matrices = [basis.matrices for basis in found]
     assert matrices == sorted(matrices)
     assert [matrices.count(n) for n in range(4)] == [1, 12, 96, 540]
-    assert bases(13) == found[:13]
+    assert [len(bases(n)) for n in (1, 13, 649)] == [1, 13, 649]
     for wrong in (0, MOST_BASES + 1):
         with pytest.raises(ValueError, match="must lie between"):
             bases(wrong)

@@ -18,11 +18,11 @@ from empnn.crystals import CrystalBatch
 from empnn.symmetry import ELEMENTARY, change_basis
 
 MOST_BASES = 649
-"""Of these there are as many within three elementary matrices."""
+"""Those that at most three elementary matrices lead to."""
 _MOST_MATRICES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basis:
     """A basis that elementary matrices lead to.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from empnn import models
@@ -29,10 +29,14 @@ DEFAULT_STARTS = 16
 """Starts that these passes are made for, of the bases that are looked at."""
 AGREEMENT, RESIDUAL, ERRORS = "agreement", "residual", "errors"
 RANKS = (AGREEMENT, RESIDUAL, ERRORS)
-"""What the best of several starts is chosen by: the error that the second network predicts of the answer, times how far
-the networks disagreed on the start; the strain of one more pass; that error alone."""
+"""What the best of several starts is chosen by: the error that the second network predicts of the answer, times the
+strain that its second pass still made; the strain of one more pass; that error alone."""
 WORSE = math.e
-"""How much better a start has to be for each elementary matrix between its basis and the given one."""
+"""How many times better a start has to be for each elementary matrix between its basis and the given one."""
+HIGHER = 1e-3
+"""The same where a judge says how bad crystals are: eV per atom of an energy."""
+_EQUAL, _SMALL = 1e-4, 1e-2
+"""Relative difference of strains and volumes that counts as none, and what is added to strains before."""
 
 Judge = Callable[[CrystalBatch], Float64[Tensor, " structures"]]
 """Says of crystals how bad they are, an energy per atom, say; infinite if nothing is known."""
@@ -45,7 +49,7 @@ class Reconstruction:
     Attributes:
         cells: NaN where a start failed. (starts, structures, 3, 3), angstrom.
         matrices: Elementary matrices between the given basis and that of the start. (starts, structures).
-        disagreements: Hencky strain that the second pass of the second network made, infinite where a start failed.
+        second_strains: Hencky strain that the second pass of the second network made, infinite where a start failed.
             (starts, structures).
         residuals: Hencky strain of one more pass, infinite where a start failed. (starts, structures).
         errors: Mean error of the lattice vectors that the second network predicts, angstrom; NaN if it predicts none.
@@ -55,7 +59,7 @@ class Reconstruction:
 
     cells: Float64[Tensor, "starts structures 3 3"]
     matrices: Int64[Tensor, "starts structures"]
-    disagreements: Float64[Tensor, "starts structures"]
+    second_strains: Float64[Tensor, "starts structures"]
     residuals: Float64[Tensor, "starts structures"]
     errors: Float64[Tensor, "starts structures"]
     chosen: Int64[Tensor, " structures"]
@@ -68,9 +72,10 @@ class Reconstruction:
 
     def ranked(self, rank: str) -> Reconstruction:
         """The same starts, of which one of `RANKS` chooses."""
-        scores = self.residuals if rank == RESIDUAL or bool(self.errors.isnan().any()) else self.errors
+        predicted = self.errors.isfinite().any(0) & (rank != RESIDUAL)
+        scores = torch.where(predicted, self.errors, self.residuals)
         if rank == AGREEMENT:
-            scores = scores * self.disagreements
+            scores = scores * self.second_strains
         return replace(self, chosen=_lowest(self.cells, scores * WORSE**self.matrices))
 
 
@@ -113,15 +118,16 @@ class Reconstructor:
 
         From the cube in each of the bases the first network and one pass of the second lead to a cell. Those that a
         second pass changes least are the starts that all passes are made for, and the best of these is the answer. A
-        nearer basis comes before one that is a little better: coordinates mostly are in a basis that suits them.
+        nearer basis comes before one that is a little better: coordinates mostly are in a basis that suits them. Bases
+        in which the coordinates are the same lead to one answer, of which the nearest is kept.
 
         Args:
             crystals: Crystals whose cells are not looked at.
             n_bases: Bases to look at, the given one and those nearest to it, at most `bases.MOST_BASES`.
-            n_starts: Starts to go on from; no more than there are bases.
+            n_starts: Starts to go on from, at most as many as bases; those that are the same as others fail.
             passes: Passes of the second network for each of them.
-            rank: One of `RANKS`, or what judges crystals. A second network that predicts no errors is asked for the
-                residual strain in their place.
+            rank: One of `RANKS`, or what judges crystals; where it knows of no start how bad it is, the default
+                decides. A second network that predicts no errors is asked for the residual strain in their place.
 
         Raises:
             ConfigError: If there is no such rank.
@@ -132,6 +138,7 @@ class Reconstructor:
         if n_starts < 1 or passes < 1:
             raise ValueError(f"starts ({n_starts}) and passes ({passes}) must be at least 1")
         some = bases(n_bases)
+        crystals = replace(crystals, fixed_cell=None, fixed_frac=None)
         parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), DEFAULT_BATCH_ATOMS)]
         found = [self._reconstruct(part, some, n_starts, passes, rank) for part in parts]
         return _joined(found)
@@ -141,23 +148,28 @@ class Reconstructor:
     ) -> Reconstruction:
         groups = split([crystals.n_atoms] * len(some), DEFAULT_BATCH_ATOMS)
         seen = [self._look(crystals, [some[index] for index in group]) for group in groups]
-        starts, disagreements = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        matrices = torch.tensor([basis.matrices for basis in some])[:, None].expand_as(disagreements)
-        kept = torch.argsort(disagreements * WORSE**matrices, dim=0, stable=True)[:n_starts]
+        starts, second_strains = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        matrices = torch.tensor([basis.matrices for basis in some])[:, None].expand_as(second_strains)
+        distinct = _distinct(starts, second_strains)
+        starts = torch.where(distinct[..., None, None], starts, torch.nan)
+        second_strains = torch.where(distinct, second_strains, torch.inf)
+        kept = torch.argsort(second_strains * WORSE**matrices, dim=0, stable=True)[:n_starts]
         refined = [self._refined(crystals, cells, passes - 1) for cells in _taken(starts, kept)]
         cells, residuals, errors = (torch.stack(parts) for parts in zip(*refined, strict=True))
         found = Reconstruction(
             cells=cells,
             matrices=matrices.gather(0, kept),
-            disagreements=disagreements.gather(0, kept),
+            second_strains=second_strains.gather(0, kept),
             residuals=residuals,
             errors=errors,
             chosen=torch.zeros(len(crystals), dtype=torch.int64),
         )
-        if isinstance(rank, str):
-            return found.ranked(rank)
-        judged = torch.stack([rank(crystals.with_cell(_usable(cells))) for cells in found.cells])
-        return replace(found, chosen=_lowest(found.cells, judged))
+        ranked = found.ranked(rank if isinstance(rank, str) else AGREEMENT)
+        if isinstance(rank, str) or len(cells) == 1:
+            return ranked
+        judged = _judged(crystals, cells, rank) + HIGHER * found.matrices
+        chosen = torch.where(judged.isfinite().any(0), _lowest(cells, judged), ranked.chosen)
+        return replace(found, chosen=chosen)
 
     def _from_cube(self, crystals: CrystalBatch) -> Float64[Tensor, "structures 3 3"]:
         cube = in_cube(crystals)
@@ -184,6 +196,9 @@ class Reconstructor:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Cells after passes of the second network, the strain of one more, and the errors it predicts then."""
         sound = torch.isfinite(cells).all(-1).all(-1)
+        if not sound.any():
+            nothing = torch.full((len(crystals),), torch.inf, dtype=torch.float64)
+            return cells, nothing, nothing
         held = crystals.with_cell(_usable(cells)).fixing(POSITIONS)
         if passes:
             held = held.with_cell(apply_passes(self.second.network, held, passes).relaxed(held).cell)
@@ -195,13 +210,39 @@ class Reconstructor:
         errors = torch.full((len(crystals),), torch.nan, dtype=torch.float64)
         if self.second.error_head is not None:
             predicted = predicted_errors(self.second.error_head, held, again)
-            errors = torch.tensor([one.length or torch.nan for one in predicted], dtype=torch.float64)
+            lengths = [torch.inf if one.length is None else one.length for one in predicted]
+            errors = torch.tensor(lengths, dtype=torch.float64)
         strains = hencky_distance(held.cell, _usable(last))
         return (
             torch.where(sound[:, None, None], held.cell, torch.nan),
             torch.where(sound, strains, torch.inf),
             torch.where(sound, errors, torch.inf),
         )
+
+
+def _distinct(
+    cells: Float64[Tensor, "bases structures 3 3"], strains: Float64[Tensor, "bases structures"]
+) -> Bool[Tensor, "bases structures"]:
+    """Which bases led to what no nearer one did: the strains or the volumes differ. Failures are all the same."""
+    order = strains.argsort(0)
+    ascending, volumes = strains.gather(0, order), torch.linalg.det(cells).abs().gather(0, order)
+    larger = ascending.diff(dim=0) > _EQUAL * (ascending[:-1] + _SMALL)
+    apart = larger | (volumes.log().diff(dim=0).abs() > _EQUAL)
+    groups = torch.cat([torch.zeros_like(order[:1]), apart.cumsum(0)])
+    nearest = torch.full_like(order, len(order)).scatter_reduce(0, groups, order, "amin").gather(0, groups)
+    return torch.zeros_like(order, dtype=torch.bool).scatter(0, order, nearest == order)
+
+
+def _judged(
+    crystals: CrystalBatch, cells: Float64[Tensor, "starts structures 3 3"], judge: Judge
+) -> Float64[Tensor, "starts structures"]:
+    """What a judge says of each start; infinite where that failed."""
+    judged = torch.full(cells.shape[:2], torch.inf, dtype=torch.float64)
+    for start, own in enumerate(cells):
+        sound = torch.isfinite(own).all(-1).all(-1).nonzero().squeeze(-1)
+        if len(sound):
+            judged[start, sound] = judge(crystals.select(sound).with_cell(own[sound]))
+    return judged
 
 
 def _lowest(
@@ -221,7 +262,7 @@ def _joined(parts: list[Reconstruction]) -> Reconstruction:
     return Reconstruction(
         cells=torch.cat([part.cells for part in parts], dim=1),
         matrices=torch.cat([part.matrices for part in parts], dim=1),
-        disagreements=torch.cat([part.disagreements for part in parts], dim=1),
+        second_strains=torch.cat([part.second_strains for part in parts], dim=1),
         residuals=torch.cat([part.residuals for part in parts], dim=1),
         errors=torch.cat([part.errors for part in parts], dim=1),
         chosen=torch.cat([part.chosen for part in parts]),
