@@ -15,6 +15,7 @@ Usage: python -m benchmarks.quality.reconstruct [--only mp_20] [--limit 200] [--
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,11 @@ import torch
 from benchmarks.quality.ambiguity import SUCCESS, ceiling, niggli, same_crystal
 from benchmarks.quality.candidates import write
 from empnn.corruption.cube import in_cube
-from empnn.crystals import CrystalBatch, to_atoms
-from empnn.data.records import Record
+from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.energy.answers import Choice
 from empnn.energy.oracle import OracleRelaxation
-from empnn.energy.run import Job, judge
+from empnn.energy.run import Job, energies_of
 from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters
 from empnn.models import card_of, find, write_card
@@ -98,17 +98,14 @@ def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Names
         chosen = found.ranked(rank).chosen.numpy()
         row[f"success_by_{rank}"], row[f"same_by_{rank}"] = _shares(right, same, chosen)
     if options.oracle:
-        few = min(options.judged, len(crystals))
-        energies = np.array(
-            [_energies(given.with_cell(cells).select(np.arange(few)), options.oracle) for cells in found.cells]
-        )
-        row["judged"], row["oracle"] = few, options.oracle
-        row["success_by_oracle"], row["same_by_oracle"] = _shares(right[:, :few], same[:, :few], energies.argmin(0))
-    reduced = [_niggli(some) for some in (torch.where(found.cell.isnan(), in_cube(given).cell, found.cell), given.cell)]
-    off = (lattice_parameters(reduced[0]) - lattice_parameters(reduced[1])).abs()
-    for name, own in (("lengths", off[:, :3].mean(1)), ("angles", off[:, 3:].mean(1))):
-        row[f"niggli_{name}_mean"], row[f"niggli_{name}_median"] = float(own.mean()), float(own.quantile(0.5))
-    return row
+        job = Job(choice=Choice(options.oracle, {}), relaxation=OracleRelaxation(mode="none"))
+        few = given.select(np.arange(min(options.judged, len(given))))
+        judged = model.reconstruct(few, options.bases, rank=partial(energies_of, job=job))
+        row["judged"], row["oracle"] = len(few), options.oracle
+        row["success_by_oracle"], row["same_by_oracle"] = _shares(*_right(judged, few), judged.chosen.numpy())
+    answers = torch.where(found.cell.isnan(), in_cube(given).cell, found.cell)
+    off = errors(_niggli(answers), given.with_cell(_niggli(given.cell)))
+    return {**row, **{f"niggli_{name}": value for name, value in off.items()}}
 
 
 def _right(found: Reconstruction, given: CrystalBatch) -> tuple[np.ndarray, np.ndarray]:
@@ -128,17 +125,6 @@ def _right(found: Reconstruction, given: CrystalBatch) -> tuple[np.ndarray, np.n
 def _shares(right: np.ndarray, same: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
     columns = np.arange(right.shape[1])
     return float(right[chosen, columns].mean()), float(same[chosen, columns].mean())
-
-
-def _energies(crystals: CrystalBatch, oracle: str) -> np.ndarray:
-    """Energy per atom, infinite where there is none."""
-    finite = torch.isfinite(crystals.cell).all(-1).all(-1)
-    usable = crystals.with_cell(torch.where(finite[:, None, None], crystals.cell, in_cube(crystals).cell))
-    records = [Record(file="", index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(usable))]
-    results = [
-        one.result for one in judge(records, Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(mode="none")))
-    ]
-    return np.array([np.inf if one is None else one.energy_per_atom for one in results])
 
 
 def _niggli(cells: torch.Tensor) -> torch.Tensor:

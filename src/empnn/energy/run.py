@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase.units import GPa
+from jaxtyping import Float64
+from torch import Tensor
 
 from empnn.checks.doubts import doubtful_periodicity, doubts_when_read
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import from_atoms
+from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.data.records import Record
 from empnn.energy.answers import COMPUTED, FAILED, REFUSED, Answer, Choice, answers
 from empnn.energy.oracle import EnergyOracle, OracleRelaxation, Request, Result, check_covered
@@ -111,6 +114,13 @@ def judge(records: Sequence[Record], job: Job, on_judged: Callable[[Judged], Non
     judged: list[Judged] = []
     judge_each(records, job, on_judged or _ignore, judged.append)
     return judged
+
+
+def energies_of(crystals: CrystalBatch, job: Job) -> Float64[Tensor, " structures"]:
+    """Energies per atom of crystals in memory, eV; infinite where the oracle has none."""
+    records = [Record(index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(crystals))]
+    results = [judged.result for judged in judge(records, job)]
+    return torch.tensor([torch.inf if one is None else one.energy_per_atom for one in results], dtype=torch.float64)
 
 
 def judge_each(

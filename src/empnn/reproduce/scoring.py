@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,15 @@ import numpy as np
 import torch
 
 from empnn import models
-from empnn.checks.refusals import refusals
 from empnn.corruption.cube import in_cube
 from empnn.corruption.strain import with_fixed_noise
-from empnn.crystals import CrystalBatch, to_atoms
-from empnn.data.records import Record
+from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.energy.answers import Choice
 from empnn.energy.metrics import energy_metrics
 from empnn.energy.oracle import OracleRelaxation
 from empnn.energy.relaxer import OracleRelaxer
-from empnn.energy.run import Job, judge
+from empnn.energy.run import Job, energies_of
 from empnn.errors import ConfigError
 from empnn.evaluate import denoise, load_crystals
 from empnn.files import replacing
@@ -145,21 +143,12 @@ def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
     after = relaxer.relax_batch(noisy).crystals
     how.say(f"{run.name}: energies by {oracle}")
     job = Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(), workers=how.workers, store=how.store)
-    both = [_energies_of(state, job) for state in (noisy, after)]
-    pairs = [(before, after) for before, after in zip(*both, strict=True) if before is not None and after is not None]
-    if not pairs:
+    before, final = (energies_of(state, job) for state in (noisy, after))
+    known = before.isfinite() & final.isfinite()
+    if not known.any():
         return {"energy_n": 0}
-    found = energy_metrics(*(np.array(side) for side in zip(*pairs, strict=True)))
+    found = energy_metrics(before[known].numpy(), final[known].numpy())
     return {"energy": found.energy, "percent_lower": found.percent_lower, "energy_n": found.n, "energy_by": oracle}
-
-
-def _energies_of(crystals: CrystalBatch, job: Job) -> Sequence[float | None]:
-    reasons = refusals(crystals)
-    records = [
-        Record(index=index, atoms=atoms if reason is None else None, error=reason)
-        for index, (atoms, reason) in enumerate(zip(to_atoms(crystals), reasons, strict=True))
-    ]
-    return [None if one.result is None else one.result.energy_per_atom for one in judge(records, job)]
 
 
 def _kept(path: Path, key: dict[str, Any], measure: Callable[[], Figures]) -> Figures:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 from ase import Atoms
-from jaxtyping import Float64
-from torch import Tensor
 
 from empnn.bulk.pipeline import REFUSED, SUSPECT, Done, Work, marked, outcome_of
 from empnn.checks.doubts import doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import CrystalBatch, from_atoms, replace_cell, to_atoms
+from empnn.crystals import CrystalBatch, from_atoms, replace_cell
 from empnn.data.records import Record
-from empnn.energy.run import Job, judge
+from empnn.energy.run import Job, energies_of
 from empnn.errors import CrystalError
 from empnn.relax.reconstruct.reconstructor import (
     AGREEMENT,
     DEFAULT_PASSES,
     DEFAULT_STARTS,
-    RANKS,
     Reconstruction,
     Reconstructor,
 )
@@ -99,7 +97,7 @@ class Reconstructing(Work):
         """The cell of each crystal, None if there is none, figures on it, and reasons to doubt it."""
         if not len(crystals):
             return []
-        rank = self.how.rank if self.how.rank in RANKS else self._energies
+        rank = self.how.rank if self._job is None else partial(energies_of, job=self._job)
         found = self.model.reconstruct(crystals, self.how.bases, self.how.starts, self.how.passes, rank)
         cells = found.cell
         sound = torch.isfinite(cells).all(-1).all(-1)
@@ -117,14 +115,6 @@ class Reconstructing(Work):
                 words[index].append(f"one more pass would strain it by {left:.2f}: it is no equilibrium")
             rows.append((cells[index].numpy(), figures[index], words[index]))
         return rows
-
-    def _energies(self, crystals: CrystalBatch) -> Float64[Tensor, " structures"]:
-        """Energy per atom, eV, by the oracle; infinite where it has none."""
-        if self._job is None:
-            raise ValueError("an oracle is needed")
-        records = [Record(file="", index=index, atoms=atoms) for index, atoms in enumerate(to_atoms(crystals))]
-        results = [judged.result for judged in judge(records, self._job)]
-        return torch.tensor([torch.inf if one is None else one.energy_per_atom for one in results], dtype=torch.float64)
 
 
 def _converted(record: Record) -> CrystalBatch:

@@ -78,6 +78,16 @@ class Reconstruction:
             scores = scores * self.second_strains
         return replace(self, chosen=_lowest(self.cells, scores * WORSE**self.matrices))
 
+    def judged(self, crystals: CrystalBatch, judge: Judge) -> Reconstruction:
+        """The same starts of crystals, of which a judge chooses; what is chosen stays where it knows nothing."""
+        scores = torch.full_like(self.residuals, torch.inf)
+        for start, cells in enumerate(self.cells):
+            sound = torch.isfinite(cells).all(-1).all(-1).nonzero().squeeze(-1)
+            if len(sound):
+                scores[start, sound] = judge(crystals.select(sound).with_cell(cells[sound]))
+        lowest = _lowest(self.cells, scores + HIGHER * self.matrices)
+        return replace(self, chosen=torch.where(scores.isfinite().any(0), lowest, self.chosen))
+
 
 class Reconstructor:
     """Finds cells for fractional coordinates and species.
@@ -116,7 +126,7 @@ class Reconstructor:
     ) -> Reconstruction:
         """Cells from several starts, and which one is best.
 
-        From the cube in each of the bases the first network and one pass of the second lead to a cell. Those that a
+        From the cube in each of the bases the first network and one pass of the second lead to a cell. Those that its
         second pass changes least are the starts that all passes are made for, and the best of these is the answer. A
         nearer basis comes before one that is a little better: coordinates mostly are in a basis that suits them. Bases
         in which the coordinates are the same lead to one answer, of which the nearest is kept.
@@ -147,14 +157,15 @@ class Reconstructor:
         self, crystals: CrystalBatch, some: Sequence[Basis], n_starts: int, passes: int, rank: str | Judge
     ) -> Reconstruction:
         groups = split([crystals.n_atoms] * len(some), DEFAULT_BATCH_ATOMS)
-        seen = [self._look(crystals, [some[index] for index in group]) for group in groups]
+        done = min(passes, 2)
+        seen = [self._look(crystals, [some[index] for index in group], done) for group in groups]
         starts, second_strains = (torch.cat(parts) for parts in zip(*seen, strict=True))
         matrices = torch.tensor([basis.matrices for basis in some])[:, None].expand_as(second_strains)
         distinct = _distinct(starts, second_strains)
         starts = torch.where(distinct[..., None, None], starts, torch.nan)
         second_strains = torch.where(distinct, second_strains, torch.inf)
         kept = torch.argsort(second_strains * WORSE**matrices, dim=0, stable=True)[:n_starts]
-        refined = [self._refined(crystals, cells, passes - 1) for cells in _taken(starts, kept)]
+        refined = [self._refined(crystals, cells, passes - done) for cells in _taken(starts, kept)]
         cells, residuals, errors = (torch.stack(parts) for parts in zip(*refined, strict=True))
         found = Reconstruction(
             cells=cells,
@@ -164,19 +175,17 @@ class Reconstructor:
             errors=errors,
             chosen=torch.zeros(len(crystals), dtype=torch.int64),
         )
-        ranked = found.ranked(rank if isinstance(rank, str) else AGREEMENT)
-        if isinstance(rank, str) or len(cells) == 1:
-            return ranked
-        judged = _judged(crystals, cells, rank) + HIGHER * found.matrices
-        chosen = torch.where(judged.isfinite().any(0), _lowest(cells, judged), ranked.chosen)
-        return replace(found, chosen=chosen)
+        if isinstance(rank, str):
+            return found.ranked(rank)
+        found = found.ranked(AGREEMENT)
+        return found if len(some) == 1 else found.judged(crystals, rank)
 
     def _from_cube(self, crystals: CrystalBatch) -> Float64[Tensor, "structures 3 3"]:
         cube = in_cube(crystals)
         return apply_passes(self.first.network, cube, 1).relaxed(cube).cell
 
-    def _look(self, crystals: CrystalBatch, some: Sequence[Basis]) -> tuple[Tensor, Tensor]:
-        """Cells after the cube in each basis and one pass of the second network, and the strain of a second pass."""
+    def _look(self, crystals: CrystalBatch, some: Sequence[Basis], passes: int) -> tuple[Tensor, Tensor]:
+        """Cells after the cube in each basis and one or two passes of the second network; the strain of the second."""
         back = torch.linalg.inv(torch.from_numpy(np.stack([basis.rows for basis in some])).to(torch.float64)).round()
         cubes = self._from_cube(CrystalBatch.cat([rebased(crystals, basis.rows) for basis in some]))
         cells = back.repeat_interleave(len(crystals), 0) @ cubes
@@ -187,7 +196,7 @@ class Reconstructor:
         strains = hencky_distance(_usable(first), _usable(second))
         shape = (len(some), len(crystals))
         return (
-            torch.where(sound[:, None, None], first, torch.nan).view(*shape, 3, 3),
+            torch.where(sound[:, None, None], (first, second)[passes - 1], torch.nan).view(*shape, 3, 3),
             torch.where(sound, strains, torch.inf).view(shape),
         )
 
@@ -231,18 +240,6 @@ def _distinct(
     groups = torch.cat([torch.zeros_like(order[:1]), apart.cumsum(0)])
     nearest = torch.full_like(order, len(order)).scatter_reduce(0, groups, order, "amin").gather(0, groups)
     return torch.zeros_like(order, dtype=torch.bool).scatter(0, order, nearest == order)
-
-
-def _judged(
-    crystals: CrystalBatch, cells: Float64[Tensor, "starts structures 3 3"], judge: Judge
-) -> Float64[Tensor, "starts structures"]:
-    """What a judge says of each start; infinite where that failed."""
-    judged = torch.full(cells.shape[:2], torch.inf, dtype=torch.float64)
-    for start, own in enumerate(cells):
-        sound = torch.isfinite(own).all(-1).all(-1).nonzero().squeeze(-1)
-        if len(sound):
-            judged[start, sound] = judge(crystals.select(sound).with_cell(own[sound]))
-    return judged
 
 
 def _lowest(
