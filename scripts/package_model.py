@@ -1,7 +1,7 @@
 """Package the weights of a run under a name, with their card; `make figures` then measures them.
 
 Usage: python scripts/package_model.py RUN NAME --commit COMMIT [--config CONFIG...] [--weights best|last] [--data NAME]
-[--manifest FILE] [--note TEXT]
+[--manifest FILE] [--machine TEXT] [--note TEXT]
 The run must have been trained with the last of the configurations (configs/NAME.yaml if none is given); only threads,
 workers and places may differ. `--weights last` is for a run whose development set the weights it started from were
 fitted to, so that it tells nothing. `--data` names the model whose data it was trained on. A manifest of
@@ -99,7 +99,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "command": "; ".join(commands(options.config)),
         "commit": options.commit,
         "packaged": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}",
+        "machine": options.machine,
         "training_minutes": round(state["seconds"] / 60, 1),
         "structures": trained["structures"],
         "elements": trained["elements"],
@@ -121,6 +121,8 @@ def main() -> None:
     parser.add_argument("--commit", required=True, help="commit the run was trained with")
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--note", default="")
+    here = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
+    parser.add_argument("--machine", default=here, help="that it was trained on, if not this one")
     parser.add_argument("--config", type=Path, nargs="*", help="those trained with, one after the other")
     parser.add_argument("--weights", choices=(BEST, LAST), default=BEST)
     parser.add_argument("--data", choices=SOURCES, help="the model whose data it was trained on, if not its own")

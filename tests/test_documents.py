@@ -173,7 +173,9 @@ def test_packaged_models_have_complete_cards(name: str) -> None:
     required = {"data", "licence", "command", "commit", "training_minutes", "elements", "metrics", "passes"}
     assert required <= set(card)
     assert {row["sigma"] for row in card["metrics"]} == {0.0, 0.02, 0.05, 0.1, 0.3}
-    assert (ROOT / card["command"].split()[-1]).is_file()
+    configs = re.findall(r"configs/\S+\.yaml", card["command"])
+    assert configs
+    assert all((ROOT / config).is_file() for config in configs)
     assert "partial" in card["data"] or name != "mp-20"
 
 

@@ -86,6 +86,12 @@ def test_starts_are_ranked_by_an_oracle(network: Path, tmp_path: Path) -> None:
         found.calc = EMT()
         energies.append(found.get_potential_energy())
     assert energies[0] <= energies[1] + 2e-3
+    # An element that the oracle does not have.
+    ase.io.write(tmp_path / "other.extxyz", bulk("NaCl", "rocksalt", a=5.6))
+    code, out, err = invoke(tmp_path / "other.extxyz", *written, "--bases", 13, *lowest)
+    assert code == 0, err
+    warnings = json.loads(out)["structures"][0]["warnings"]
+    assert "ase.calculators.emt:EMT finds the energy of none of its cells; agreement chose" in warnings
     code, _, err = invoke(tmp_path / "in.extxyz", *written, "--bases", 13, "--rank", "nonsense")
     assert code == 1
     assert "nonsense" in err

@@ -120,6 +120,8 @@ def test_a_judge_sees_what_did_not_fail_and_where_it_knows_nothing_the_default_d
     found = model.reconstruct(crystals, 13, 13, rank=knows_only_iron)
     assert all(seen)
     assert torch.equal(found.chosen[:3], by_default.chosen[:3])
+    assert found.by_judge.tolist() == [False, False, False, True]
+    assert not by_default.by_judge.any()
     volumes = torch.linalg.det(found.cells[:, 3]).abs() + HIGHER * found.matrices[:, 3]
     assert int(found.chosen[3]) == int(volumes.nan_to_num(torch.inf).argmin())
     seen.clear()

@@ -113,6 +113,8 @@ class Reconstructing(Work):
                 continue
             if (left := figures[index]["residual"]) > LARGE_RESIDUAL:
                 words[index].append(f"one more pass would strain it by {left:.2f}: it is no equilibrium")
+            if self._job is not None and not found.by_judge[index]:
+                words[index].append(f"{self.how.rank} finds the energy of none of its cells; {AGREEMENT} chose")
             rows.append((cells[index].numpy(), figures[index], words[index]))
         return rows
 

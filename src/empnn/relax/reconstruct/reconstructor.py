@@ -55,6 +55,7 @@ class Reconstruction:
         errors: Mean error of the lattice vectors that the second network predicts, angstrom; NaN if it predicts none.
             (starts, structures).
         chosen: The start of the answer, -1 if all failed. Per structure.
+        by_judge: Whether a judge chose it: not if none was asked, or it knew of no start. Per structure.
     """
 
     cells: Float64[Tensor, "starts structures 3 3"]
@@ -63,6 +64,7 @@ class Reconstruction:
     residuals: Float64[Tensor, "starts structures"]
     errors: Float64[Tensor, "starts structures"]
     chosen: Int64[Tensor, " structures"]
+    by_judge: Bool[Tensor, " structures"]
 
     @property
     def cell(self) -> Float64[Tensor, "structures 3 3"]:
@@ -85,8 +87,8 @@ class Reconstruction:
             sound = torch.isfinite(cells).all(-1).all(-1).nonzero().squeeze(-1)
             if len(sound):
                 scores[start, sound] = judge(crystals.select(sound).with_cell(cells[sound]))
-        lowest = _lowest(self.cells, scores + HIGHER * self.matrices)
-        return replace(self, chosen=torch.where(scores.isfinite().any(0), lowest, self.chosen))
+        lowest, knows = _lowest(self.cells, scores + HIGHER * self.matrices), scores.isfinite().any(0)
+        return replace(self, chosen=torch.where(knows, lowest, self.chosen), by_judge=knows)
 
 
 class Reconstructor:
@@ -174,6 +176,7 @@ class Reconstructor:
             residuals=residuals,
             errors=errors,
             chosen=torch.zeros(len(crystals), dtype=torch.int64),
+            by_judge=torch.zeros(len(crystals), dtype=torch.bool),
         )
         if isinstance(rank, str):
             return found.ranked(rank)
@@ -263,6 +266,7 @@ def _joined(parts: list[Reconstruction]) -> Reconstruction:
         residuals=torch.cat([part.residuals for part in parts], dim=1),
         errors=torch.cat([part.errors for part in parts], dim=1),
         chosen=torch.cat([part.chosen for part in parts]),
+        by_judge=torch.cat([part.by_judge for part in parts]),
     )
 
 
