@@ -79,4 +79,4 @@ def test_a_model_says_what_it_is(relaxer, tmp_path):
         rf"Relaxer\({folder}, moves the cell, [\d,]+ parameters, 39 elements, on cpu\)",
         repr(empnn.load(folder, device="cpu")),
     )
-    assert repr(empnn.load("carbon-24", "cpu")).startswith("Relaxer(carbon-24, moves the cell, 1,")
+    assert repr(empnn.load("carbon-24", "cpu")).startswith("Relaxer(carbon-24, moves the cell, 2,")

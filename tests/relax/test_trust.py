@@ -49,7 +49,8 @@ def test_results_carry_predicted_errors() -> None:
     relaxer = Relaxer(NETWORK, {}, error_head=head())
     one, (first, second, third) = relaxer.relax(salt()), relaxer.relax([salt(), triclinic(), None])
     assert one.errors is not None
-    assert one.errors == first.errors
+    # The last digits depend on what else is in the batch, on some processors.
+    assert first.errors.as_dict() == pytest.approx(one.errors.as_dict())
     assert one.errors.volume == pytest.approx(0.05, rel=0.1)
     assert one.errors.volume_90 == pytest.approx(0.05 * np.exp(0.7), rel=0.1)
     assert second.errors != first.errors
