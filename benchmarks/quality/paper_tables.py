@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.bench import RESULTS
 from benchmarks.quality.paper_figures import put
@@ -18,7 +19,7 @@ from empnn.errors import ConfigError
 from empnn.nn.runtime.cpu import tuned
 from empnn.reproduce.collect import collect
 from empnn.reproduce.paper import SETS, TABLES
-from empnn.reproduce.plan import BUDGETS, PRESETS, rows_of
+from empnn.reproduce.plan import BUDGETS, PRESETS, Budget, cells_of, rows_of
 from empnn.reproduce.scoring import Scoring
 from empnn.reproduce.tables import Table
 
@@ -26,21 +27,22 @@ TRAINED = "run"
 """What the figures of a cell have that was trained: the name of its run."""
 
 
-def with_kept(table: Table, path: Path) -> Table:
-    """The table, and the trained cells that it lacks as a result file has them."""
+def with_kept(table: Table, budget: Budget) -> Table:
+    """The table, and the trained cells that it lacks as its result file has them."""
+    path = RESULTS / f"{table.name}.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
     if any(before.get(key) != table.about[key] for key in ("preset", "budget", "split")):
         return table
-    cells = {row: dict(sets) for row, sets in table.cells.items()}
+    cells: dict[str, dict[str, Any]] = {row: {} for row in rows_of(table.name)}
     for entry in before["rows"]:
-        row, data = entry["row"], entry["data"]
-        if TRAINED in entry and data not in cells.get(row, {}):
+        if TRAINED in entry:
             figures = {key: value for key, value in entry.items() if key not in ("row", "data", "paper")}
-            cells.setdefault(row, {})[data] = figures
-    done = sum(TRAINED in figures for sets in cells.values() for figures in sets.values())
-    of = table.about["cells done"].split()[-1]
-    ordered = {row: cells.pop(row) for row in rows_of(table.name) if row in cells}
-    return replace(table, about={**table.about, "cells done": f"{done} of {of}"}, cells={**ordered, **cells})
+            cells[entry["row"]][entry["data"]] = figures
+    for row, found in table.cells.items():
+        cells[row] = {**cells.get(row, {}), **found}
+    done = sum(TRAINED in figures for row in cells.values() for figures in row.values())
+    about = {**table.about, "cells done": f"{done} of {len(cells_of(table.name, budget))}"}
+    return replace(table, about=about, cells={row: found for row, found in cells.items() if found})
 
 
 def main() -> None:
@@ -54,16 +56,15 @@ def main() -> None:
     parser.add_argument("--relaxer-limit", type=int, default=32)
     options = parser.parse_args()
     how = Scoring(storage=options.storage, oracle=options.energies, say=lambda line: print(line, flush=True))
+    budget = BUDGETS[options.budget]
     for name in options.only:
         with tuned(), TemporaryDirectory() as folder:
             try:
-                table = collect(
-                    name, BUDGETS[options.budget], PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit
-                )
+                table = collect(name, budget, PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit)
             except ConfigError as error:
                 print(error, flush=True)
                 continue
-            table = with_kept(table, RESULTS / f"{name}.json")
+            table = with_kept(table, budget)
             table.write(Path(folder))
             put(name, Path(folder), table.markdown().strip())
 
