@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from empnn.nn.runtime.cpu import tuned
 from empnn.web.app import create_app
 from empnn.web.limits import Limits
 from empnn.web.offered import Offered
@@ -80,16 +81,17 @@ class Client:
 
 @contextmanager
 def serving(*models: str, hosts: tuple[str, ...] = (), **limits: Any) -> Iterator[Client]:
-    """A server for as long as it is asked."""
+    """A server for as long as it is asked, with the settings of a process that `empnn serve` makes."""
     app = create_app(Offered(models, "cpu"), Limits(**limits), hosts)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
     thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.02)
-        yield Client(server.servers[0].sockets[0].getsockname()[1], app)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with tuned():
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.02)
+            yield Client(server.servers[0].sockets[0].getsockname()[1], app)
+        finally:
+            server.should_exit = True
+            thread.join()
