@@ -288,7 +288,7 @@ def test_names_and_labels_are_there_for_those_who_do_not_see_the_page(tab: Any) 
             .map(node => node.outerHTML)"""
     )
     assert nameless == []
-    assert "64.4 cubic angstrom" in page.locator("#after").get_attribute("aria-label")
+    assert "63.8 cubic angstrom" in page.locator("#after").get_attribute("aria-label")
     assert page.locator("h1").count() == page.locator("main").count() == 1
 
 
