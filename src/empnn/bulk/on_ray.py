@@ -180,7 +180,7 @@ class _Reading:
 
 
 class _Working:
-    """Holds the model in a process of the cluster, with one thread."""
+    """Holds the model in a process of the cluster, with one thread and the settings of `empnn relax`."""
 
     def __init__(self, made_of: list[Any]) -> None:
         import torch
@@ -189,10 +189,13 @@ class _Working:
         self._worker: SpanWorker = ray.get(made_of[0])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        from empnn.nn.runtime.cpu import tuned
+
         (span,), (content,) = batch["span"], batch["content"]
         count, error = 0, b""
         try:
-            count = self._worker(pickle.loads(span), content)  # noqa: S301
+            with tuned():
+                count = self._worker(pickle.loads(span), content)  # noqa: S301
         except (CrystalError, ConfigError, OSError) as caught:
             # Raised here, Ray would keep no more of it than its text.
             error = pickle.dumps(caught)

@@ -202,4 +202,7 @@ class _Doing:
     work: Work
 
     def __call__(self, report: Any, records: list[Record]) -> list[tuple[Outcome, Atoms | None]]:
-        return list(self.work(records))
+        from empnn.nn.runtime.cpu import tuned
+
+        with tuned():
+            return list(self.work(records))
