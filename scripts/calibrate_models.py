@@ -1,4 +1,4 @@
-"""Give packaged models what predicts the errors of their answers, and say so in their cards.
+"""Give packaged models what says how much of their answers to keep and how far off these are; and their cards.
 
 Usage: python scripts/calibrate_models.py NAME=CONFIG... [key=value ...]
 Each was trained with that configuration and without crystals set aside for calibration: half of its development set,
@@ -36,9 +36,12 @@ def main() -> None:
         rare = {str(number): count for number, count in data.rare_elements.items()}
         models.write_card(PACKAGE / name, {**card, "rare_elements": rare, "errors": found.as_dict()})
         models.save_error_head(PACKAGE / name, found.head)
+        if found.shrinkage is not None:
+            models.save_shrinkage(PACKAGE / name, found.shrinkage)
         print(
             f"{name}: fitted to {found.fitted_to:,} crystals, calibrated by {found.calibrated_by:,}; {found.coverage}"
         )
+        print(found.mean_errors)
 
 
 if __name__ == "__main__":

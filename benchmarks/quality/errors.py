@@ -33,7 +33,6 @@ from empnn.data.sets import load_split, locate
 from empnn.nn.error_head import ERRORS, ErrorHead
 from empnn.relax import Relaxer
 from empnn.relax.passes import apply_passes, split
-from empnn.relax.trust import signals_of
 from empnn.training.calibration import answer_errors
 from empnn.viz.reliability import binned, reliability
 
@@ -71,8 +70,8 @@ def predicted(relaxer: Relaxer, head: ErrorHead, pair: BeforeAfter) -> tuple[np.
     found, answers = [], []
     for index in split(before.sizes.tolist(), BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(relaxer.network, part, passes=1)
-        found.append(signals_of(part, moved))
+        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage)
+        found.append(moved.signals(part))
         answers.append(moved.relaxed(part))
     with torch.inference_mode():
         expected, bounds = head.predict(torch.cat(found))

@@ -74,6 +74,14 @@ def polar_factor(action: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3
     return stretch
 
 
+def principal_strains(
+    action: Float[Tensor, "*batch 3 3"],
+) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3 3"]]:
+    """Logarithms of the principal stretches of h = R P, and their axes in the rows: P = axes^T diag(exp) axes."""
+    _, singular, right = torch.linalg.svd(action)
+    return singular.log(), right
+
+
 def turned(cell: Float[Tensor, "*batch 3 3"], onto: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """A cell, `cell @ Q` with Q in O(3), so that the strain to another is symmetric: `onto = turned @ S`, S positive.
 

@@ -10,14 +10,13 @@ from support.zoo import ALL, ZOO, supercell
 from empnn.crystals import CrystalBatch
 from empnn.nn.error_head import ErrorHead
 from empnn.relax.passes import apply_passes
-from empnn.relax.trust import signals_of
 from empnn.testing import moves
 
 NETWORK = tiny_network(deform=["cell", "positions"]).double()
 
 
 def seen(crystals: CrystalBatch) -> torch.Tensor:
-    return signals_of(crystals, apply_passes(NETWORK, crystals, passes=1))
+    return apply_passes(NETWORK, crystals, passes=1).signals(crystals)
 
 
 def test_signals_do_not_depend_on_how_a_crystal_is_written_down() -> None:

@@ -17,7 +17,6 @@ from empnn.errors import ConfigError
 from empnn.nn.error_head import ErrorHead
 from empnn.relax import Relaxer
 from empnn.relax.passes import apply_passes
-from empnn.relax.trust import signals_of
 
 NETWORK = tiny_network(deform=["cell", "positions"])
 LARGE = "its volume may be off by 50 % (one in ten such answers is by more)"
@@ -26,7 +25,7 @@ LARGE = "its volume may be off by 50 % (one in ten such answers is by more)"
 def head(volume: float = 0.05, margins: float = 0.7) -> ErrorHead:
     """One that says the same of every crystal, but for a little."""
     crystals = CrystalBatch.cat([to_batch(salt()), to_batch(triclinic())])
-    found = signals_of(crystals, apply_passes(NETWORK, crystals, 1))
+    found = apply_passes(NETWORK, crystals, 1).signals(crystals)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = ErrorHead(found.shape[1], NETWORK.config.features, 3).eval()

@@ -14,9 +14,10 @@ from empnn.data.curation.composition import composition_groups
 from empnn.data.sets import load_split, locate
 from empnn.nn.error_head import ErrorHead
 from empnn.relax import load
-from empnn.training import calibration, run
+from empnn.training import calibration, error_fit, run
 from empnn.training.config import load_config
 from empnn.training.data import LEAST_CALIBRATION, prepare
+from empnn.training.error_fit import fit_errors
 from empnn.training.report import Reporter
 
 SMALL = (
@@ -52,7 +53,7 @@ def test_bounds_hold_for_others_and_errors_are_ordered() -> None:
     torch.manual_seed(0)
     head = ErrorHead(8, 3, 2)
     head.learn_scale(*synthetic(3000, 0))
-    calibration._fit(head, *synthetic(3000, 0))
+    fit_errors(head, *synthetic(3000, 0))
     calibration._set_margins(head, {"any": synthetic(1500, 1)})
     found, errors = synthetic(4000, 2)
     with torch.inference_mode():
@@ -98,7 +99,7 @@ def test_calibration_crystals_are_apart(compounds: str) -> None:
 def test_a_run_ends_with_bounds_or_says_why_not(
     compounds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calibration, "_STEPS", 20)
+    monkeypatch.setattr(error_fit, "_STEPS", 20)
     monkeypatch.setattr(calibration, "_DRAWS", 1)
     monkeypatch.setattr(calibration, "LEAST_FIT", 10)
     settings = [compounds, *KEYS, *SMALL]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
 from yaml import YAMLError
 
 from empnn.errors import ConfigError, printable
@@ -22,12 +24,15 @@ from empnn.files import replacing
 from empnn.names import respelled, suggestion
 from empnn.nn import ModelConfig, Network, build
 from empnn.nn.error_head import ErrorHead
+from empnn.nn.shrinkage import Shrinkage
+
+M = TypeVar("M", bound=nn.Module)
 
 FORMAT_VERSION = "1"
 DEFAULT = "pbe"
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "model.yaml", "card.json"
-_ERRORS = "errors.safetensors"
+_ERRORS, _SHRINKAGE = "errors.safetensors", "shrinkage.safetensors"
 _PACKAGED = Path(__file__).parent
 
 
@@ -74,9 +79,10 @@ def name_of(name: str | Path) -> str:
 
 
 def save(folder: Path, network: Network, card: dict[str, Any]) -> None:
-    """Write configuration, weights and card, each of them whole or not at all; what told errors is of other weights."""
+    """Write configuration, weights and card, each of them whole or not at all; what belonged to other weights goes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _ERRORS).unlink(missing_ok=True)
+    for name in (_ERRORS, _SHRINKAGE):
+        (folder / name).unlink(missing_ok=True)
     with replacing(folder / _CONFIG) as temporary:
         temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(network.config)))
     write_card(folder, card)
@@ -117,8 +123,7 @@ def load_network(name: str | Path) -> tuple[Network, dict[str, Any]]:
 
 def save_error_head(folder: Path, head: ErrorHead) -> None:
     """Write what predicts the errors of the model of a folder."""
-    with replacing(folder / _ERRORS) as temporary:
-        temporary.write_bytes(safetensors_bytes(head.state_dict(), {"format_version": FORMAT_VERSION}))
+    _save_state(folder / _ERRORS, head)
 
 
 def load_error_head(name: str | Path) -> ErrorHead | None:
@@ -127,12 +132,34 @@ def load_error_head(name: str | Path) -> ErrorHead | None:
     Raises:
         ConfigError: If the model does not exist, or this is damaged.
     """
-    folder = find(name)
-    if not (folder / _ERRORS).is_file():
+    return _loaded(find(name), _ERRORS, ErrorHead.of)
+
+
+def save_shrinkage(folder: Path, shrinkage: Shrinkage) -> None:
+    """Write what says how much of the answers of the model of a folder to keep."""
+    _save_state(folder / _SHRINKAGE, shrinkage)
+
+
+def load_shrinkage(name: str | Path) -> Shrinkage | None:
+    """What says how much of a model's answers to keep; None to keep all.
+
+    Raises:
+        ConfigError: If the model does not exist, or this is damaged.
+    """
+    return _loaded(find(name), _SHRINKAGE, Shrinkage.of)
+
+
+def _save_state(path: Path, module: nn.Module) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(safetensors_bytes(module.state_dict(), {"format_version": FORMAT_VERSION}))
+
+
+def _loaded(folder: Path, file_name: str, made_of: Callable[[dict[str, Tensor]], M]) -> M | None:
+    if not (folder / file_name).is_file():
         return None
     try:
-        with safe_open(folder / _ERRORS, framework="pt") as file:
-            return ErrorHead.of({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        with safe_open(folder / file_name, framework="pt") as file:
+            return made_of({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise _damaged(folder, error) from None
 

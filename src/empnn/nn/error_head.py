@@ -22,7 +22,7 @@ _RIDGE = 1e-3
 
 
 def signals(
-    deformation: Deformation, moved: Float[Tensor, " structures"], equal: Float[Tensor, " structures"]
+    deformation: Deformation, moved: Float[Tensor, " structures"], equal: Float[Tensor, " structures"] | None
 ) -> Float[Tensor, "structures signals"]:
     """What tells how hard crystals are: logarithms of what the layers did, and of all of it; then the mean features.
 
@@ -32,7 +32,7 @@ def signals(
     Args:
         deformation: What the first pass found; it has features.
         moved: Mean displacement of the atoms, angstrom.
-        equal: Share of equal edges, which tells symmetric crystals from others.
+        equal: Share of equal edges, which tells symmetric crystals from others; None leaves it out.
     """
     if deformation.features is None:
         raise ValueError("a deformation without features tells nothing of errors")
@@ -43,7 +43,8 @@ def signals(
     volumes = changes.diagonal(dim1=-2, dim2=-1).sum(-1)
     shapes = torch.linalg.matrix_norm(changes - volumes[..., None, None] / 3 * identity)
     sizes = torch.cat([volumes.abs(), shapes, moved[None].to(volumes.dtype)]).T
-    return torch.cat([(sizes + _ROUNDING).log(), equal[:, None], deformation.features.to(sizes.dtype)], dim=1)
+    shares = [] if equal is None else [equal[:, None]]
+    return torch.cat([(sizes + _ROUNDING).log(), *shares, deformation.features.to(sizes.dtype)], dim=1)
 
 
 class ErrorHead(nn.Module):

@@ -11,9 +11,11 @@ from torch import Tensor
 from empnn.checks.refusals import is_collapsed
 from empnn.crystals import MAX_FRAC, CrystalBatch
 from empnn.errors import ConfigError
-from empnn.geometry import polar_factor
+from empnn.geometry import polar_factor, principal_strains
 from empnn.graph import Graph
 from empnn.nn import Deformation, Network
+from empnn.nn.shrinkage import Shrinkage
+from empnn.relax.signals import mean_displacement, signals_of
 from empnn.relax.symmetrize import keep_symmetry, made_symmetric
 from empnn.relaxers import RelaxedBatch
 
@@ -29,7 +31,7 @@ class Passes:
     Attributes:
         stretches: P after each layer and pass, so that `cell @ stretches[-1]` is the relaxed cell.
         shift: What is added to the fractional coordinates; zero if the network moves cells only. Per atom.
-        first: What the first pass found, on the CPU, and
+        first: What the first pass found, on the CPU, before anything was taken off, and
         graph: the edges it saw: these tell of the errors of the answers. None if there was none.
     """
 
@@ -49,6 +51,12 @@ class Passes:
         """The crystals they were made for, relaxed."""
         return crystals.with_cell(self.cells(crystals)[-1]).shifted(self.shift)
 
+    def signals(self, crystals: CrystalBatch) -> Float64[Tensor, "structures signals"]:
+        """What the first pass tells of the errors of the answers to the crystals they were made for."""
+        if self.first is None or self.graph is None:
+            raise ValueError("there was no pass")
+        return signals_of(crystals, self.first, self.graph)
+
 
 def check_passes(passes: int) -> None:
     """Refuse to apply a network not at all, or so often that it would never end.
@@ -60,7 +68,7 @@ def check_passes(passes: int) -> None:
         raise ConfigError(f"`passes` {passes}: must lie between 1 and {MAX_PASSES}")
 
 
-def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passes:
+def apply_passes(network: Network, crystals: CrystalBatch, passes: int, shrinkage: Shrinkage | None = None) -> Passes:
     """Apply a network to crystals, with a new graph in each pass.
 
     Where atoms move, what they end in has the symmetry of what was given; see `keep_symmetry`.
@@ -69,6 +77,7 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
         network: Stays on its device and in its mode.
         crystals: Usable crystals, small enough to be one batch.
         passes: How often the network is applied.
+        shrinkage: Says how much of what each pass finds is kept; all of it if None.
     """
     device = next(network.parameters()).device
     identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
@@ -81,6 +90,8 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
             moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
             deformation = network(moved.to(device), (network.rule(moved) if index else graph).to(device)).cpu()
             first = first or deformation
+            if shrinkage is not None:
+                deformation = _shrunk(shrinkage, moved, deformation)
             steps.append(deformation.steps @ total)
             if deformation.displacement is not None:
                 shift = shift + moved.fractional(deformation.displacement)
@@ -106,6 +117,27 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int) -> Passe
     )
 
 
+def _shrunk(shrinkage: Shrinkage, crystals: CrystalBatch, found: Deformation) -> Deformation:
+    """What is kept of what a pass found, without rotations; of failures, as it is.
+
+    The strain after each layer is scaled by what is kept of all of it, so that the last one is the answer.
+    """
+    sound = torch.isfinite(found.steps).all(-1).all(-1).all(0)
+    identity = torch.eye(3, dtype=torch.float64)
+    strains, axes = principal_strains(torch.where(sound[:, None, None], found.steps, identity))
+    volumes = strains.mean(-1, keepdim=True)
+    sizes = [volumes[-1, :, 0].abs() * 3**0.5, torch.linalg.vector_norm((strains - volumes)[-1], dim=-1)]
+    if found.displacement is not None:
+        sizes.append(mean_displacement(crystals, found))
+    factors = shrinkage(signals_of(crystals, found), torch.stack(sizes, dim=1))
+    kept = factors[:, :1] * volumes + factors[:, 1:2] * (strains - volumes)
+    steps = torch.where(sound[:, None, None], axes.mT @ (kept.exp().unsqueeze(-1) * axes), found.steps)
+    displacement = found.displacement
+    if displacement is not None:
+        displacement = factors[crystals.batch, 2:] * displacement
+    return replace(found, action=steps[-1], steps=steps, displacement=displacement)
+
+
 def symmetrized(moved: Passes, crystals: CrystalBatch, tolerance: float) -> tuple[Passes, list[str | None]]:
     """What passes do to crystals and then `made_symmetric`, within a tolerance in angstrom.
 
@@ -124,12 +156,16 @@ def symmetrized(moved: Passes, crystals: CrystalBatch, tolerance: float) -> tupl
 
 
 def relax_batch(
-    network: Network, crystals: CrystalBatch, passes: int = 1, batch_atoms: int = DEFAULT_BATCH_ATOMS
+    network: Network,
+    crystals: CrystalBatch,
+    passes: int = 1,
+    batch_atoms: int = DEFAULT_BATCH_ATOMS,
+    shrinkage: Shrinkage | None = None,
 ) -> RelaxedBatch:
     """Relax usable crystals, however many: their cells become `cell @ P`."""
     started = time.perf_counter()
     parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), batch_atoms)]
-    after = CrystalBatch.cat([apply_passes(network, p, passes).relaxed(p) for p in parts])
+    after = CrystalBatch.cat([apply_passes(network, p, passes, shrinkage).relaxed(p) for p in parts])
     failed = ~torch.isfinite(after.cell).all(-1).all(-1)
     after = replace(
         after,

@@ -23,6 +23,7 @@ from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
 from empnn.nn.error_head import ErrorHead
+from empnn.nn.shrinkage import Shrinkage
 from empnn.relax.devices import device_of
 from empnn.relax.fixed import fixed_in
 from empnn.relax.inputs import listed
@@ -59,6 +60,7 @@ class Relaxer:
         network: The network, in evaluation mode.
         card: Where the weights come from and how well they do.
         error_head: What predicts the errors of its answers, or None.
+        shrinkage: What says how much of its answers to keep, or None.
         passes: How often the network is applied unless a call says otherwise; the number of the card at first.
         from_cube: Whether it was trained to find cells from a cube of 1 angstrom, and relaxes none.
         name: What it is called, if anything.
@@ -72,10 +74,12 @@ class Relaxer:
         device: str | torch.device | None = "cpu",
         name: str = "",
         error_head: ErrorHead | None = None,
+        shrinkage: Shrinkage | None = None,
     ) -> None:
         self.name = name
         self.card = card
         self.error_head = error_head
+        self.shrinkage = shrinkage
         self.device = device_of(device)
         self.network = network.eval().to(self.device)
         self.elements = set(card.get("elements", []))
@@ -188,9 +192,9 @@ class Relaxer:
         return many[0]
 
     def digest(self) -> str:
-        """What tells these weights, and what predicts errors, from others."""
+        """What tells these weights, and what belongs to them, from others."""
         digest = hashlib.sha256()
-        for part in (self.network, self.error_head):
+        for part in (self.network, self.error_head, self.shrinkage):
             for name, tensor in sorted(part.state_dict().items()) if part is not None else ():
                 digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -227,7 +231,7 @@ class Relaxer:
         self.check_fix(fix if crystals.fixed_cell is None else CELL)
         passes = self.passes if passes is None else passes
         check_passes(passes)
-        return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms)
+        return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms, self.shrinkage)
 
     def _relax_many(self, given: list[C], batch_atoms: int, how: _How, progress: bool | None) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
@@ -275,7 +279,7 @@ class Relaxer:
 
     def _relax_part(self, given: list[C], crystals: CrystalBatch, how: _How) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
-        moved = apply_passes(self.network, crystals, how.passes)
+        moved = apply_passes(self.network, crystals, how.passes, self.shrinkage)
         groups = None
         if how.symmetrize is not None:
             moved, groups = symmetrized(moved, crystals, how.symmetrize)
@@ -359,4 +363,5 @@ def load(name: str | Path = models.DEFAULT, device: str | torch.device | None = 
         ConfigError: If there is no such model, it is damaged or the device does not exist.
     """
     network, card = models.load_network(name)
-    return Relaxer(network, card, device, models.name_of(name), models.load_error_head(name))
+    parts = models.load_error_head(name), models.load_shrinkage(name)
+    return Relaxer(network, card, device, models.name_of(name), *parts)

@@ -1,14 +1,14 @@
-"""What predicts the errors of a trained network's answers: fitted to crystals held out, calibrated by others.
+"""How much of a trained network's answers to keep, and what predicts their errors: fitted to crystals held out.
 
-Both parts hold compositions that the weights have not been fitted to. Bounds are conformal: a margin is added to the
-logarithms of predicted bounds, such that they hold for 90 % of the crystals that calibrate.
+Others calibrate the bounds of predicted errors. Both parts hold compositions that the weights have not been fitted to.
+Bounds are conformal: a margin is added to the logarithms of predicted bounds, such that they hold for 90 % of the
+crystals that calibrate.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,24 +20,18 @@ from empnn.geometry import lattice_parameters, volume
 from empnn.metrics import mean_displacements
 from empnn.nn import Network
 from empnn.nn.error_head import ERRORS, ErrorHead
+from empnn.nn.shrinkage import Shrinkage
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
-from empnn.relax.trust import signals_of
 from empnn.training.data import LEAST_CALIBRATION, Part
+from empnn.training.error_fit import COVERAGE, SMALLEST, fit_errors
+from empnn.training.shrinking import RELAXED, fit_shrinkage
 from empnn.training.sources import Corruptions
 
-COVERAGE = 0.9
-"""Share of the errors that bounds are to hold for."""
 LEAST_FIT = 50
 """Crystals below which no errors are predicted."""
-RELAXED = "relaxed"
-"""The kind of input that needs nothing."""
 _DRAWS = 3
 _FEATURES_OF = 8_000
 """Training crystals that tell how features are spread."""
-_STEPS, _BATCH, _RATE, _DECAY = 1_000, 256, 2e-3, 0.1
-_MOST_LOSS = 50.0
-_SMALLEST = 1e-4
-"""Errors below this are rounding."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +40,22 @@ class Calibration:
 
     Attributes:
         head: Predicts them.
+        shrinkage: Says how much of the answers to keep; None for all.
         kinds: The kinds of input that it was fitted to, and its bounds were calibrated by.
         fitted_to: Number of crystals that it was fitted to.
         calibrated_by: Number of crystals that its bounds were calibrated by; 0 if there are no bounds.
         coverage: Share of the errors of the crystals that calibrated which the bounds hold for, by kind and error.
+        mean_errors: Of the same crystals the mean errors of whole answers, and of what is kept of them; empty if all
+            is kept.
     """
 
     head: ErrorHead
+    shrinkage: Shrinkage | None
     kinds: tuple[str, ...]
     fitted_to: int
     calibrated_by: int
     coverage: dict[str, dict[str, float]]
+    mean_errors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """What the card of the model says."""
@@ -65,13 +64,15 @@ class Calibration:
             "fitted_to": self.fitted_to,
             "calibrated_by": self.calibrated_by,
             "coverage": self.coverage,
+            **({"mean_errors_whole_and_kept": self.mean_errors} if self.mean_errors else {}),
         }
 
 
 def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part | None) -> Calibration | None:
     """Fit what predicts the errors of a network in one pass; None where there are too few crystals, or no features.
 
-    Deterministic. Without crystals apart there are no bounds.
+    Before that, what says how much of its answers to keep, if it was trained to leave relaxed crystals alone. The mean
+    errors of both are compared on the crystals apart. Deterministic. Without crystals apart there are no bounds.
 
     Args:
         network: In evaluation mode, on the CPU.
@@ -85,7 +86,9 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     found, _ = _signals_and_answers(network, usual)
     if found is None:
         return None
-    rows = _rows(network, corruptions, fit)
+    leaves_alone = corruptions.config.noise.mix.relaxed > 0
+    shrinkage = fit_shrinkage(network, corruptions, fit, usual) if leaves_alone else None
+    rows = _rows(network, corruptions, fit, shrinkage)
     learned, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
     n_features = network.config.features
     with torch.random.fork_rng(devices=[]):
@@ -93,13 +96,28 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
         head = ErrorHead(learned.shape[1], n_features, errors.shape[1])
         head.learn_features(found[:, -n_features:])
         head.learn_scale(learned, errors)
-        _fit(head, learned, errors)
+        fit_errors(head, learned, errors)
     kinds = tuple(rows)
     if apart is None:
-        return Calibration(head, kinds, len(fit[0]), 0, {})
-    left = _rows(network, corruptions, apart)
+        return Calibration(head, shrinkage, kinds, len(fit[0]), 0, {})
+    left = _rows(network, corruptions, apart, shrinkage)
     _set_margins(head, left)
-    return Calibration(head, kinds, len(fit[0]), len(apart[0]), coverage(head, left))
+    means = {} if shrinkage is None else _compared(_rows(network, corruptions, apart, None), left)
+    return Calibration(head, shrinkage, kinds, len(fit[0]), len(apart[0]), coverage(head, left), means)
+
+
+def _compared(
+    whole: Mapping[str, tuple[Tensor, Tensor]], kept: Mapping[str, tuple[Tensor, Tensor]]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean errors of both, by kind of input and error."""
+    means = {kind: (whole[kind][1].mean(0), kept[kind][1].mean(0)) for kind in kept}
+    return {
+        kind: {
+            name: [round(float(one), 4), round(float(other), 4)]
+            for name, one, other in zip(ERRORS, *both, strict=False)
+        }
+        for kind, both in means.items()
+    }
 
 
 def _spread(n: int, most: int) -> np.ndarray:
@@ -126,20 +144,22 @@ def answer_errors(after: CrystalBatch, truth: CrystalBatch, positions: bool) -> 
     return torch.stack([lengths, volumes, *moved], dim=1)
 
 
-def _rows(network: Network, corruptions: Corruptions, part: Part) -> dict[str, tuple[Tensor, Tensor]]:
+def _rows(
+    network: Network, corruptions: Corruptions, part: Part, shrinkage: Shrinkage | None
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Signals and true errors of several draws of each kind of input, and of crystals that need nothing."""
     crystals, pairs = part
     draws = [corruptions.validation(crystals, pairs, seed) for seed in range(_DRAWS)]
     truth = crystals.select(np.arange(len(crystals)))
     sets: dict[str, list[BeforeAfter]] = {kind: [draw[kind] for draw in draws] for kind in draws[0]}
     sets[RELAXED] = [(truth, truth)]
-    return {kind: _of_kind(network, some) for kind, some in sets.items()}
+    return {kind: _of_kind(network, some, shrinkage) for kind, some in sets.items()}
 
 
-def _of_kind(network: Network, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
+def _of_kind(network: Network, some: list[BeforeAfter], shrinkage: Shrinkage | None) -> tuple[Tensor, Tensor]:
     rows = []
     for before, truth in some:
-        signals, after = _signals_and_answers(network, before)
+        signals, after = _signals_and_answers(network, before, shrinkage)
         if signals is not None:
             usable = torch.isfinite(after.cell).all(-1).all(-1).nonzero().squeeze(-1)
             errors = answer_errors(after.select(usable), truth.select(usable), network.moves_atoms)
@@ -147,35 +167,18 @@ def _of_kind(network: Network, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]
     return torch.cat([signals for signals, _ in rows]), torch.cat([errors for _, errors in rows])
 
 
-def _signals_and_answers(network: Network, before: CrystalBatch) -> tuple[Tensor | None, CrystalBatch]:
+def _signals_and_answers(
+    network: Network, before: CrystalBatch, shrinkage: Shrinkage | None = None
+) -> tuple[Tensor | None, CrystalBatch]:
     """What tells of errors in one pass, None if nothing does; and the answers, NaN where the network fails."""
     signals, answers = [], []
     for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(network, part, passes=1)
+        moved = apply_passes(network, part, 1, shrinkage)
         if moved.first is not None and moved.first.features is not None:
-            signals.append(signals_of(part, moved))
+            signals.append(moved.signals(part))
         answers.append(moved.relaxed(part))
     return (torch.cat(signals) if signals else None), CrystalBatch.cat(answers)
-
-
-def _fit(head: ErrorHead, signals: Tensor, errors: Tensor) -> None:
-    """Expected errors by the likelihood of exponential distributions, bounds by the pinball loss of logarithms."""
-    optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
-    errors = errors.clamp_min(_SMALLEST)
-    head.train()
-    for step in range(_STEPS):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * step / _STEPS))
-        chosen = torch.randint(len(signals), (min(_BATCH, len(signals)),))
-        expected, below = head(signals[chosen])
-        likelihood = (expected + errors[chosen] * torch.exp(-expected)).clamp_max(_MOST_LOSS).mean()
-        off = errors[chosen].log() - below
-        loss = likelihood + 2 * torch.maximum(COVERAGE * off, (COVERAGE - 1) * off).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    head.eval()
 
 
 def _set_margins(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> None:
@@ -185,7 +188,7 @@ def _set_margins(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> 
     """
     signals, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
     with torch.inference_mode():
-        off = errors.clamp_min(_SMALLEST).log() - head(signals)[1]
+        off = errors.clamp_min(SMALLEST).log() - head(signals)[1]
     symmetric = head.symmetric(signals)
     for group in (False, True):
         chosen = symmetric == group

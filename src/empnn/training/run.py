@@ -190,6 +190,8 @@ def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
         reporter.note(f"errors of answers are predicted without bounds: {few}")
     models.write_card(best, {**card, "errors": calibration.as_dict()})
     models.save_error_head(best, calibration.head)
+    if calibration.shrinkage is not None:
+        models.save_shrinkage(best, calibration.shrinkage)
 
 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
