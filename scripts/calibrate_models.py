@@ -35,9 +35,8 @@ def main() -> None:
             raise SystemExit(f"{name}: too few crystals are held out")
         rare = {str(number): count for number, count in data.rare_elements.items()}
         models.write_card(PACKAGE / name, {**card, "rare_elements": rare, "errors": found.as_dict()})
+        models.save_shrinkage(PACKAGE / name, found.shrinkage)
         models.save_error_head(PACKAGE / name, found.head)
-        if found.shrinkage is not None:
-            models.save_shrinkage(PACKAGE / name, found.shrinkage)
         print(
             f"{name}: fitted to {found.fitted_to:,} crystals, calibrated by {found.calibrated_by:,}; {found.coverage}"
         )

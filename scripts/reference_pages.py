@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 
 from empnn.cli import app
 from empnn.cli.examples import EXAMPLES
-from empnn.models import DEFAULT, card_of, config_of, find, packaged, size_of
+from empnn.models import DEFAULT, card_of, config_of, find, load_shrinkage, packaged, size_of
 
 ROOT = Path(__file__).parent.parent
 BY = "Written by `python scripts/reference_pages.py`"
@@ -85,6 +85,7 @@ def card(name: str) -> str:
         ("not for", told.get("not_for", "")),
         ("changes", "cell and atoms" if config_of(name).moves_atoms else "cell"),
         *measured(told),
+        ("keeps", "of what it finds, what is above the error to expect" if load_shrinkage(name) else ""),
         ("predicted errors hold for", ", ".join((told.get("errors") or {}).get("holds_for", []))),
         ("trained on", f"{told['structures']:,} crystals: {told['data']}"),
         ("licence of the data", told["licence"]),

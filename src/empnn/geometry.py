@@ -82,6 +82,15 @@ def principal_strains(
     return singular.log(), right
 
 
+def isotropic_and_deviatoric(
+    strain: Float[Tensor, "*batch 3 3"],
+) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 3 3"]]:
+    """The parts of a strain that change the volume, (tr / 3) I, and the shape."""
+    third = strain.diagonal(dim1=-2, dim2=-1).mean(-1)
+    isotropic = third[..., None, None] * torch.eye(3, dtype=strain.dtype, device=strain.device)
+    return isotropic, strain - isotropic
+
+
 def turned(cell: Float[Tensor, "*batch 3 3"], onto: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """A cell, `cell @ Q` with Q in O(3), so that the strain to another is symmetric: `onto = turned @ S`, S positive.
 

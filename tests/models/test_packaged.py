@@ -14,6 +14,7 @@ from empnn import symmetry
 from empnn.crystals import CrystalBatch, from_atoms, to_atoms
 from empnn.geometry import metric_tensor
 from empnn.metrics import denoising_metrics
+from empnn.relax import Relaxer
 from empnn.testing import equivariance_errors, moves
 
 SAMPLES = Path(empnn.__file__).parent / "data/samples"
@@ -71,8 +72,21 @@ def test_the_code_may_change_but_not_the_cells(data: str) -> None:
     torch.testing.assert_close(relaxer.relax_batch(first).crystals.cell, expected, rtol=0, atol=1e-6)
 
 
+def test_what_the_default_model_keeps_of_its_answers_leaves_relaxed_crystals_and_relaxes_strained_ones() -> None:
+    kept = empnn.load("pbe")
+    whole = Relaxer(kept.network, kept.card)
+    strained, relaxed = samples("mp_20", "strained"), samples("mp_20", "relaxed")
+    errors = [
+        [denoising_metrics(given, model.relax_batch(given).crystals, relaxed).lengths_mae for model in (kept, whole)]
+        for given in (relaxed, relaxed.with_cell(1.05 * relaxed.cell), strained)
+    ]
+    assert errors[0][0] < 0.75 * errors[0][1]
+    assert errors[1][0] < 0.95 * errors[1][1]
+    assert errors[2][0] < 1.05 * errors[2][1]
+
+
 @pytest.mark.parametrize("name", PERFECT)
-@pytest.mark.parametrize("model", MODELS.values())
+@pytest.mark.parametrize("model", [*MODELS.values(), "pbe"])
 def test_a_rewritten_perfect_crystal_relaxes_to_the_same_metric(name: str, model: str) -> None:
     relaxer = empnn.load(model)
     written = from_atoms(PERFECT[name])

@@ -12,7 +12,7 @@ import empnn
 from empnn import models
 from empnn.crystals import CELL, POSITIONS, CrystalBatch
 from empnn.errors import ConfigError
-from empnn.geometry import hencky_strain
+from empnn.geometry import hencky_strain, isotropic_and_deviatoric
 from empnn.graph import Graph
 from empnn.nn import Deformation
 from empnn.nn.shrinkage import Shrinkage
@@ -35,18 +35,17 @@ def made(scales: tuple[float, ...] = (0.1, 0.05, 0.1), spread: float = 0.3) -> S
         errors = 0.1 * torch.rand(len(ALL), len(scales), dtype=torch.float64)
         shrinkage.errors.learn_scale(found, errors)
         shrinkage.learn_scale(found, errors)
+        shrinkage.level.copy_(torch.tensor(scales).log())
         last = shrinkage.layers[-1]
         assert isinstance(last, torch.nn.Linear)
         with torch.no_grad():
             last.weight.normal_(std=spread)
-            last.bias.copy_(torch.tensor(scales).log())
+            last.bias.zero_()
     return shrinkage
 
 
 def parts(passes: Passes, layer: int = -1) -> tuple[torch.Tensor, torch.Tensor]:
-    strain = hencky_strain(passes.stretches[layer])
-    volume = strain.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None] * torch.eye(3, dtype=strain.dtype)
-    return volume, strain - volume
+    return isotropic_and_deviatoric(hencky_strain(passes.stretches[layer]))
 
 
 @pytest.mark.parametrize("passes", [1, 2])
@@ -60,6 +59,14 @@ def test_answers_stay_equivariant(passes: int) -> None:
         expected = inverse.mT @ before.cell @ moved.orthogonal.mT
         scale = expected.abs().amax((1, 2), keepdim=True)
         assert ((after.cell - expected) / scale).abs().max() < 1e-8, moved.group
+        lengths = moved_by(moved.crystals, after) - moved_by(ALL, before)[moved.order]
+        assert lengths.abs().max() < 1e-7, moved.group
+
+
+def moved_by(before: CrystalBatch, after: CrystalBatch) -> torch.Tensor:
+    """How far each atom went, in the cell it was given in."""
+    shift = (after.frac - before.frac + 0.5) % 1 - 0.5
+    return torch.linalg.vector_norm((shift.unsqueeze(-2) @ before.cell[before.batch]).squeeze(-2), dim=-1)
 
 
 def test_supercells_give_the_same() -> None:

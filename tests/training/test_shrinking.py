@@ -7,12 +7,14 @@ import pytest
 import torch
 from support.relaxing import tiny_network
 
+from empnn.corruption.source import BeforeAfter
+from empnn.corruption.strain import with_fixed_noise
 from empnn.data.sets import load_split, locate
-from empnn.geometry import hencky_strain, polar_factor
+from empnn.geometry import hencky_strain, isotropic_and_deviatoric, metric_tensor
 from empnn.metrics import displacements
 from empnn.nn.shrinkage import Shrinkage
 from empnn.relax import load
-from empnn.relax.passes import apply_passes
+from empnn.relax.passes import Passes, apply_passes
 from empnn.training import error_fit, run, shrinking
 from empnn.training.config import load_config
 from empnn.training.report import Reporter
@@ -25,22 +27,68 @@ SMALL = (
 )
 
 
-def test_what_is_left_of_the_parts_is_what_scaled_answers_leave() -> None:
-    crystals = load_split(locate(None, "sample"), "train").crystals.select(range(12))
-    before = crystals.with_cell(crystals.cell * 1.03)
-    rows = shrinking._rows(NETWORK, (before, crystals), 1.0, 1.0)
+@pytest.fixture(scope="module")
+def inputs() -> BeforeAfter:
+    """Crystals strained in no symmetric way, atoms displaced, and the true ones."""
+    truth = load_split(locate(None, "sample"), "train").crystals.select(range(12))
+    return with_fixed_noise(truth, 0.3, 0, 0.1), truth
+
+
+def test_what_is_left_of_the_parts_is_what_scaled_answers_leave(inputs: BeforeAfter) -> None:
+    before, truth = inputs
+    rows = shrinking._rows(NETWORK, inputs, 1.0, 1.0)
     moved = apply_passes(NETWORK, before, 1)
-    factors = torch.rand(len(crystals), 3, dtype=torch.float64)
+    factors = torch.rand(len(truth), 3, dtype=torch.float64)
     left = shrinking._left(rows.squares, factors)
     strain = hencky_strain(moved.stretches[-1])
-    wanted = hencky_strain(polar_factor(torch.linalg.solve(before.cell, crystals.cell)))
-    for part, (one, other) in enumerate(zip(shrinking._parts(strain), shrinking._parts(wanted), strict=True)):
+    wanted = strain_to(before.cell, truth.cell)
+    for part, (one, other) in enumerate(
+        zip(isotropic_and_deviatoric(strain), isotropic_and_deviatoric(wanted), strict=True)
+    ):
         expected = torch.linalg.matrix_norm(other - factors[:, part, None, None] * one)
         torch.testing.assert_close(left[:, part], expected, rtol=1e-4, atol=2e-5)
     after = before.shifted(factors[before.batch, 2:] * moved.shift)
-    squares = displacements(after, crystals).square().sum(-1)
-    mean = squares.new_zeros(len(crystals)).index_add(0, crystals.batch, squares) / crystals.sizes
+    squares = displacements(after, truth).square().sum(-1)
+    mean = squares.new_zeros(len(truth)).index_add(0, truth.batch, squares) / truth.sizes
     torch.testing.assert_close(left[:, 2], mean.sqrt(), rtol=1e-4, atol=2e-5)
+
+
+def strain_to(before: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The symmetric Hencky strain that gives cells the shape of others, by metric tensors alone."""
+    values, vectors = torch.linalg.eigh(torch.linalg.solve(before, metric_tensor(truth)) @ torch.linalg.inv(before).mT)
+    strain: torch.Tensor = vectors @ ((values.log() / 2).unsqueeze(-1) * vectors.mT)
+    torch.testing.assert_close(metric_tensor(before @ torch.linalg.matrix_exp(strain)), metric_tensor(truth))
+    return strain
+
+
+def test_nothing_is_left_of_a_perfect_answer(inputs: BeforeAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, truth = inputs
+    shift = (truth.frac - before.frac + 0.5) % 1 - 0.5
+    perfect = Passes(
+        stretches=torch.linalg.matrix_exp(strain_to(before.cell, truth.cell))[None],
+        shift=shift,
+        first=apply_passes(NETWORK, before, 1).first,
+    )
+    monkeypatch.setattr(shrinking, "apply_passes", lambda *given, **named: perfect)
+    rows = shrinking._rows(NETWORK, inputs, 1.0, 1.0)
+    whole = torch.ones(len(truth), 3, dtype=torch.float64)
+    assert shrinking._left(rows.squares, whole).max() < 2e-5
+    assert shrinking._left(rows.squares, 0 * whole).min() > 1e-2
+
+
+def test_it_is_fitted_to_the_sizes_that_it_reads(inputs: BeforeAfter, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _ = inputs
+    rows = shrinking._rows(NETWORK, inputs, 1.0, 1.0)
+    seen: list[torch.Tensor] = []
+    shrinkage = Shrinkage(rows.signals.shape[1], NETWORK.config.features, 3).eval()
+
+    def read(signals: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+        seen.extend([signals, sizes])
+        return torch.ones_like(sizes)
+
+    monkeypatch.setattr(shrinkage, "forward", read)
+    apply_passes(NETWORK, before, 1, shrinkage)
+    torch.testing.assert_close(seen, [rows.signals, rows.sizes])
 
 
 def test_noise_is_taken_off_and_large_answers_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,9 +135,12 @@ def load_error_head(name: str | Path) -> ErrorHead | None:
     return _loaded(find(name), _ERRORS, ErrorHead.of)
 
 
-def save_shrinkage(folder: Path, shrinkage: Shrinkage) -> None:
-    """Write what says how much of the answers of the model of a folder to keep."""
-    _save_state(folder / _SHRINKAGE, shrinkage)
+def save_shrinkage(folder: Path, shrinkage: Shrinkage | None) -> None:
+    """Write what says how much of the answers of the model of a folder to keep; None takes it away."""
+    if shrinkage is None:
+        (folder / _SHRINKAGE).unlink(missing_ok=True)
+    else:
+        _save_state(folder / _SHRINKAGE, shrinkage)
 
 
 def load_shrinkage(name: str | Path) -> Shrinkage | None:

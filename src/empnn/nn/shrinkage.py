@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from empnn.nn.error_head import HIDDEN, ErrorHead
 
-FIRST_SCALES = (0.005, 0.005, 0.01)
-"""Sizes of which half is kept, before anything is learned: strain, strain, angstrom."""
+_FIRST_SCALES = (0.005, 0.005, 0.01)
+"""Sizes of which half is kept, to begin with: strain, strain, angstrom."""
 _ROUNDING = 1e-3
-"""Added to sizes before their logarithm: strains and angstrom below this are as good as none."""
+"""Added to sizes: strains and angstrom below this are as good as none."""
+_FAR = 5.0
+"""Deviations from the mean that count: nothing is extrapolated beyond."""
 
 
 class Shrinkage(nn.Module):
@@ -27,11 +29,11 @@ class Shrinkage(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    level: Tensor
 
     def __init__(self, n_signals: int, n_features: int, n_parts: int) -> None:
         super().__init__()
         self.errors = ErrorHead(n_signals, n_features, n_parts)
-        last = nn.Linear(HIDDEN, n_parts)
         self.layers = nn.Sequential(
             nn.Dropout(0.05),
             nn.Linear(2 * n_parts, HIDDEN),
@@ -40,14 +42,12 @@ class Shrinkage(nn.Module):
             nn.Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
             nn.Dropout(0.1),
-            last,
+            nn.Linear(HIDDEN, n_parts),
         )
         self.register_buffer("mean", torch.zeros(2 * n_parts))
         self.register_buffer("deviation", torch.ones(2 * n_parts))
+        self.register_buffer("level", torch.tensor(_FIRST_SCALES[:n_parts]).log())
         self.to(torch.float64)
-        with torch.no_grad():
-            last.weight.zero_()
-            last.bias.copy_(torch.tensor(FIRST_SCALES[:n_parts]).log())
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Shrinkage:
@@ -77,7 +77,7 @@ class Shrinkage(nn.Module):
             sizes: Frobenius norms of both parts of the strain, and the mean displacement in angstrom.
         """
         rows = (self._rows(found, sizes) - self.mean) / self.deviation
-        scales = self.layers(rows.clamp(-5, 5))
+        scales = self.layers(rows.clamp(-_FAR, _FAR)) + self.level
         factors: Tensor = torch.sigmoid(2 * ((sizes + _ROUNDING).log() - scales))
         return factors
 

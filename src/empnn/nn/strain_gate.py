@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from empnn.geometry import isotropic_and_deviatoric
 from empnn.nn.kernels.linear import Linear
 
 GATE_SIZES = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)
@@ -40,19 +41,12 @@ class StrainGate(nn.Module):
             strain: Sum of the exponents so far, this one included.
             mean_features: Mean atom features.
         """
-        invariants = [self._levels(part) for part in _split(strain)]
+        invariants = [self._levels(part) for part in isotropic_and_deviatoric(strain)]
         factors = 2 * torch.sigmoid(self.factors(silu(self.hidden(torch.cat([mean_features, *invariants], dim=-1)))))
-        isotropic, deviatoric = _split(exponent)
+        isotropic, deviatoric = isotropic_and_deviatoric(exponent)
         return factors[:, 0, None, None] * isotropic + factors[:, 1, None, None] * deviatoric
 
     def _levels(self, part: Float[Tensor, "structures 3 3"]) -> Float[Tensor, "structures levels"]:
         """Squared Frobenius norm n^2 as n^2 / (n^2 + s^2) for several sizes s: bounded, smooth at 0."""
         squared = part.square().sum((-2, -1)).unsqueeze(-1)
         return squared / (squared + self.sizes.square())
-
-
-def _split(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Isotropic part (tr / 3) I and the rest, of matrices (structures, 3, 3)."""
-    third = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)
-    isotropic = third[:, None, None] * torch.eye(3, dtype=matrix.dtype, device=matrix.device)
-    return isotropic, matrix - isotropic

@@ -15,7 +15,7 @@ from empnn.geometry import polar_factor, principal_strains
 from empnn.graph import Graph
 from empnn.nn import Deformation, Network
 from empnn.nn.shrinkage import Shrinkage
-from empnn.relax.signals import mean_displacement, signals_of
+from empnn.relax.signals import signals_of, sizes_of
 from empnn.relax.symmetrize import keep_symmetry, made_symmetric
 from empnn.relaxers import RelaxedBatch
 
@@ -122,16 +122,13 @@ def _shrunk(shrinkage: Shrinkage, crystals: CrystalBatch, found: Deformation) ->
 
     The strain after each layer is scaled by what is kept of all of it, so that the last one is the answer.
     """
-    sound = torch.isfinite(found.steps).all(-1).all(-1).all(0)
-    identity = torch.eye(3, dtype=torch.float64)
-    strains, axes = principal_strains(torch.where(sound[:, None, None], found.steps, identity))
+    sound = torch.isfinite(found.steps).all(-1).all(-1).all(0)[:, None, None]
+    whole = torch.where(sound, found.steps, torch.eye(3, dtype=torch.float64))
+    factors = shrinkage(signals_of(crystals, found), sizes_of(crystals, replace(found, action=whole[-1])))
+    strains, axes = principal_strains(whole)
     volumes = strains.mean(-1, keepdim=True)
-    sizes = [volumes[-1, :, 0].abs() * 3**0.5, torch.linalg.vector_norm((strains - volumes)[-1], dim=-1)]
-    if found.displacement is not None:
-        sizes.append(mean_displacement(crystals, found))
-    factors = shrinkage(signals_of(crystals, found), torch.stack(sizes, dim=1))
     kept = factors[:, :1] * volumes + factors[:, 1:2] * (strains - volumes)
-    steps = torch.where(sound[:, None, None], axes.mT @ (kept.exp().unsqueeze(-1) * axes), found.steps)
+    steps = torch.where(sound, axes.mT @ (kept.exp().unsqueeze(-1) * axes), found.steps)
     displacement = found.displacement
     if displacement is not None:
         displacement = factors[crystals.batch, 2:] * displacement

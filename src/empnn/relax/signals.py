@@ -7,6 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from empnn.crystals import MAX_NUMBER, CrystalBatch
+from empnn.geometry import principal_strains
 from empnn.graph import Graph
 from empnn.nn import Deformation
 from empnn.nn.error_head import signals
@@ -27,6 +28,16 @@ def signals_of(
     """
     equal = None if graph is None else _equal_edges(crystals, graph)
     return signals(found, mean_displacement(crystals, found), equal)
+
+
+def sizes_of(crystals: CrystalBatch, found: Deformation) -> Float64[Tensor, "structures parts"]:
+    """The sizes that `Shrinkage` reads, of deformations that are finite: of both parts of the strain, displacements."""
+    strains, _ = principal_strains(found.action)
+    volumes = strains.mean(-1, keepdim=True)
+    sizes = [volumes[:, 0].abs() * 3**0.5, torch.linalg.vector_norm(strains - volumes, dim=-1)]
+    if found.displacement is not None:
+        sizes.append(mean_displacement(crystals, found))
+    return torch.stack(sizes, dim=1)
 
 
 def mean_displacement(crystals: CrystalBatch, found: Deformation) -> Float64[Tensor, " structures"]:

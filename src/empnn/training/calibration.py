@@ -86,15 +86,15 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     found, _ = _signals_and_answers(network, usual)
     if found is None:
         return None
+    features = found[:, -network.config.features :]
     leaves_alone = corruptions.config.noise.mix.relaxed > 0
-    shrinkage = fit_shrinkage(network, corruptions, fit, usual) if leaves_alone else None
+    shrinkage = fit_shrinkage(network, corruptions, fit, features) if leaves_alone else None
     rows = _rows(network, corruptions, fit, shrinkage)
     learned, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
-    n_features = network.config.features
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = ErrorHead(learned.shape[1], n_features, errors.shape[1])
-        head.learn_features(found[:, -n_features:])
+        head = ErrorHead(learned.shape[1], features.shape[1], errors.shape[1])
+        head.learn_features(features)
         head.learn_scale(learned, errors)
         fit_errors(head, learned, errors)
     kinds = tuple(rows)

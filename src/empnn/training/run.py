@@ -183,15 +183,16 @@ def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
     network, card = models.load_network(best)
     calibration = calibrate(network, data.corruptions, data.held_out, data.calibration)
     if calibration is None:
-        reporter.note(f"errors of answers are not predicted: fewer than {LEAST_FIT} crystals are held out")
+        few = f"fewer than {LEAST_FIT} crystals are held out"
+        reporter.note(f"errors of answers are not predicted, and all of the answers is kept: {few}")
         return
     if not calibration.calibrated_by:
         few = f"fewer than {LEAST_CALIBRATION} crystals are set aside for it (data.calibration_fraction)"
         reporter.note(f"errors of answers are predicted without bounds: {few}")
     models.write_card(best, {**card, "errors": calibration.as_dict()})
+    # The head comes last: where it is, everything is.
+    models.save_shrinkage(best, calibration.shrinkage)
     models.save_error_head(best, calibration.head)
-    if calibration.shrinkage is not None:
-        models.save_shrinkage(best, calibration.shrinkage)
 
 
 def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:

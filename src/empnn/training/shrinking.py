@@ -6,34 +6,34 @@ Networks are surer of themselves on the crystals they were trained on than on ot
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from empnn.corruption.source import BeforeAfter
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, without_mean
-from empnn.geometry import hencky_strain, polar_factor
+from empnn.geometry import hencky_strain, isotropic_and_deviatoric, polar_factor
 from empnn.metrics import displacements
 from empnn.nn import Network
 from empnn.nn.shrinkage import Shrinkage
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
-from empnn.relax.signals import signals_of
+from empnn.relax.signals import signals_of, sizes_of
 from empnn.training.data import Part
 from empnn.training.error_fit import annealed, fit_errors
 from empnn.training.sources import Corruptions
 
 IN_PLACE, SCALED, RELAXED = "strain, atoms in place", "scaled", "relaxed"
 """Kinds of input beside those of the run: strained, scaled as a whole, and right already; atoms are in place."""
-_WEIGHTS = {"strain": 0.15, IN_PLACE: 0.15, "symmetric": 0.15, SCALED: 0.05, RELAXED: 0.05}
+_WEIGHTS = {"strain": 0.15, IN_PLACE: 0.25, "symmetric": 0.15, SCALED: 0.1, RELAXED: 0.05}
 _OF_CANDIDATES = 0.5
 """Weights of kinds of input, and of those that are left: real candidates, or like them."""
 _ATOMS_IN_PLACE = 0.1
 """Part of their weight that displacements have where there should be none."""
-_SIGMAS, _SCALES = (0.1, 0.2, 0.3), (0.9, 0.95, 1.05, 1.1)
+_SIGMAS, _SCALES = (0.02, 0.05, 0.1, 0.2, 0.3), (0.9, 0.95, 1.05, 1.1)
 _DRAWS, _MOST = 8, 2_000
 _STRAIN, _DISPLACEMENT = 0.05, 0.08
 """What errors are compared with: strain, and angstrom."""
@@ -58,23 +58,23 @@ class _Rows:
     weights: Float64[Tensor, "structures 2"]
 
 
-def fit_shrinkage(network: Network, corruptions: Corruptions, part: Part, usual: CrystalBatch) -> Shrinkage:
+def fit_shrinkage(
+    network: Network, corruptions: Corruptions, part: Part, usual: Float[Tensor, "structures features"]
+) -> Shrinkage:
     """Fit what says how much of the answers of a network to keep, in one pass. Deterministic.
 
     Args:
         network: In evaluation mode, on the CPU; it has features.
         corruptions: What is done to crystals.
         part: Crystals and pairs to fit to, which the weights were not fitted to.
-        usual: Crystals they were fitted to, which tell which features are usual.
+        usual: Mean atom features of crystals they were fitted to.
     """
-    rows = [_rows(network, *one) for one in _inputs(corruptions, part)]
-    every = _Rows(*(torch.cat([getattr(one, field.name) for one in rows]) for field in fields(_Rows)))
-    features, _, _ = _answers(network, usual)
-    n_features = network.config.features
+    sets = [_rows(network, *one) for one in _inputs(corruptions, part)]
+    every = _Rows(*(torch.cat([getattr(one, field.name) for one in sets]) for field in fields(_Rows)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        found = Shrinkage(every.signals.shape[1], n_features, every.sizes.shape[1]).eval()
-        found.errors.learn_features(features[:, -n_features:])
+        found = Shrinkage(every.signals.shape[1], usual.shape[1], every.sizes.shape[1]).eval()
+        found.errors.learn_features(usual)
         errors = _left(every.squares, torch.ones_like(every.sizes))
         found.errors.learn_scale(every.signals, errors)
         fit_errors(found.errors, every.signals, errors)
@@ -86,11 +86,14 @@ def fit_shrinkage(network: Network, corruptions: Corruptions, part: Part, usual:
 def _inputs(corruptions: Corruptions, part: Part) -> Iterator[tuple[BeforeAfter, float, float]]:
     """Inputs of all kinds, with the weights of each and of its displacements."""
     crystals, pairs = part
-    some = crystals if len(crystals) <= _MOST else crystals.subset(np.linspace(0, len(crystals) - 1, _MOST).astype(int))
+    crystals = crystals.subset(_evenly(len(crystals)))
+    if pairs is not None:
+        pairs = pairs.subset(_evenly(len(pairs)))
     for seed in range(_DRAWS):
-        for kind, pair in corruptions.validation(some, pairs, seed).items():
-            yield pair, _WEIGHTS.get(kind, _OF_CANDIDATES) / _DRAWS, 1.0
-    truth = some.select(np.arange(len(some)))
+        # Of pairs there is nothing to be drawn.
+        for kind, pair in corruptions.validation(crystals, None if seed else pairs, seed).items():
+            yield pair, _WEIGHTS.get(kind, _OF_CANDIDATES) / (1 if kind == "pairs" else _DRAWS), 1.0
+    truth = crystals.select(np.arange(len(crystals)))
     for seed, sigma in enumerate(_SIGMAS):
         yield (with_fixed_noise(truth, sigma, seed), truth), _WEIGHTS[IN_PLACE] / len(_SIGMAS), _ATOMS_IN_PLACE
     for scale in _SCALES:
@@ -98,49 +101,46 @@ def _inputs(corruptions: Corruptions, part: Part) -> Iterator[tuple[BeforeAfter,
     yield (truth, truth), _WEIGHTS[RELAXED], _ATOMS_IN_PLACE
 
 
+def _evenly(n: int) -> np.ndarray:
+    """At most so many of n positions."""
+    return np.linspace(0, n - 1, min(n, _MOST)).astype(np.int64)
+
+
 def _rows(network: Network, pair: BeforeAfter, weight: float, of_displacements: float) -> _Rows:
     before, truth = pair
-    signals, strain, shift = _answers(network, before)
-    wanted = hencky_strain(polar_factor(torch.linalg.solve(before.cell, truth.cell)))
-    squares, sizes = [], []
-    for one, other in zip(_parts(strain), _parts(wanted), strict=True):
-        products = torch.stack([other * other, one * one, one * other], dim=-1).sum((1, 2))
-        squares.append(products)
-        sizes.append(products[:, 1].sqrt())
+    signals, sizes, strain, shift = _answers(network, before)
+    # Cells are rows, `truth = before @ h.T`.
+    wanted = hencky_strain(polar_factor(torch.linalg.solve(before.cell, truth.cell).mT))
+    squares = []
+    for one, other in zip(isotropic_and_deviatoric(strain), isotropic_and_deviatoric(wanted), strict=True):
+        squares.append(torch.stack([other * other, one * one, one * other], dim=-1).sum((1, 2)))
     if network.moves_atoms:
         moved = without_mean(truth, (shift.unsqueeze(-2) @ truth.cell[truth.batch]).squeeze(-2))
         away = -displacements(before, truth)
         products = torch.stack([away * away, moved * moved, away * moved], dim=-1).sum(1)
         squares.append(products.new_zeros(len(truth), 3).index_add(0, truth.batch, products) / truth.sizes[:, None])
-        lengths = torch.linalg.vector_norm(moved, dim=-1)
-        sizes.append(lengths.new_zeros(len(truth)).index_add(0, truth.batch, lengths) / truth.sizes)
     weights = torch.tensor([weight, of_displacements], dtype=torch.float64).expand(len(truth), 2)
     weights = weights / weights.new_tensor([len(truth), 1.0])
-    found = _Rows(signals, torch.stack(sizes, dim=1), torch.stack(squares, dim=1), weights)
+    found = _Rows(signals, sizes, torch.stack(squares, dim=1), weights)
     usable = torch.isfinite(found.squares).all(-1).all(-1)
     return _Rows(*(getattr(found, field.name)[usable] for field in fields(_Rows)))
 
 
-def _answers(network: Network, before: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Signals, Hencky strains and shifts of fractional coordinates of one pass, all of it kept."""
-    signals, strains, shifts = [], [], []
+def _answers(network: Network, before: CrystalBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Signals, sizes, Hencky strains and shifts of fractional coordinates of one whole pass; NaN if it fails."""
+    found: list[tuple[Tensor, ...]] = []
     for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
         part = before.select(index)
         moved = apply_passes(network, part, passes=1)
         if moved.first is None:
             raise ValueError("there was no pass")
-        signals.append(signals_of(part, moved.first))
         failed = moved.stretches[-1].isnan()
-        identity = torch.eye(3, dtype=torch.float64).expand_as(failed)
-        strains.append(hencky_strain(torch.where(failed, identity, moved.stretches[-1])).masked_fill(failed, torch.nan))
-        shifts.append(moved.shift)
-    return torch.cat(signals), torch.cat(strains), torch.cat(shifts)
-
-
-def _parts(strain: Tensor) -> tuple[Tensor, Tensor]:
-    """Change of volume and of shape."""
-    volume = strain.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None] * torch.eye(3, dtype=strain.dtype)
-    return volume, strain - volume
+        stretch = torch.where(failed, torch.eye(3, dtype=torch.float64), moved.stretches[-1])
+        first = replace(moved.first, action=torch.where(failed, stretch, moved.first.action))
+        strain = hencky_strain(stretch).masked_fill(failed, torch.nan)
+        found.append((signals_of(part, first), sizes_of(part, first), strain, moved.shift))
+    signals, sizes, strains, shifts = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return signals, sizes, strains, shifts
 
 
 def _left(squares: Float64[Tensor, "structures parts 3"], factors: Tensor) -> Float64[Tensor, "structures parts"]:
