@@ -95,6 +95,7 @@ figures: $(READY)
 	$(BIN)/python -m benchmarks.quality.decorated
 	$(BIN)/python -m benchmarks.quality.decorated pbe --fix cell positions --limit 300 --out benchmarks/results/fixed.json
 	$(BIN)/python -m benchmarks.quality.large_crystals
+	$(BIN)/python -m benchmarks.quality.errors
 	$(BIN)/python -m benchmarks.quality.symmetry_kept
 	$(BIN)/python -m benchmarks.quality.symmetrized
 	test -d runs/nbsrh || $(BIN)/empnn train data.pairs=$(EMPNN_DATA)/pairs/nbsrh_train.json.gz model.start_from=pbe loss=hencky loss.positions=1 steps=300 train.validate_every=50 train.out=runs/nbsrh

@@ -16,7 +16,6 @@ from benchmarks.bench import RADIAL, alternate, fast_process, paper_network, row
 from benchmarks.quality.candidates import decorated
 from empnn.geometry import polar_factor
 from empnn.nn import rbf
-from empnn.relax.passes import relax_batch
 
 BATCH = 256
 
@@ -29,11 +28,11 @@ def main() -> None:
     naive = NaiveEMPNN(ours).eval()
     graph = ours.rule(crystals)
     candidates = decorated(BATCH)[0]
-    packaged = {name: empnn.load(name).network for name in ("mp-20", "pbe")}
+    packaged = {name: empnn.load(name) for name in ("mp-20", "pbe")}
 
     def with_all_functions() -> None:
         with patch.multiple(rbf, NEGLIGIBLE=0.0, LEAST_EXPONENT=-math.inf):
-            relax_batch(packaged["pbe"], crystals)
+            packaged["pbe"].relax_batch(crystals)
 
     with torch.inference_mode():
         seconds = alternate(
@@ -42,9 +41,9 @@ def main() -> None:
                 "naive": with_all_threads(
                     lambda: crystals.cell @ polar_factor(naive(crystals, graph).to(torch.float64))
                 ),
-                "mp-20": lambda: relax_batch(packaged["mp-20"], crystals),
-                "pbe": lambda: relax_batch(packaged["pbe"], crystals),
-                "pbe, decorated": lambda: relax_batch(packaged["pbe"], candidates),
+                "mp-20": lambda: packaged["mp-20"].relax_batch(crystals),
+                "pbe": lambda: packaged["pbe"].relax_batch(crystals),
+                "pbe, decorated": lambda: packaged["pbe"].relax_batch(candidates),
                 "pbe, all functions": with_all_functions,
             },
             15,
