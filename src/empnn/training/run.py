@@ -183,8 +183,8 @@ def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
     network, card = models.load_network(best)
     calibration = calibrate(network, data.corruptions, data.held_out, data.calibration)
     if calibration is None:
-        few = f"fewer than {LEAST_FIT} crystals are held out"
-        reporter.note(f"errors of answers are not predicted, and all of the answers is kept: {few}")
+        few = f"fewer than {LEAST_FIT} crystals held out"
+        reporter.note(f"no errors are predicted, answers are whole: {few}")
         return
     if not calibration.calibrated_by:
         few = f"fewer than {LEAST_CALIBRATION} crystals are set aside for it (data.calibration_fraction)"
