@@ -123,9 +123,8 @@ def _shrunk(shrinkage: Shrinkage, crystals: CrystalBatch, found: Deformation) ->
     The strain after each layer is scaled by what is kept of all of it, so that the last one is the answer.
     """
     sound = torch.isfinite(found.steps).all(-1).all(-1).all(0)[:, None, None]
-    whole = torch.where(sound, found.steps, torch.eye(3, dtype=torch.float64))
-    factors = shrinkage(signals_of(crystals, found), sizes_of(crystals, replace(found, action=whole[-1])))
-    strains, axes = principal_strains(whole)
+    strains, axes = principal_strains(torch.where(sound, found.steps, torch.eye(3, dtype=torch.float64)))
+    factors = shrinkage(signals_of(crystals, found), sizes_of(crystals, found, strains[-1]))
     volumes = strains.mean(-1, keepdim=True)
     kept = factors[:, :1] * volumes + factors[:, 1:2] * (strains - volumes)
     steps = torch.where(sound, axes.mT @ (kept.exp().unsqueeze(-1) * axes), found.steps)

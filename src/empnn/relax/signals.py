@@ -7,7 +7,6 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from empnn.crystals import MAX_NUMBER, CrystalBatch
-from empnn.geometry import principal_strains
 from empnn.graph import Graph
 from empnn.nn import Deformation
 from empnn.nn.error_head import signals
@@ -30,9 +29,10 @@ def signals_of(
     return signals(found, mean_displacement(crystals, found), equal)
 
 
-def sizes_of(crystals: CrystalBatch, found: Deformation) -> Float64[Tensor, "structures parts"]:
-    """The sizes that `Shrinkage` reads, of deformations that are finite: of both parts of the strain, displacements."""
-    strains, _ = principal_strains(found.action)
+def sizes_of(
+    crystals: CrystalBatch, found: Deformation, strains: Float64[Tensor, "structures 3"]
+) -> Float64[Tensor, "structures parts"]:
+    """The sizes that `Shrinkage` reads: of both parts of the principal strains, and of displacements."""
     volumes = strains.mean(-1, keepdim=True)
     sizes = [volumes[:, 0].abs() * 3**0.5, torch.linalg.vector_norm(strains - volumes, dim=-1)]
     if found.displacement is not None:

@@ -24,7 +24,7 @@ from empnn.nn.shrinkage import Shrinkage
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
 from empnn.training.data import LEAST_CALIBRATION, Part
 from empnn.training.error_fit import COVERAGE, SMALLEST, fit_errors
-from empnn.training.shrinking import RELAXED, fit_shrinkage
+from empnn.training.shrinking import RELAXED, evenly, fit_shrinkage
 from empnn.training.sources import Corruptions
 
 LEAST_FIT = 50
@@ -82,7 +82,7 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     """
     if max(len(part) for part in fit if part is not None) < LEAST_FIT:
         return None
-    usual = corruptions.crystals.select(_spread(len(corruptions.crystals), _FEATURES_OF))
+    usual = corruptions.crystals.select(evenly(len(corruptions.crystals), _FEATURES_OF))
     found, _ = _signals_and_answers(network, usual)
     if found is None:
         return None
@@ -118,11 +118,6 @@ def _compared(
         }
         for kind, both in means.items()
     }
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """At most so many of n positions, evenly."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
 def coverage(head: ErrorHead, rows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, dict[str, float]]:

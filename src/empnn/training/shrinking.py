@@ -6,7 +6,7 @@ Networks are surer of themselves on the crystals they were trained on than on ot
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from empnn.corruption.source import BeforeAfter
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, without_mean
-from empnn.geometry import hencky_strain, isotropic_and_deviatoric, polar_factor
+from empnn.geometry import hencky_strain, isotropic_and_deviatoric, polar_factor, principal_strains
 from empnn.metrics import displacements
 from empnn.nn import Network
 from empnn.nn.shrinkage import Shrinkage
@@ -86,9 +86,9 @@ def fit_shrinkage(
 def _inputs(corruptions: Corruptions, part: Part) -> Iterator[tuple[BeforeAfter, float, float]]:
     """Inputs of all kinds, with the weights of each and of its displacements."""
     crystals, pairs = part
-    crystals = crystals.subset(_evenly(len(crystals)))
+    crystals = crystals.subset(evenly(len(crystals), _MOST))
     if pairs is not None:
-        pairs = pairs.subset(_evenly(len(pairs)))
+        pairs = pairs.subset(evenly(len(pairs), _MOST))
     for seed in range(_DRAWS):
         # Of pairs there is nothing to be drawn.
         for kind, pair in corruptions.validation(crystals, None if seed else pairs, seed).items():
@@ -101,9 +101,9 @@ def _inputs(corruptions: Corruptions, part: Part) -> Iterator[tuple[BeforeAfter,
     yield (truth, truth), _WEIGHTS[RELAXED], _ATOMS_IN_PLACE
 
 
-def _evenly(n: int) -> np.ndarray:
-    """At most so many of n positions."""
-    return np.linspace(0, n - 1, min(n, _MOST)).astype(np.int64)
+def evenly(n: int, most: int) -> np.ndarray:
+    """At most so many of n positions, evenly."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
 def _rows(network: Network, pair: BeforeAfter, weight: float, of_displacements: float) -> _Rows:
@@ -136,11 +136,12 @@ def _answers(network: Network, before: CrystalBatch) -> tuple[Tensor, Tensor, Te
             raise ValueError("there was no pass")
         failed = moved.stretches[-1].isnan()
         stretch = torch.where(failed, torch.eye(3, dtype=torch.float64), moved.stretches[-1])
-        first = replace(moved.first, action=torch.where(failed, stretch, moved.first.action))
+        strains, _ = principal_strains(torch.where(failed, stretch, moved.first.action))
+        sizes = sizes_of(part, moved.first, strains)
         strain = hencky_strain(stretch).masked_fill(failed, torch.nan)
-        found.append((signals_of(part, first), sizes_of(part, first), strain, moved.shift))
-    signals, sizes, strains, shifts = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return signals, sizes, strains, shifts
+        found.append((signals_of(part, moved.first), sizes, strain, moved.shift))
+    signals, sizes, strain, shifts = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return signals, sizes, strain, shifts
 
 
 def _left(squares: Float64[Tensor, "structures parts 3"], factors: Tensor) -> Float64[Tensor, "structures parts"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -289,9 +288,7 @@ def test_names_and_labels_are_there_for_those_who_do_not_see_the_page(tab: Any) 
             .map(node => node.outerHTML)"""
     )
     assert nameless == []
-    told = re.search(r"relaxed, (\d+\.\d) cubic angstrom", page.locator("#after").get_attribute("aria-label"))
-    assert told is not None
-    assert float(told[1]) == pytest.approx(64, abs=2)
+    assert "63.9 cubic angstrom" in page.locator("#after").get_attribute("aria-label")
     assert page.locator("h1").count() == page.locator("main").count() == 1
 
 
