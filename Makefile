@@ -126,7 +126,10 @@ energies: $(READY)
 	$(BIN)/python -m benchmarks.energy.steps_saved
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.energy.convergence
 	for name in energies relaxers steps_saved; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.energy.$$name --oracles gpaw sevennet chgnet --small --limit 6 || exit 1; done
+	$(BIN)/python -m benchmarks.energy.relaxed_candidates
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.energy.relaxed_candidates --oracles gpaw --small --limit 6 --steps 60
 	$(BIN)/python -m benchmarks.energy.energy_report
+	$(BIN)/python -m benchmarks.energy.candidates_report
 
 lock:
 	rm -rf .venv-lock

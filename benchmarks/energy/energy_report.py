@@ -5,6 +5,7 @@ Usage: python -m benchmarks.energy.energy_report [--results benchmarks/results] 
 
 import argparse
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ LOOKS = {
     "gpaw": ("DFT (GPAW)", INK, "D"),
 }
 """Name, colour and mark of each relaxer."""
+Block = tuple[str, Callable[[list[dict[str, Any]]], str]]
+"""The result file that a table is made of, and what makes it."""
 SETS = ("carbon_24", "perov_5", "mp_20")
 STATES = ("noisy", "denoised")
 PICTURE = """
@@ -126,7 +129,7 @@ def convergence(rows: list[dict[str, Any]]) -> str:
     return table(head, [line(r) for r in rows if r["energy_per_atom"] is not None])
 
 
-BLOCKS = {
+BLOCKS: dict[str, Block] = {
     "energies": ("energies", energies),
     "relaxers": ("relaxers", relaxers),
     "steps": ("steps_saved", steps),
@@ -135,10 +138,10 @@ BLOCKS = {
 """Marker in the page, result file and what makes a table of it."""
 
 
-def fill(page: Path, results: Path) -> None:
+def fill(page: Path, results: Path, blocks: Mapping[str, Block] = BLOCKS) -> None:
     """Put the tables between their markers."""
     text = page.read_text()
-    for marker, (name, make) in BLOCKS.items():
+    for marker, (name, make) in blocks.items():
         start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks.energy.candidates_report import accuracy, saved
+from benchmarks.energy.candidates_report import draw as draw_candidates
 from benchmarks.energy.energy_report import BLOCKS, draw, fill, load
 from benchmarks.energy.energy_sets import ROW, Triple, merge, options_of, small_ones
+from benchmarks.energy.relaxed_candidates import summary as saved_of
 from benchmarks.energy.steps_saved import summary
 from empnn.crystals import CrystalBatch, from_arrays
 
@@ -109,3 +112,37 @@ def test_rows_of_other_runs_stay(tmp_path):
     merge(path, "what", [{"data": "a", "n": 1}, {"data": "b", "n": 1}], ("data",))
     merge(path, "what", [{"data": "b", "n": 2}], ("data",))
     assert json.loads(path.read_text())["rows"] == [{"data": "a", "n": 1}, {"data": "b", "n": 2}]
+
+
+def candidate(oracle, mode, which="first", **more):
+    figures = {"strain_median": 0.012, "strain_mean": 0.039, "volume_median": 1.2, "strain_worse": 0.04}
+    atoms = {"positions_median": 0.0, "positions_mean": 0.04, "seconds_per_crystal": 0.5, "n": 6}
+    return {"crystals": which, "oracle": oracle, "mode": mode, **figures, **atoms, **more}
+
+
+def ends(raw, ours, same):
+    def one(steps):
+        return {"converged": True, "steps": steps, "seconds": 2.0 * steps}
+
+    return {"index": 0, "raw": one(raw), "ours": one(ours), "same": same}
+
+
+def test_tables_and_plot_of_candidates(tmp_path):
+    spent = saved_of([ends(10, 4, True), ends(20, 30, False), ends(8, 4, True)])
+    rows = [
+        candidate("gpaw", "saved", "small", cutoff=500.0, kpoint_density=2.5) | spent,
+        candidate("chgnet", "accuracy, all"),
+        candidate("empnn", "accuracy"),
+        candidate("nothing", "accuracy", seconds_per_crystal=0.0),
+        candidate("dls", "accuracy", seconds_per_crystal=None),
+    ]
+    lines = accuracy(rows).splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:]] == [
+        *("as decorated", "DLSVolumePredictor", "**`pbe`**, one pass", "CHGNet, all")
+    ]
+    assert lines[2].endswith("| 4 % |  |")
+    assert lines[5] == "| 6 first | CHGNet, all | 0.0120 / 0.0390 | 1.2 % | 0.000 / 0.040 Å | 4 % | 0.5 |"
+    steps = saved(rows).splitlines()[2:]
+    assert steps == ["| 3 small | gpaw | 2 | 9.0 → 4.0 | 55 % | 38 → 38 | 0 % | 18.00 → 8.00 | 76 → 76 |"]
+    draw_candidates(rows, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
