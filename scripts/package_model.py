@@ -105,7 +105,6 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "elements": trained["elements"],
         "rare_elements": trained.get("rare_elements", {}),
         "strain_limit": STRAIN_LIMIT_SIGMAS * config.noise.sigma,
-        "passes": options.passes,
         "step": state["step"] if options.weights == LAST else trained["step"],
         "selected_on": "nothing, the last step" if options.weights == LAST else trained["selected_on"],
         "metrics_on": "val, all structures, one noise per structure (seed 0)",
@@ -119,7 +118,6 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--commit", required=True, help="commit the run was trained with")
-    parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--note", default="")
     here = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
     parser.add_argument("--machine", default=here, help="that it was trained on, if not this one")

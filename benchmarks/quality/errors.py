@@ -70,7 +70,7 @@ def predicted(relaxer: Relaxer, head: ErrorHead, pair: BeforeAfter) -> tuple[np.
     found, answers = [], []
     for index in split(before.sizes.tolist(), BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage)
+        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage, torch.ones(len(part), dtype=torch.bool))
         found.append(moved.signals(part))
         answers.append(moved.relaxed(part))
     with torch.inference_mode():

@@ -2,8 +2,9 @@
 
 Nothing is trained here. Cells whose runs are not in the storage keep the figures of benchmarks/results, if these are of
 the same preset, budget and split; the others are left out, and the table says how many are done.
+The row of DFT in Table 2 is what relaxers.json holds of potentials and DFT that relax cells by their stress.
 Usage: python -m benchmarks.quality.paper_tables [--only TABLE...] [--storage runs/reproduce] [--energies sevennet]
-       [--relaxer sevennet --relaxer chgnet]     (EMPNN_DATA names the data folder; scores are kept beside the runs)
+       (EMPNN_DATA names the data folder; scores are kept beside the runs)
 """
 
 import argparse
@@ -17,12 +18,14 @@ from benchmarks.bench import RESULTS
 from benchmarks.quality.paper_figures import put
 from empnn.errors import ConfigError
 from empnn.nn.runtime.cpu import tuned
-from empnn.reproduce.collect import collect
+from empnn.reproduce.collect import DFT, collect
 from empnn.reproduce.paper import SETS, TABLES
 from empnn.reproduce.plan import BUDGETS, PRESETS, Budget, cells_of, rows_of
 from empnn.reproduce.scoring import Scoring
-from empnn.reproduce.tables import Table
+from empnn.reproduce.tables import COLUMNS, Table
 
+STAND_INS = ("gpaw", "sevennet", "chgnet")
+"""DFT for a few crystals, and potentials in its stead."""
 TRAINED = "run"
 """What the figures of a cell have that was trained: the name of its run."""
 
@@ -45,6 +48,20 @@ def with_kept(table: Table, budget: Budget) -> Table:
     return replace(table, about=about, cells={row: found for row, found in cells.items() if found})
 
 
+def with_relaxers(table: Table) -> Table:
+    """Table 2 with rows for what stands in the place of the paper's DFT; any other as it is."""
+    path = RESULTS / "relaxers.json"
+    if table.name != "table2" or not path.is_file():
+        return table
+    cells = dict(table.cells)
+    for entry in json.loads(path.read_text())["rows"]:
+        if entry["relaxer"] in STAND_INS:
+            row = f"{DFT} ({entry['relaxer']}, {entry['n']} {entry['crystals']})"
+            figures = {name: entry[name] for name in (*COLUMNS["table2"], "n", "converged")}
+            cells[row] = {**cells.get(row, {}), entry["data"]: figures}
+    return replace(table, cells=cells)
+
+
 def main() -> None:
     """Score what is new, and put everything in its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,19 +69,17 @@ def main() -> None:
     parser.add_argument("--storage", type=Path, default=Path("runs/reproduce"))
     parser.add_argument("--budget", default="small", choices=BUDGETS)
     parser.add_argument("--energies", default="sevennet")
-    parser.add_argument("--relaxer", action="append", default=[])
-    parser.add_argument("--relaxer-limit", type=int, default=32)
     options = parser.parse_args()
     how = Scoring(storage=options.storage, oracle=options.energies, say=lambda line: print(line, flush=True))
     budget = BUDGETS[options.budget]
     for name in options.only:
         with tuned(), TemporaryDirectory() as folder:
             try:
-                table = collect(name, budget, PRESETS[0], SETS, how, options.relaxer, options.relaxer_limit)
+                table = collect(name, budget, PRESETS[0], SETS, how, [], 0)
             except ConfigError as error:
                 print(error, flush=True)
                 continue
-            table = with_kept(table, budget)
+            table = with_relaxers(with_kept(table, budget))
             table.write(Path(folder))
             put(name, Path(folder), table.markdown().strip())
 

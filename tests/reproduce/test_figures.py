@@ -149,7 +149,7 @@ def test_crystals_that_could_not_be_relaxed_are_counted(few, monkeypatch):
         def digest(self):
             return "0"
 
-        def relax_batch(self, crystals):
+        def relax_batch(self, crystals, passes):
             return RelaxedBatch(crystals=crystals, failed=torch.ones(len(crystals), dtype=torch.bool), seconds=0.0)
 
     monkeypatch.setattr(module, "load", lambda name: Refuses())

@@ -116,8 +116,8 @@ app(["reproduce", "table3", "--storage", {str(storage)!r}, "--set", "mp_20", "--
 def test_a_network_that_fails_on_some_crystals_is_scored(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     relax_batch = Relaxer.relax_batch
 
-    def fails_on_the_first(relaxer: Relaxer, crystals: CrystalBatch) -> RelaxedBatch:
-        found = relax_batch(relaxer, crystals)
+    def fails_on_the_first(relaxer: Relaxer, crystals: CrystalBatch, passes: int) -> RelaxedBatch:
+        found = relax_batch(relaxer, crystals, passes)
         cell = torch.cat([crystals.cell[:1], found.crystals.cell[1:]])
         failed = found.failed.index_fill(0, torch.tensor([0]), True)
         return replace(found, crystals=found.crystals.with_cell(cell), failed=failed)

@@ -87,6 +87,21 @@ def test_a_network_that_gets_messages_of_triplets_begins_as_the_model_it_starts_
         )
 
 
+@pytest.mark.parametrize("more", [[], ["model.deform=[cell,positions]"]])
+def test_a_network_that_gets_fields_of_triplets_begins_as_the_model_it_starts_from(
+    given: Path, more: list[str]
+) -> None:
+    network = build(load_config(None, [f"model.start_from={given}", "model.fields=ketbra-e-t", *more]).model)
+    copy_weights(network, str(given))
+    old, _ = models.load_network(given)
+    found = network(PEROVSKITE)
+    assert torch.equal(found.action, old(PEROVSKITE).action)
+    found.action.square().sum().backward()
+    last = network.layers[0].action.triplets.weight.weight
+    assert not last.detach().any()
+    assert last.grad.any()
+
+
 def test_another_architecture_is_refused(given: Path) -> None:
     config = load_config(None, [f"model.start_from={given}", "model.features=16"])
     with pytest.raises(ConfigError, match="other architecture"):

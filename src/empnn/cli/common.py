@@ -38,7 +38,8 @@ Model = Annotated[
     typer.Option(metavar="NAME|PATH", help="A packaged model (see `empnn models`), a model folder or a run directory."),
 ]
 Passes = Annotated[
-    int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
+    int | None,
+    typer.Option(min=1, help="Applications of the network; by default one, and another where the cell changes much."),
 ]
 Fix = Annotated[
     str | None,

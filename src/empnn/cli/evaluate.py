@@ -61,7 +61,10 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many crystals, the first ones.")] = None,
     passes: Annotated[
-        int | None, typer.Option(min=1, help="Applications of the network; the model's own number by default.")
+        int | None,
+        typer.Option(
+            min=1, help="Applications of the network; by default one, and another where the cell changes much."
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Where the model computes: auto (default), cpu, cuda or cuda:N.")

@@ -38,7 +38,7 @@ def relax(
         atoms: The crystal.
         model: Name or folder of a model, or a loaded one, which is faster for many crystals.
         fix: What stays: the `cell`, or the `positions`, all fractional coordinates.
-        passes: How often the network is applied; the model's own number by default.
+        passes: How often the network is applied; by default once, and again where the cell changes much.
         device: Where a model is loaded; found by itself by default.
 
     Raises:
@@ -67,7 +67,7 @@ class EMPNNRelax:
         atoms: The crystal; no filter of cells is needed.
         model: Name or folder of a model, or a loaded one, which is faster for many crystals.
         fix: What stays: the `cell`, or the `positions`, all fractional coordinates.
-        passes: How often the network is applied; the model's own number by default.
+        passes: How often the network is applied; by default once, and again where the cell changes much.
         device: Where a model is loaded; found by itself by default.
         logfile: A file, or the name of one, to write a line to before and after; `-` is stdout.
         trajectory: The same for the crystal before and after, as a trajectory of ASE.

@@ -47,7 +47,7 @@ class EMPNNRelaxMaker(Maker):
         name: Name of the jobs.
         model: A packaged model by name, a model folder or a run directory, as the machine finds it that runs the job.
         fix: What stays: the `cell`, or the `positions`, all fractional coordinates.
-        passes: How often the network is applied; the model's own number by default.
+        passes: How often the network is applied; by default once, and again where the cell changes much.
         device: Where to compute; found by itself by default.
     """
 

@@ -26,7 +26,7 @@ class EMPNNCalc:
     Args:
         model: Name or folder of a model, or a loaded one.
         fix: What stays: the `cell`, or the `positions`, all fractional coordinates.
-        passes: How often the network is applied; the model's own number by default.
+        passes: How often the network is applied; by default once, and again where the cell changes much.
         device: Where a model is loaded; found by itself by default.
 
     Raises:

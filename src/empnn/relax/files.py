@@ -49,7 +49,7 @@ class How:
     """How structures are relaxed; see `Relaxer.relax`.
 
     Attributes:
-        passes: Applications of the network; the model's own number if None.
+        passes: Applications of the network; see `Relaxer.relax` for None.
         batch_atoms: Atoms per batch.
         keep_failed: Write refused structures that could be read, unchanged.
         fix: What stays: `cell` or `positions`.
@@ -88,7 +88,8 @@ class Relaxing(Work):
     def __init__(self, relaxer: Relaxer, how: How | None = None, detail: Detail = _LITTLE) -> None:
         how = how or How()
         relaxer.check_fix(how.fix)
-        check_passes(relaxer.passes if how.passes is None else how.passes)
+        if how.passes is not None:
+            check_passes(how.passes)
         check_tolerance(how.symmetrize)
         self.relaxer = relaxer
         self.how = how

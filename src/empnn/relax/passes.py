@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from empnn.checks.refusals import is_collapsed
@@ -22,6 +23,9 @@ from empnn.relaxers import RelaxedBatch
 DEFAULT_BATCH_ATOMS = 2048
 MAX_PASSES = 1000
 """Each pass takes as long as the first, and answers stop changing after a few."""
+FAR = (0.4, 0.6)
+"""Changes of a cell, as norms of the Hencky strain, that begin to call for a second pass, and wholly do: the crystal
+that a first pass ends in has other neighbours than those that it saw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,13 @@ def check_passes(passes: int) -> None:
         raise ConfigError(f"`passes` {passes}: must lie between 1 and {MAX_PASSES}")
 
 
-def apply_passes(network: Network, crystals: CrystalBatch, passes: int, shrinkage: Shrinkage | None = None) -> Passes:
+def apply_passes(
+    network: Network,
+    crystals: CrystalBatch,
+    passes: int,
+    shrinkage: Shrinkage | None = None,
+    again: Bool[Tensor, " structures"] | None = None,
+) -> Passes:
     """Apply a network to crystals, with a new graph in each pass.
 
     Where atoms move, what they end in has the symmetry of what was given; see `keep_symmetry`.
@@ -78,33 +88,20 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int, shrinkag
         crystals: Usable crystals, small enough to be one batch.
         passes: How often the network is applied.
         shrinkage: Says how much of what each pass finds is kept; all of it if None.
+        again: Which crystals have one more pass if they are `FAR`, and then the answer of all passes after the last
+            layer; none of them if None.
     """
-    device = next(network.parameters()).device
-    identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
-    total, failed = identity, torch.zeros(len(crystals), dtype=torch.bool)
-    shift = torch.zeros_like(crystals.frac)
-    steps, graph = [], network.rule(crystals)
+    so_far, steps, graph = _nothing(crystals), [], network.rule(crystals)
     first: Deformation | None = None
     with torch.inference_mode():
         for index in range(passes):
-            moved = crystals.with_cell(crystals.cell @ total.mT).shifted(shift)
-            deformation = network(moved.to(device), (network.rule(moved) if index else graph).to(device)).cpu()
-            first = first or deformation
-            if shrinkage is not None:
-                deformation = _shrunk(shrinkage, moved, deformation)
-            steps.append(deformation.steps @ total)
-            if deformation.displacement is not None:
-                shift = shift + moved.fractional(deformation.displacement)
-                if crystals.fixed_frac is not None:
-                    # Rounding is all there is of it.
-                    shift = shift.masked_fill(crystals.fixed_frac, 0.0)
-            finite = torch.isfinite(steps[-1]).all(-1).all(-1).all(0)
-            failed = failed | ~finite | is_collapsed(crystals.cell @ steps[-1][-1].mT, crystals.sizes)
-            failed = failed.index_fill(0, crystals.batch[~(shift.abs() < MAX_FRAC).all(-1)], True)
-            # One failure must not spoil its batch: no decomposition and no graph survives such a crystal.
-            steps[-1] = torch.where(failed[:, None, None], identity, steps[-1])
-            shift = torch.where(failed[crystals.batch, None], 0.0, shift)
-            total = steps[-1][-1]
+            found, after, so_far = _pass(network, crystals, so_far, None if index else graph, shrinkage)
+            first = first or found
+            steps.append(after)
+        if again is not None:
+            so_far = _one_more(network, crystals, so_far, shrinkage, again)
+            steps[-1] = torch.cat([steps[-1][:-1], so_far.total.unsqueeze(0)])
+        failed, shift = so_far.failed, so_far.shift
         stretches = polar_factor(torch.cat(steps))
         if network.moves_atoms:
             last, shift = keep_symmetry(crystals, graph, stretches[-1], shift)
@@ -117,14 +114,102 @@ def apply_passes(network: Network, crystals: CrystalBatch, passes: int, shrinkag
     )
 
 
-def _shrunk(shrinkage: Shrinkage, crystals: CrystalBatch, found: Deformation) -> Deformation:
+class _SoFar(NamedTuple):
+    """What the passes until now do to crystals.
+
+    Attributes:
+        total: The product of their actions, the identity where they fail. (structures, 3, 3)
+        shift: What is added to the fractional coordinates, 0 where they fail. (atoms, 3)
+        failed: Where they do. (structures,)
+    """
+
+    total: Tensor
+    shift: Tensor
+    failed: Tensor
+
+    def chosen(self, index: Tensor, atoms: Tensor) -> "_SoFar":
+        """Of some structures and their atoms."""
+        return _SoFar(self.total[index], self.shift[atoms], self.failed[index])
+
+    def replaced(self, index: Tensor, atoms: Tensor, other: "_SoFar") -> "_SoFar":
+        """With some structures, and their atoms, as in another."""
+        return _SoFar(
+            self.total.index_copy(0, index, other.total),
+            self.shift.index_copy(0, atoms, other.shift),
+            self.failed.index_copy(0, index, other.failed),
+        )
+
+
+def _nothing(crystals: CrystalBatch) -> _SoFar:
+    """No pass was made yet."""
+    identity = torch.eye(3, dtype=torch.float64).expand(len(crystals), 3, 3)
+    return _SoFar(identity, torch.zeros_like(crystals.frac), torch.zeros(len(crystals), dtype=torch.bool))
+
+
+def _pass(
+    network: Network,
+    crystals: CrystalBatch,
+    before: _SoFar,
+    graph: Graph | None,
+    shrinkage: Shrinkage | None,
+    share: Float64[Tensor, " structures"] | None = None,
+) -> tuple[Deformation, Float64[Tensor, "layers structures 3 3"], _SoFar]:
+    """One pass, of which a share is taken: what it finds, the action of all passes after each layer, and all of it."""
+    device = next(network.parameters()).device
+    moved = crystals.with_cell(crystals.cell @ before.total.mT).shifted(before.shift)
+    graph = network.rule(moved) if graph is None else graph
+    found = network(moved.to(device), graph.to(device)).cpu()
+    kept = _kept(moved, found, shrinkage, share)
+    steps, shift = kept.steps @ before.total, before.shift
+    if kept.displacement is not None:
+        shift = shift + moved.fractional(kept.displacement)
+        if crystals.fixed_frac is not None:
+            # Rounding is all there is of it.
+            shift = shift.masked_fill(crystals.fixed_frac, 0.0)
+    finite = torch.isfinite(steps).all(-1).all(-1).all(0)
+    failed = before.failed | ~finite | is_collapsed(crystals.cell @ steps[-1].mT, crystals.sizes)
+    failed = failed.index_fill(0, crystals.batch[~(shift.abs() < MAX_FRAC).all(-1)], True)
+    # One failure must not spoil its batch: no decomposition and no graph survives such a crystal.
+    steps = torch.where(failed[:, None, None], torch.eye(3, dtype=torch.float64), steps)
+    shift = torch.where(failed[crystals.batch, None], 0.0, shift)
+    return found, steps, _SoFar(steps[-1], shift, failed)
+
+
+def _one_more(
+    network: Network,
+    crystals: CrystalBatch,
+    before: _SoFar,
+    shrinkage: Shrinkage | None,
+    again: Bool[Tensor, " structures"],
+) -> _SoFar:
+    """One more pass for those of the crystals that are `FAR`, where it succeeds; it comes in by and by."""
+    size = torch.linalg.vector_norm(principal_strains(before.total)[0], dim=-1)
+    share = ((size - FAR[0]) / (FAR[1] - FAR[0])).clamp(0.0, 1.0) * again
+    index = torch.nonzero(share).squeeze(-1)
+    if not len(index):
+        return before
+    atoms = torch.nonzero(torch.isin(crystals.batch, index)).squeeze(-1)
+    some, chosen = crystals.select(index), before.chosen(index, atoms)
+    _, _, after = _pass(network, some, chosen, None, shrinkage, share[index])
+    sound = ~after.failed
+    kept = after.chosen(sound, sound[some.batch])
+    return before.replaced(index[sound], atoms[sound[some.batch]], kept)
+
+
+def _kept(crystals: CrystalBatch, found: Deformation, shrinkage: Shrinkage | None, share: Tensor | None) -> Deformation:
     """What is kept of what a pass found, without rotations; of failures, as it is.
 
     The strain after each layer is scaled by what is kept of all of it, so that the last one is the answer.
     """
+    if shrinkage is None and share is None:
+        return found
     sound = torch.isfinite(found.steps).all(-1).all(-1).all(0)[:, None, None]
     strains, axes = principal_strains(torch.where(sound, found.steps, torch.eye(3, dtype=torch.float64)))
-    factors = shrinkage(signals_of(crystals, found), sizes_of(crystals, found, strains[-1]))
+    factors = strains.new_ones(len(crystals), 3)
+    if shrinkage is not None:
+        factors = shrinkage(signals_of(crystals, found), sizes_of(crystals, found, strains[-1]))
+    if share is not None:
+        factors = factors * share.unsqueeze(-1)
     volumes = strains.mean(-1, keepdim=True)
     kept = factors[:, :1] * volumes + factors[:, 1:2] * (strains - volumes)
     steps = torch.where(sound, axes.mT @ (kept.exp().unsqueeze(-1) * axes), found.steps)
@@ -157,18 +242,23 @@ def relax_batch(
     passes: int = 1,
     batch_atoms: int = DEFAULT_BATCH_ATOMS,
     shrinkage: Shrinkage | None = None,
+    again: Bool[Tensor, " structures"] | None = None,
 ) -> RelaxedBatch:
-    """Relax usable crystals, however many: their cells become `cell @ P`."""
+    """Relax usable crystals, however many: their cells become `cell @ P`; see `apply_passes`."""
     started = time.perf_counter()
-    parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), batch_atoms)]
-    after = CrystalBatch.cat([apply_passes(network, p, passes, shrinkage).relaxed(p) for p in parts])
-    failed = ~torch.isfinite(after.cell).all(-1).all(-1)
-    after = replace(
-        after,
-        cell=torch.where(failed[:, None, None], crystals.cell, after.cell),
-        frac=torch.where(failed[crystals.batch, None], crystals.frac, after.frac),
+    after = []
+    for index in split(crystals.sizes.tolist(), batch_atoms):
+        part = crystals.select(index)
+        found = apply_passes(network, part, passes, shrinkage, None if again is None else again[index])
+        after.append(found.relaxed(part))
+    relaxed = CrystalBatch.cat(after)
+    failed = ~torch.isfinite(relaxed.cell).all(-1).all(-1)
+    relaxed = replace(
+        relaxed,
+        cell=torch.where(failed[:, None, None], crystals.cell, relaxed.cell),
+        frac=torch.where(failed[crystals.batch, None], crystals.frac, relaxed.frac),
     )
-    return RelaxedBatch(crystals=after, failed=failed, seconds=time.perf_counter() - started)
+    return RelaxedBatch(crystals=relaxed, failed=failed, seconds=time.perf_counter() - started)
 
 
 def split(sizes: Sequence[int], batch_atoms: int) -> Iterator[list[int]]:

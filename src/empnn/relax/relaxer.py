@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from jaxtyping import Bool
+from torch import Tensor
 
 from empnn import models
 from empnn.checks.doubts import doubtful_errors, doubtful_periodicity, doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import CELL, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
+from empnn.crystals import CELL, MAX_NUMBER, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
@@ -49,6 +51,7 @@ class _How(NamedTuple):
     """How crystals are relaxed; see `Relaxer.relax`."""
 
     passes: int
+    again: bool
     fix: str | None
     symmetrize: float | None
 
@@ -61,7 +64,8 @@ class Relaxer:
         card: Where the weights come from and how well they do.
         error_head: What predicts the errors of its answers, or None.
         shrinkage: What says how much of its answers to keep, or None.
-        passes: How often the network is applied unless a call says otherwise; the number of the card at first.
+        passes: How often the network is applied unless a call says otherwise; the number of the card at first. None for
+            once, and once more where that changes much the cell of a crystal whose elements the model knows.
         from_cube: Whether it was trained to find cells from a cube of 1 angstrom, and relaxes none.
         name: What it is called, if anything.
         device: Where it computes.
@@ -85,7 +89,7 @@ class Relaxer:
         self.elements = set(card.get("elements", []))
         self.rare = {int(number): int(count) for number, count in card.get("rare_elements", {}).items()}
         self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
-        self.passes = int(card.get("passes", 1))
+        self.passes: int | None = card.get("passes")
         self.from_cube = bool(card.get("from_cube", False))
 
     def __repr__(self) -> str:
@@ -160,7 +164,9 @@ class Relaxer:
                 structures in a file, a folder or the files of a pattern, each with `empnn_source` in its info. Of a
                 pandas `DataFrame` the column is taken that holds crystals or entries, else the one that holds their
                 dictionaries, which give a `Structure`, or CIF text, which gives `Atoms`.
-            passes: How often the network is applied, with a new graph each time; the model's own number by default.
+            passes: How often the network is applied, with a new graph each time. By default once, and once more to
+                crystals of elements that the model knows whose cell that changes much (`empnn.relax.passes.FAR`),
+                unless the model has a number of its own.
             batch_atoms: Atoms per batch, which bounds memory.
             fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
             symmetrize: Distance in angstrom; the operations that spglib finds within it in the answer are made exact,
@@ -177,14 +183,13 @@ class Relaxer:
             ValueError: If `batch_atoms` is not positive.
         """
         self._check_relaxes()
-        passes = self.passes if passes is None else passes
-        check_passes(passes)
+        passes, again = self._passes(passes)
         if batch_atoms < 1:
             raise ValueError(f"batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
         check_tolerance(symmetrize)
         given, is_one = listed(structures, progress)
-        many: Relaxations[Any] = self._relax_many(given, batch_atoms, _How(passes, fix, symmetrize), progress)
+        many: Relaxations[Any] = self._relax_many(given, batch_atoms, _How(passes, again, fix, symmetrize), progress)
         if not is_one:
             return many
         if many.structures[0] is None:
@@ -229,9 +234,28 @@ class Relaxer:
         """
         self._check_relaxes()
         self.check_fix(fix if crystals.fixed_cell is None else CELL)
+        passes, again = self._passes(passes)
+        crystals = crystals.fixing(fix)
+        known = self._known(crystals) if again else None
+        return relax_batch(self.network, crystals, passes, batch_atoms, self.shrinkage, known)
+
+    def _passes(self, passes: int | None) -> tuple[int, bool]:
+        """How many passes all crystals have, and whether some may have one more.
+
+        Raises:
+            ConfigError: If a number was asked for that means nothing.
+        """
         passes = self.passes if passes is None else passes
+        if passes is None:
+            return 1, True
         check_passes(passes)
-        return relax_batch(self.network, crystals.fixing(fix), passes, batch_atoms, self.shrinkage)
+        return passes, False
+
+    def _known(self, crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
+        """Whether the model knows all elements of each crystal; so it is taken to where its card names none."""
+        known = torch.tensor([not self.elements or z in self.elements for z in range(MAX_NUMBER + 1)])
+        unknown = (~known)[crystals.numbers].to(torch.int64)
+        return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, unknown) == 0
 
     def _relax_many(self, given: list[C], batch_atoms: int, how: _How, progress: bool | None) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
@@ -279,7 +303,8 @@ class Relaxer:
 
     def _relax_part(self, given: list[C], crystals: CrystalBatch, how: _How) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
-        moved = apply_passes(self.network, crystals, how.passes, self.shrinkage)
+        again = self._known(crystals) if how.again else None
+        moved = apply_passes(self.network, crystals, how.passes, self.shrinkage, again)
         groups = None
         if how.symmetrize is not None:
             moved, groups = symmetrized(moved, crystals, how.symmetrize)

@@ -98,7 +98,7 @@ def denoise_set(data: str, split: str, say: Callable[[str], None], limit: int = 
     say(f"{model} relaxes {len(crystals):,} crystals of {data}")
     relaxer = load(model)
     deformed = with_fixed_noise(crystals, SIGMA, SEED)
-    relaxed = relaxer.relax_batch(deformed)
+    relaxed = relaxer.relax_batch(deformed, passes=1)
     return Denoised(
         data=data,
         model=model,

@@ -109,7 +109,7 @@ def _measured(cell: Cell, run: Run, relaxer: Relaxer, how: Scoring) -> Figures:
 
 
 class _Counting:
-    """A network of which failures are to be expected: such crystals stay as they were, and are counted."""
+    """A network in one pass, of which failures are to be expected: such crystals stay as they were, and are counted."""
 
     def __init__(self, relaxer: Relaxer) -> None:
         self._relaxer = relaxer
@@ -119,7 +119,7 @@ class _Counting:
         return self._relaxer.moves_atoms
 
     def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
-        found = self._relaxer.relax_batch(crystals)
+        found = self._relaxer.relax_batch(crystals, passes=1)
         return replace(found, report={"failed": int(found.failed.sum())})
 
 
@@ -140,7 +140,7 @@ def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
     crystals = load_crystals(locate(None, run.data), how.split)
     crystals = crystals.select(np.arange(min(ENERGIES_OF, len(crystals))))
     noisy = with_fixed_noise(crystals, SIGMAS["table1"], SEED, 0.0)
-    after = relaxer.relax_batch(noisy).crystals
+    after = relaxer.relax_batch(noisy, passes=1).crystals
     how.say(f"{run.name}: energies by {oracle}")
     job = Job(choice=Choice(oracle, {}), relaxation=OracleRelaxation(), workers=how.workers, store=how.store)
     before, final = (energies_of(state, job) for state in (noisy, after))

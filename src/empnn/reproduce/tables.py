@@ -65,7 +65,7 @@ class Table:
             pairs = [
                 (figures[data], self._paper(row, data))
                 for row, figures in self.cells.items()
-                if data in figures and self._paper(row, data) and row not in ("ff", "dft")
+                if data in figures and self._paper(row, data) and _of_paper(row) not in ("ff", "dft")
             ]
             if pairs:
                 above = sum(
@@ -128,7 +128,7 @@ class Table:
         ]
 
     def _paper(self, row: str, data: str) -> tuple[float, ...]:
-        return TABLES[self.name].get(row, {}).get(data, ())
+        return TABLES[self.name].get(_of_paper(row), {}).get(data, ())
 
     def _shown(self, name: str, ours: float | None, paper: tuple[float, ...], k: int) -> str:
         digits = WORDS[name][1]
@@ -138,6 +138,11 @@ class Table:
         shown = f"{ours:.{digits}f}"
         bold = paper and name != "energy" and _better(name, ours, paper[k])
         return f"{f'**{shown}**' if bold else shown} / {theirs}"
+
+
+def _of_paper(row: str) -> str:
+    """The row of the paper that a row stands for: `dft (sevennet, 32)` for `dft`."""
+    return row.partition(" (")[0]
 
 
 def _better(name: str, ours: float | None, theirs: float) -> bool:

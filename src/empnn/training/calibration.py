@@ -165,11 +165,11 @@ def _of_kind(network: Network, some: list[BeforeAfter], shrinkage: Shrinkage | N
 def _signals_and_answers(
     network: Network, before: CrystalBatch, shrinkage: Shrinkage | None = None
 ) -> tuple[Tensor | None, CrystalBatch]:
-    """What tells of errors in one pass, None if nothing does; and the answers, NaN where the network fails."""
+    """What tells of errors in the first pass, None if nothing does; and the answers, NaN where the network fails."""
     signals, answers = [], []
     for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(network, part, 1, shrinkage)
+        moved = apply_passes(network, part, 1, shrinkage, torch.ones(len(part), dtype=torch.bool))
         if moved.first is not None and moved.first.features is not None:
             signals.append(moved.signals(part))
         answers.append(moved.relaxed(part))

@@ -13,16 +13,19 @@ from empnn.nn import Network
 
 _OF_FIELDS = ".weight.weight"
 """How the keys of the weights of fields end."""
-_OF_TRIPLET_MESSAGES, _LAST = ".message.triplets.", ".message.weight"
-"""What the keys of messages of triplets hold, and how that of their last map ends."""
+_OF_TRIPLETS = (".message.triplets.", ".action.triplets.")
+"""What the keys of messages and of fields of triplets hold."""
+_LAST = (".message.weight", _OF_FIELDS)
+"""How the keys of their last maps end."""
 
 
 def copy_weights(network: Network, name: str) -> None:
     """Copy the weights of a model into a network that does what it does, and perhaps more.
 
-    A network may move atoms besides, pass messages over triplets, and have more layers that deform. The weights of
-    fields come first in a layer, those that move atoms last: these start at 0, and so do the last map of messages of
-    triplets and all weights of the fields of further layers. The network begins as the model it starts from.
+    A network may move atoms besides, pass messages over triplets, have fields of triplets, and more layers that deform.
+    The weights of fields come first in a layer, those that move atoms last: these start at 0, and so do the last maps
+    of messages and fields of triplets and all weights of the fields of further layers. The network begins as the model
+    it starts from.
 
     Raises:
         ConfigError: If there is no such model, or it is of another architecture.
@@ -35,7 +38,7 @@ def copy_weights(network: Network, name: str) -> None:
             own[key] = torch.zeros_like(target) if key.endswith(_OF_FIELDS) else target
             continue
         source = given.get(key)
-        if source is None and _OF_TRIPLET_MESSAGES in key:
+        if source is None and any(part in key for part in _OF_TRIPLETS):
             own[key] = torch.zeros_like(target) if key.endswith(_LAST) else target
             continue
         if source is None or source.shape[1:] != target.shape[1:] or len(source) > len(target):

@@ -175,7 +175,7 @@ def _add_work(app: FastAPI, offered: Offered, readers: Readers, batcher: Batcher
         """Relax structures. One that cannot be used is refused with a message, and the others come out."""
         deadline: Deadline = request.state.deadline
         relaxer = await asyncio.to_thread(offered.__getitem__, offered.names[0] if asked.model is None else asked.model)
-        how = How(passes=asked.passes or relaxer.passes, fix=asked.fix, symmetrize=asked.symmetrize)
+        how = How(passes=asked.passes, fix=asked.fix, symmetrize=asked.symmetrize)
         relaxer.check_fix(how.fix)
         records = await asyncio.to_thread(readers.read, _texts(asked.files), deadline)
         crystals = await asyncio.to_thread(given, records)
