@@ -16,7 +16,7 @@ from empnn.viz.style import GUIDE, save, styled
 WORDS = {
     ("nothing", "accuracy"): "as decorated",
     ("dls", "accuracy"): "DLSVolumePredictor",
-    ("empnn", "accuracy"): "**`pbe`**, one pass",
+    ("empnn", "accuracy"): "**`pbe`**",
     ("chgnet", "accuracy, cell"): "CHGNet, cell only",
     ("chgnet", "accuracy, all"): "CHGNet, all",
     ("chgnet", "accuracy, all after empnn"): "CHGNet, all, from `pbe`'s answer",

@@ -1,6 +1,6 @@
 """The picture and the table of README: candidates from prototypes, beside a volume predictor and CHGNet.
 
-From decorated.json (1,200 candidates, one pass) and relaxed_candidates.json (the first 100 of at most 8 atoms, relaxed
+From decorated.json (1,200 candidates) and relaxed_candidates.json (the first 100 of at most 8 atoms, relaxed
 by the network, by potentials from the raw candidate, and by potentials from the network's answer).
 Usage: python -m benchmarks.quality.candidates_picture
 """
@@ -44,7 +44,7 @@ def figures() -> dict[str, Any]:
 def markdown(found: dict[str, Any]) -> str:
     """The table of README."""
     many, few, saved = found["many"], found["accuracy"], found["saved"]
-    words = {"nothing": "as decorated", "dls": "pymatgen's DLSVolumePredictor", "empnn": "**`empnn`**, one pass"}
+    words = {"nothing": "as decorated", "dls": "pymatgen's DLSVolumePredictor", "empnn": "**`empnn`**"}
     sets = f"of the volume, {many['nothing']['n']:,} candidates | strain | {found['n']} small ones | strain"
     lines = [
         f"| median error | {sets} | time |",

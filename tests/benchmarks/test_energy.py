@@ -138,7 +138,7 @@ def test_tables_and_plot_of_candidates(tmp_path):
     ]
     lines = accuracy(rows).splitlines()
     assert [line.split(" | ")[1] for line in lines[2:]] == [
-        *("as decorated", "DLSVolumePredictor", "**`pbe`**, one pass", "CHGNet, all")
+        *("as decorated", "DLSVolumePredictor", "**`pbe`**", "CHGNet, all")
     ]
     assert lines[2].endswith("| 4 % |  |")
     assert lines[5] == "| 6 first | CHGNet, all | 0.0120 / 0.0390 | 1.2 % | 0.000 / 0.040 Å | 4 % | 0.5 |"
