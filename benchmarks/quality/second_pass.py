@@ -72,7 +72,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         figures = [f"{one['strain_median']:.4f} / {one['strain_mean']:.3f}" for one in row["passes"].values()]
         seconds = row.get("seconds")
         cost = "" if seconds is None else f"{seconds['default'] / seconds['one']:.2f}"
-        lines.append(f"| {' | '.join([row['model'], row['kind'], *figures, f'{100 * row['far']:.0f} %', cost])} |")
+        share = f"{100 * row['far']:.0f} %"
+        lines.append(f"| {' | '.join([row['model'], row['kind'], *figures, share, cost])} |")
     return "\n".join(lines)
 
 
