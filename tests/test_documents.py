@@ -170,7 +170,7 @@ def test_the_models_do_what_their_cards_promise(name: str) -> None:
 def test_packaged_models_have_complete_cards(name: str) -> None:
     assert name in packaged()
     card = empnn.load(name).card
-    required = {"data", "licence", "command", "commit", "training_minutes", "elements", "metrics", "passes"}
+    required = {"data", "licence", "command", "commit", "training_minutes", "elements", "metrics"}
     assert required <= set(card)
     assert {row["sigma"] for row in card["metrics"]} == {0.0, 0.02, 0.05, 0.1, 0.3}
     configs = re.findall(r"configs/\S+\.yaml", card["command"])
