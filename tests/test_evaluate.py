@@ -120,7 +120,7 @@ def test_references_must_correspond(relaxer):
 def test_model_that_fails(monkeypatch, relaxer):
     """For one crystal too: what it did not relax must not pass for relaxed."""
 
-    def without_the_last(network, crystals, passes, shrinkage):
+    def without_the_last(network, crystals, passes, shrinkage, may_repeat):
         stretches = torch.eye(3, dtype=torch.float64).repeat(1, len(crystals), 1, 1)
         stretches[0, -1] = torch.nan
         return Passes(stretches=stretches, shift=torch.zeros_like(crystals.frac))

@@ -1,4 +1,4 @@
-"""Candidates decorated in the cells and at the places of isostructural crystals, relaxed in one pass.
+"""Candidates decorated in the cells and at the places of isostructural crystals.
 
 A: crystals of MP-20's val split in file order that have a partner. B: drawn by `default_rng([seed, index])` among all
 partners of another composition in MP-20's partial train split. Doing nothing and pymatgen's DLSVolumePredictor (B's

@@ -32,7 +32,7 @@ from empnn.crystals import CrystalBatch, to_structures
 from empnn.data.sets import load_split, locate
 from empnn.nn.error_head import ERRORS, ErrorHead
 from empnn.relax import Relaxer
-from empnn.relax.passes import apply_passes, split
+from empnn.relax.passes import apply_passes, made_of, split
 from empnn.training.calibration import answer_errors
 from empnn.viz.reliability import binned, reliability
 
@@ -70,7 +70,7 @@ def predicted(relaxer: Relaxer, head: ErrorHead, pair: BeforeAfter) -> tuple[np.
     found, answers = [], []
     for index in split(before.sizes.tolist(), BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage, torch.ones(len(part), dtype=torch.bool))
+        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage, made_of(part, relaxer.elements))
         found.append(moved.signals(part))
         answers.append(moved.relaxed(part))
     with torch.inference_mode():

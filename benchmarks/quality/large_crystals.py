@@ -1,4 +1,4 @@
-"""Crystals of 40 to 200 atoms, though training ends at 20: supercells of MP-20 val, relaxed in one pass.
+"""Crystals of 40 to 200 atoms, though training ends at 20: supercells of MP-20 val, relaxed.
 
 Each crystal is repeated along its shortest vectors until it has as many atoms as are drawn for it from 40 to 160.
 `repeated`: the supercells of strained crystals (sigma 0.1, atoms 0.1 angstrom), which have the answers of the crystals

@@ -1,4 +1,4 @@
-"""Real unrelaxed structures against the cells and places that DFT gave them, relaxed in one pass.
+"""Real unrelaxed structures against the cells and places that DFT gave them, relaxed.
 
 `zintl_dev`: prototypes decorated with Zintl compositions, never trained on. `nbsrh_val`: Nb-Sr-H structures of a
 genetic algorithm, by models as packaged and by those trained on the pairs of `nbsrh_train`. Beside: doing nothing, and

@@ -1,4 +1,4 @@
-"""Whether answers keep the symmetry of what was given: candidates of `decorated.py`, in one pass, file to file.
+"""Whether answers keep the symmetry of what was given: candidates of `decorated.py`, file to file.
 
 Each candidate is written by ASE (extxyz, eight decimals) or pymatgen (CIF, eight digits; POSCAR, sixteen), relaxed as
 `empnn relax` does it, and its file read by ASE. For every operation (W, t) that spglib finds in the file given, at

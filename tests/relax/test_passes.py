@@ -1,6 +1,7 @@
 """The second pass that crystals get whose cell the first one changes much."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms, to_batch
 from empnn.geometry import hencky_strain, volume
 from empnn.nn import EMPNN, Deformation
+from empnn.nn.shrinkage import Shrinkage
 from empnn.relax import Relaxer
 from empnn.relax.passes import FAR, Passes, apply_passes
+from empnn.relax.signals import signals_of
 from empnn.testing import moves
 
 NETWORK = tiny_network(deform=["cell", "positions"]).double()
@@ -43,10 +46,12 @@ def away(*strains: float) -> CrystalBatch:
     return CrystalBatch.cat(cells)
 
 
-def applied(network: EMPNN, crystals: CrystalBatch, passes: int | None = None) -> Passes:
+def applied(
+    network: EMPNN, crystals: CrystalBatch, passes: int | None = None, shrinkage: Shrinkage | None = None
+) -> Passes:
     """As many passes, or one and one more where it is called for."""
-    again = torch.ones(len(crystals), dtype=torch.bool) if passes is None else None
-    return apply_passes(network.eval(), crystals, passes or 1, again=again)
+    may_repeat = torch.ones(len(crystals), dtype=torch.bool) if passes is None else None
+    return apply_passes(network.eval(), crystals, passes or 1, shrinkage, may_repeat)
 
 
 def sizes(crystals: CrystalBatch, passes: int | None) -> torch.Tensor:
@@ -99,14 +104,42 @@ def test_crystals_that_the_first_pass_fails_on_are_given_up() -> None:
 
 def test_crystals_of_elements_that_the_model_does_not_know_have_one() -> None:
     far, network = away(0.8), Halfway()
-    twice, once = (applied(network, far, passes).relaxed(far).cell for passes in (2, 1))
-    for elements, expected in (([11, 17], twice), ([11, 35], once), ([], twice)):
+    other = replace(far, numbers=torch.tensor([11, 35]))
+    twice, once = (applied(network, far, passes).relaxed(far).cell[0] for passes in (2, 1))
+    for elements, expected in (([11, 17], [once, twice, twice]), ([], [twice] * 3)):
         relaxer = Relaxer(network, {"elements": elements})
-        assert torch.equal(relaxer.relax_batch(far).crystals.cell, expected)
-        found = relaxer.relax(to_atoms(far)).structures[0]
-        assert found is not None
-        assert np.abs(found.cell.array - expected[0].numpy()).max() < 1e-9
-        assert torch.equal(relaxer.relax_batch(far, passes=1).crystals.cell, once)
+        given = CrystalBatch.cat([other, far, far])
+        for atoms in (1, 4, 100):
+            assert torch.equal(relaxer.relax_batch(given, batch_atoms=atoms).crystals.cell, torch.stack(expected))
+        cells = [found.cell.array for found in relaxer.relax(to_atoms(given)).structures if found is not None]
+        assert np.abs(np.array(cells) - torch.stack(expected).numpy()).max() < 1e-9
+        assert torch.equal(relaxer.relax_batch(far, passes=1).crystals.cell[0], once)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_atoms_go_with_the_cell(monkeypatch: pytest.MonkeyPatch, filtered: bool) -> None:
+    shrinkage = keeps_half() if filtered else None
+    once, twice = (applied(NETWORK, ALL, passes, shrinkage) for passes in (1, 2))
+    size = torch.linalg.matrix_norm(hencky_strain(once.stretches[-1]))
+    assert (twice.shift - once.shift).abs().max() > 1e-3
+    # One more pass is taken wholly, and then next to nothing of it.
+    monkeypatch.setattr("empnn.relax.passes.FAR", (0.0, float(size.min())))
+    found = applied(NETWORK, ALL, None, shrinkage)
+    torch.testing.assert_close(found.shift, twice.shift, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.stretches[-1], twice.stretches[-1], rtol=0, atol=1e-9)
+    monkeypatch.setattr("empnn.relax.passes.FAR", (float(size.min()) / 2, 1e9))
+    found = applied(NETWORK, ALL, None, shrinkage)
+    torch.testing.assert_close(found.shift, once.shift, rtol=0, atol=1e-8)
+    torch.testing.assert_close(found.stretches[-1], once.stretches[-1], rtol=0, atol=1e-8)
+
+
+def keeps_half() -> Shrinkage:
+    """One that keeps about half of every part."""
+    first = applied(NETWORK, ALL, 1).first
+    assert first is not None
+    found = Shrinkage(signals_of(ALL, first).shape[1], NETWORK.config.features, 3).eval()
+    found.level.fill_(-4.0)
+    return found
 
 
 def test_answers_stay_equivariant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +160,11 @@ def test_answers_stay_equivariant(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_fixed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("empnn.relax.passes.FAR", (0.0, 1e-3))
-    relaxer = Relaxer(NETWORK, {})
     given = with_fixed_noise(ALL, 0.1, 0)
-    found = relaxer.relax_batch(given, fix="positions").crystals
-    assert np.abs((found.frac - given.frac).numpy()).max() < 1e-12
-    assert torch.equal(relaxer.relax_batch(given, fix="cell").crystals.cell, given.cell)
+    fixed = torch.zeros(given.n_atoms, 3, dtype=torch.bool)
+    fixed[::2] = True
+    fixed[1, 2] = True
+    partly = replace(given, fixed_frac=fixed)
+    found, once = (applied(NETWORK, partly, passes).shift for passes in (None, 1))
+    assert (found - once).abs().max() > 1e-3
+    assert torch.equal(found[fixed], torch.zeros_like(found[fixed]))

@@ -94,6 +94,7 @@ def evaluate(
     from empnn.evaluate import as_json as as_content
     from empnn.evaluate import compare, denoise, load_crystals
     from empnn.files import check_outputs, replacing
+    from empnn.relax.passes import FAR
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
@@ -123,7 +124,7 @@ def evaluate(
             result = denoise(relaxes, crystals, noise, seed, noise_positions, fix, origins(data, split)[:limit], share)
     figures = {**result.as_dict(), "relaxer": relaxer}
     if shard is not None:
-        who = [getattr(relaxes, "digest", lambda: None)(), option, fmax, steps, passes]
+        who = [getattr(relaxes, "digest", lambda: None)(), option, fmax, steps, passes or FAR]
         what = [data, split, str(reference), limit, len(crystals), noise, noise_positions, fix, seed]
         write_result(Path(str(out)), share, {"relaxer": relaxer, "of": [*who, *what], "part": as_content(result)})
     elif out is not None:

@@ -56,7 +56,8 @@ class ModelConfig:
     """`empnn`, or the feed-forward baseline `ff`."""
     start_from: str | None = None
     """A packaged model, a model folder or a run: training starts from its weights, and what is not given here is as
-    there. One that moves the cell only can be given atoms that move (`model.deform=[cell,positions]`)."""
+    there. One that moves the cell only can be given atoms that move (`model.deform=[cell,positions]`), any one fields
+    and messages of triplets, and more layers that deform."""
     features: int = 128
     """Width of atom and message features."""
     message_layers: int = 6

@@ -13,7 +13,7 @@ from empnn.bulk.pipeline import REFUSED, Done, Outcome, Work, marked, outcome_of
 from empnn.data.records import Record
 from empnn.relax.changes import COLUMNS, GROUPS, Change, columns
 from empnn.relax.notable import MOST_ATOMS, Notable
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, check_passes
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, FAR, check_passes
 from empnn.relax.relaxer import Relaxer
 from empnn.relax.results import Relaxation, Relaxations
 from empnn.relax.symmetrize import check_tolerance
@@ -97,6 +97,8 @@ class Relaxing(Work):
         decisive = {name: value for name, value in asdict(how).items() if name != "batch_atoms"}
         self.settings: dict[str, Any] = {"weights": relaxer.digest(), **decisive, "columns": detail.columns}
         self.settings["written_groups"] = detail.written_groups
+        if how.passes is None:
+            self.settings["far"] = [*FAR, sorted(relaxer.elements)]
         self._notable = Notable(detail.pictures)
 
     def __call__(self, records: Sequence[Record]) -> Done:

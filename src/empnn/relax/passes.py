@@ -1,7 +1,7 @@
 """Applying a network to crystals: several passes, each with a new graph, without stray rotations."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from empnn.checks.refusals import is_collapsed
-from empnn.crystals import MAX_FRAC, CrystalBatch
+from empnn.crystals import MAX_FRAC, MAX_NUMBER, CrystalBatch
 from empnn.errors import ConfigError
 from empnn.geometry import polar_factor, principal_strains
 from empnn.graph import Graph
@@ -33,7 +33,8 @@ class Passes:
     """What all passes together do to crystals; NaN where the network fails.
 
     Attributes:
-        stretches: P after each layer and pass, so that `cell @ stretches[-1]` is the relaxed cell.
+        stretches: P after each layer of each pass that all crystals have; the last one is of a further pass, too, where
+            there is one, so that `cell @ stretches[-1]` is the relaxed cell.
         shift: What is added to the fractional coordinates; zero if the network moves cells only. Per atom.
         first: What the first pass found, on the CPU, before anything was taken off, and
         graph: the edges it saw: these tell of the errors of the answers. None if there was none.
@@ -62,6 +63,13 @@ class Passes:
         return signals_of(crystals, self.first, self.graph)
 
 
+def made_of(crystals: CrystalBatch, elements: Collection[int]) -> Bool[Tensor, " structures"]:
+    """Whether each crystal is made of these elements alone; whether there are none of them, for all."""
+    others = [bool(elements) and number not in elements for number in range(MAX_NUMBER + 1)]
+    counts = torch.tensor(others, dtype=torch.int64)[crystals.numbers]
+    return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, counts) == 0
+
+
 def check_passes(passes: int) -> None:
     """Refuse to apply a network not at all, or so often that it would never end.
 
@@ -77,7 +85,7 @@ def apply_passes(
     crystals: CrystalBatch,
     passes: int,
     shrinkage: Shrinkage | None = None,
-    again: Bool[Tensor, " structures"] | None = None,
+    may_repeat: Bool[Tensor, " structures"] | None = None,
 ) -> Passes:
     """Apply a network to crystals, with a new graph in each pass.
 
@@ -88,8 +96,8 @@ def apply_passes(
         crystals: Usable crystals, small enough to be one batch.
         passes: How often the network is applied.
         shrinkage: Says how much of what each pass finds is kept; all of it if None.
-        again: Which crystals have one more pass if they are `FAR`, and then the answer of all passes after the last
-            layer; none of them if None.
+        may_repeat: Which crystals have one more pass if they are `FAR`, which their last step is then after; none of
+            them if None.
     """
     so_far, steps, graph = _nothing(crystals), [], network.rule(crystals)
     first: Deformation | None = None
@@ -98,8 +106,8 @@ def apply_passes(
             found, after, so_far = _pass(network, crystals, so_far, None if index else graph, shrinkage)
             first = first or found
             steps.append(after)
-        if again is not None:
-            so_far = _one_more(network, crystals, so_far, shrinkage, again)
+        if may_repeat is not None:
+            so_far = _one_more(network, crystals, so_far, shrinkage, may_repeat)
             steps[-1] = torch.cat([steps[-1][:-1], so_far.total.unsqueeze(0)])
         failed, shift = so_far.failed, so_far.shift
         stretches = polar_factor(torch.cat(steps))
@@ -180,11 +188,11 @@ def _one_more(
     crystals: CrystalBatch,
     before: _SoFar,
     shrinkage: Shrinkage | None,
-    again: Bool[Tensor, " structures"],
+    may_repeat: Bool[Tensor, " structures"],
 ) -> _SoFar:
     """One more pass for those of the crystals that are `FAR`, where it succeeds; it comes in by and by."""
     size = torch.linalg.vector_norm(principal_strains(before.total)[0], dim=-1)
-    share = ((size - FAR[0]) / (FAR[1] - FAR[0])).clamp(0.0, 1.0) * again
+    share = ((size - FAR[0]) / (FAR[1] - FAR[0])).clamp(0.0, 1.0) * may_repeat
     index = torch.nonzero(share).squeeze(-1)
     if not len(index):
         return before
@@ -242,14 +250,14 @@ def relax_batch(
     passes: int = 1,
     batch_atoms: int = DEFAULT_BATCH_ATOMS,
     shrinkage: Shrinkage | None = None,
-    again: Bool[Tensor, " structures"] | None = None,
+    may_repeat: Bool[Tensor, " structures"] | None = None,
 ) -> RelaxedBatch:
     """Relax usable crystals, however many: their cells become `cell @ P`; see `apply_passes`."""
     started = time.perf_counter()
     after = []
     for index in split(crystals.sizes.tolist(), batch_atoms):
         part = crystals.select(index)
-        found = apply_passes(network, part, passes, shrinkage, None if again is None else again[index])
+        found = apply_passes(network, part, passes, shrinkage, None if may_repeat is None else may_repeat[index])
         after.append(found.relaxed(part))
     relaxed = CrystalBatch.cat(after)
     failed = ~torch.isfinite(relaxed.cell).all(-1).all(-1)

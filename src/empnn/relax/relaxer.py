@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from jaxtyping import Bool
-from torch import Tensor
 
 from empnn import models
 from empnn.checks.doubts import doubtful_errors, doubtful_periodicity, doubts, doubts_when_read
 from empnn.checks.memory import memory_refusal
 from empnn.checks.notes import notes
 from empnn.checks.refusals import refusals
-from empnn.crystals import CELL, MAX_NUMBER, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
+from empnn.crystals import CELL, POSITIONS, CrystalBatch, check_fixable, replace_cell, to_batch
 from empnn.errors import ConfigError, CrystalError
 from empnn.geometry import hencky_strain
 from empnn.nn import Network
@@ -29,7 +27,15 @@ from empnn.nn.shrinkage import Shrinkage
 from empnn.relax.devices import device_of
 from empnn.relax.fixed import fixed_in
 from empnn.relax.inputs import listed
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, check_passes, relax_batch, split, symmetrized
+from empnn.relax.passes import (
+    DEFAULT_BATCH_ATOMS,
+    apply_passes,
+    check_passes,
+    made_of,
+    relax_batch,
+    split,
+    symmetrized,
+)
 from empnn.relax.results import C, Relaxation, Relaxations
 from empnn.relax.symmetrize import check_tolerance
 from empnn.relax.trust import PredictedErrors, predicted_errors
@@ -51,7 +57,7 @@ class _How(NamedTuple):
     """How crystals are relaxed; see `Relaxer.relax`."""
 
     passes: int
-    again: bool
+    far: bool
     fix: str | None
     symmetrize: float | None
 
@@ -64,8 +70,8 @@ class Relaxer:
         card: Where the weights come from and how well they do.
         error_head: What predicts the errors of its answers, or None.
         shrinkage: What says how much of its answers to keep, or None.
-        passes: How often the network is applied unless a call says otherwise; the number of the card at first. None for
-            once, and once more where that changes much the cell of a crystal whose elements the model knows.
+        passes: How often the network is applied unless a call says otherwise. None, at first, for once, and once more
+            where that changes much the cell of a crystal whose elements the model knows.
         from_cube: Whether it was trained to find cells from a cube of 1 angstrom, and relaxes none.
         name: What it is called, if anything.
         device: Where it computes.
@@ -89,7 +95,7 @@ class Relaxer:
         self.elements = set(card.get("elements", []))
         self.rare = {int(number): int(count) for number, count in card.get("rare_elements", {}).items()}
         self.strain_limit = float(card.get("strain_limit", _DEFAULT_STRAIN_LIMIT))
-        self.passes: int | None = card.get("passes")
+        self.passes: int | None = None
         self.from_cube = bool(card.get("from_cube", False))
 
     def __repr__(self) -> str:
@@ -165,8 +171,7 @@ class Relaxer:
                 pandas `DataFrame` the column is taken that holds crystals or entries, else the one that holds their
                 dictionaries, which give a `Structure`, or CIF text, which gives `Atoms`.
             passes: How often the network is applied, with a new graph each time. By default once, and once more to
-                crystals of elements that the model knows whose cell that changes much (`empnn.relax.passes.FAR`),
-                unless the model has a number of its own.
+                crystals of elements that the model knows whose cell that changes much (`empnn.relax.passes.FAR`).
             batch_atoms: Atoms per batch, which bounds memory.
             fix: What stays in every layer: the `cell`, or the `positions`, all fractional coordinates.
             symmetrize: Distance in angstrom; the operations that spglib finds within it in the answer are made exact,
@@ -183,13 +188,13 @@ class Relaxer:
             ValueError: If `batch_atoms` is not positive.
         """
         self._check_relaxes()
-        passes, again = self._passes(passes)
+        passes, far = self._passes(passes)
         if batch_atoms < 1:
             raise ValueError(f"batch_atoms ({batch_atoms}) must be at least 1")
         self.check_fix(fix)
         check_tolerance(symmetrize)
         given, is_one = listed(structures, progress)
-        many: Relaxations[Any] = self._relax_many(given, batch_atoms, _How(passes, again, fix, symmetrize), progress)
+        many: Relaxations[Any] = self._relax_many(given, batch_atoms, _How(passes, far, fix, symmetrize), progress)
         if not is_one:
             return many
         if many.structures[0] is None:
@@ -234,13 +239,13 @@ class Relaxer:
         """
         self._check_relaxes()
         self.check_fix(fix if crystals.fixed_cell is None else CELL)
-        passes, again = self._passes(passes)
+        passes, far = self._passes(passes)
         crystals = crystals.fixing(fix)
-        known = self._known(crystals) if again else None
-        return relax_batch(self.network, crystals, passes, batch_atoms, self.shrinkage, known)
+        may_repeat = made_of(crystals, self.elements) if far else None
+        return relax_batch(self.network, crystals, passes, batch_atoms, self.shrinkage, may_repeat)
 
     def _passes(self, passes: int | None) -> tuple[int, bool]:
-        """How many passes all crystals have, and whether some may have one more.
+        """How many passes all crystals have, and whether those that are `FAR` have one more.
 
         Raises:
             ConfigError: If a number was asked for that means nothing.
@@ -250,12 +255,6 @@ class Relaxer:
             return 1, True
         check_passes(passes)
         return passes, False
-
-    def _known(self, crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
-        """Whether the model knows all elements of each crystal; so it is taken to where its card names none."""
-        known = torch.tensor([not self.elements or z in self.elements for z in range(MAX_NUMBER + 1)])
-        unknown = (~known)[crystals.numbers].to(torch.int64)
-        return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, unknown) == 0
 
     def _relax_many(self, given: list[C], batch_atoms: int, how: _How, progress: bool | None) -> Relaxations[C]:
         found: dict[int, Relaxation[C] | str] = {}
@@ -303,8 +302,8 @@ class Relaxer:
 
     def _relax_part(self, given: list[C], crystals: CrystalBatch, how: _How) -> Iterator[Relaxation[C] | str]:
         """Relax what fits into one batch: what became of each, or why it is refused."""
-        again = self._known(crystals) if how.again else None
-        moved = apply_passes(self.network, crystals, how.passes, self.shrinkage, again)
+        may_repeat = made_of(crystals, self.elements) if how.far else None
+        moved = apply_passes(self.network, crystals, how.passes, self.shrinkage, may_repeat)
         groups = None
         if how.symmetrize is not None:
             moved, groups = symmetrized(moved, crystals, how.symmetrize)

@@ -51,7 +51,8 @@ class Relaxation(Generic[T]):
         warnings: Reasons to look twice (doubts), then what is special about the crystal as given (notes: a left-handed
             cell, charges and moments that the network does not see, deuterium, atoms that stay where they are), in
             words.
-        trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN if refused.
+        trajectory: The cell after each layer of each pass, angstrom, without stray rotation. The last is the answer: a
+            second pass that only some crystals have is part of it. NaN if refused.
         errors: What the answer may be off by; None if refused, or if the model has nothing that tells.
         symmetrized: The space group that was made exact, as `P6_3/mmc (194)`; None unless that was asked for.
     """
@@ -154,7 +155,8 @@ class Relaxations(Sequence[Relaxation[C | None]]):
         displacements: Those of each crystal, Cartesian, angstrom; None where refused.
         status: `relaxed`, `unchanged`, `suspect` or `refused: why`.
         warnings: Doubts and notes on each, in words.
-        trajectory: The cell after each layer and pass, angstrom, without stray rotation; NaN where refused.
+        trajectory: The cell after each layer of each pass, angstrom, without stray rotation. The last is the answer: a
+            second pass that only some crystals have is part of it. NaN where refused.
         errors: What each answer may be off by; None where refused, or if the model has nothing that tells.
         symmetrized: The space group that was made exact in each; None unless that was asked for.
     """

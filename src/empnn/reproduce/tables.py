@@ -81,12 +81,8 @@ class Table:
         columns = COLUMNS[self.name]
         head = ["row", *(f"{NAMES[data]}: {WORDS[name][0]}" for data in sets for name in columns)]
         lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
-        for row, figures in self.cells.items():
-            cells = [
-                self._shown(name, figures.get(data, {}).get(name), self._paper(row, data), k)
-                for data in sets
-                for k, name in enumerate(columns)
-            ]
+        for row in self.cells:
+            cells = [self._shown(name, row, data, k) for data in sets for k, name in enumerate(columns)]
             lines.append(f"| `{row}` | {' | '.join(cells)} |")
         better = "; ".join(f"{NAMES[data]} {count}" for data, count in self.better().items())
         told = ", ".join(f"{key} {value}" for key, value in self.about.items())
@@ -130,13 +126,15 @@ class Table:
     def _paper(self, row: str, data: str) -> tuple[float, ...]:
         return TABLES[self.name].get(_of_paper(row), {}).get(data, ())
 
-    def _shown(self, name: str, ours: float | None, paper: tuple[float, ...], k: int) -> str:
+    def _shown(self, name: str, row: str, data: str, k: int) -> str:
+        ours, paper = self.cells[row].get(data, {}).get(name), self._paper(row, data)
         digits = WORDS[name][1]
         theirs = f"{paper[k]:.{digits}f}" if k < len(paper) else "-"
         if ours is None:
             return f"- / {theirs}"
         shown = f"{ours:.{digits}f}"
-        bold = paper and name != "energy" and _better(name, ours, paper[k])
+        ranked = paper and name != "energy" and _of_paper(row) != "dft"
+        bold = ranked and _better(name, ours, paper[k])
         return f"{f'**{shown}**' if bold else shown} / {theirs}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from empnn.metrics import mean_displacements
 from empnn.nn import Network
 from empnn.nn.error_head import ERRORS, ErrorHead
 from empnn.nn.shrinkage import Shrinkage
-from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
+from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, made_of, split
 from empnn.training.data import LEAST_CALIBRATION, Part
 from empnn.training.error_fit import COVERAGE, SMALLEST, fit_errors
 from empnn.training.shrinking import RELAXED, evenly, fit_shrinkage
@@ -69,7 +70,7 @@ class Calibration:
 
 
 def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part | None) -> Calibration | None:
-    """Fit what predicts the errors of a network in one pass; None where there are too few crystals, or no features.
+    """Fit what predicts the errors of the answers of a network; None where there are too few crystals, or no features.
 
     Before that, what says how much of its answers to keep, if it was trained to leave relaxed crystals alone. The mean
     errors of both are compared on the crystals apart. Deterministic. Without crystals apart there are no bounds.
@@ -83,13 +84,17 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     if max(len(part) for part in fit if part is not None) < LEAST_FIT:
         return None
     usual = corruptions.crystals.select(evenly(len(corruptions.crystals), _FEATURES_OF))
-    found, _ = _signals_and_answers(network, usual)
+    pairs = corruptions.pairs
+    elements = {*corruptions.crystals.elements, *([] if pairs is None else pairs.before.elements)}
+    whole = _Answering(network, elements, None)
+    found, _ = _signals_and_answers(whole, usual)
     if found is None:
         return None
     features = found[:, -network.config.features :]
     leaves_alone = corruptions.config.noise.mix.relaxed > 0
     shrinkage = fit_shrinkage(network, corruptions, fit, features) if leaves_alone else None
-    rows = _rows(network, corruptions, fit, shrinkage)
+    kept = whole._replace(shrinkage=shrinkage)
+    rows = _rows(kept, corruptions, fit)
     learned, errors = (torch.cat([pair[side] for pair in rows.values()]) for side in (0, 1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -100,9 +105,9 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     kinds = tuple(rows)
     if apart is None:
         return Calibration(head, shrinkage, kinds, len(fit[0]), 0, {})
-    left = _rows(network, corruptions, apart, shrinkage)
+    left = _rows(kept, corruptions, apart)
     _set_margins(head, left)
-    means = {} if shrinkage is None else _compared(_rows(network, corruptions, apart, None), left)
+    means = {} if shrinkage is None else _compared(_rows(whole, corruptions, apart), left)
     return Calibration(head, shrinkage, kinds, len(fit[0]), len(apart[0]), coverage(head, left), means)
 
 
@@ -139,37 +144,41 @@ def answer_errors(after: CrystalBatch, truth: CrystalBatch, positions: bool) -> 
     return torch.stack([lengths, volumes, *moved], dim=1)
 
 
-def _rows(
-    network: Network, corruptions: Corruptions, part: Part, shrinkage: Shrinkage | None
-) -> dict[str, tuple[Tensor, Tensor]]:
+class _Answering(NamedTuple):
+    """How crystals are answered: a network, the elements it was trained on, and what says how much is kept."""
+
+    network: Network
+    elements: set[int]
+    shrinkage: Shrinkage | None
+
+
+def _rows(how: _Answering, corruptions: Corruptions, part: Part) -> dict[str, tuple[Tensor, Tensor]]:
     """Signals and true errors of several draws of each kind of input, and of crystals that need nothing."""
     crystals, pairs = part
     draws = [corruptions.validation(crystals, pairs, seed) for seed in range(_DRAWS)]
     truth = crystals.select(np.arange(len(crystals)))
     sets: dict[str, list[BeforeAfter]] = {kind: [draw[kind] for draw in draws] for kind in draws[0]}
     sets[RELAXED] = [(truth, truth)]
-    return {kind: _of_kind(network, some, shrinkage) for kind, some in sets.items()}
+    return {kind: _of_kind(how, some) for kind, some in sets.items()}
 
 
-def _of_kind(network: Network, some: list[BeforeAfter], shrinkage: Shrinkage | None) -> tuple[Tensor, Tensor]:
+def _of_kind(how: _Answering, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
     rows = []
     for before, truth in some:
-        signals, after = _signals_and_answers(network, before, shrinkage)
+        signals, after = _signals_and_answers(how, before)
         if signals is not None:
             usable = torch.isfinite(after.cell).all(-1).all(-1).nonzero().squeeze(-1)
-            errors = answer_errors(after.select(usable), truth.select(usable), network.moves_atoms)
+            errors = answer_errors(after.select(usable), truth.select(usable), how.network.moves_atoms)
             rows.append((signals[usable], errors))
     return torch.cat([signals for signals, _ in rows]), torch.cat([errors for _, errors in rows])
 
 
-def _signals_and_answers(
-    network: Network, before: CrystalBatch, shrinkage: Shrinkage | None = None
-) -> tuple[Tensor | None, CrystalBatch]:
+def _signals_and_answers(how: _Answering, before: CrystalBatch) -> tuple[Tensor | None, CrystalBatch]:
     """What tells of errors in the first pass, None if nothing does; and the answers, NaN where the network fails."""
     signals, answers = [], []
     for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
         part = before.select(index)
-        moved = apply_passes(network, part, 1, shrinkage, torch.ones(len(part), dtype=torch.bool))
+        moved = apply_passes(how.network, part, 1, how.shrinkage, made_of(part, how.elements))
         if moved.first is not None and moved.first.features is not None:
             signals.append(moved.signals(part))
         answers.append(moved.relaxed(part))
