@@ -33,7 +33,7 @@ SIGMAS = (0.1, 0.2, 0.3)
 SEED = 0
 SAME = 1e-6
 """Strains below this are rounding."""
-REPEATS = 3
+REPEATS = 9
 PASSES = {"one": 1, "default": None, "two": 2}
 
 
