@@ -3,14 +3,12 @@
 Usage: python -m benchmarks.energy.candidates_report [--results benchmarks/results] [--page FILE.md] [--plot FILE.png]
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.bench import RESULTS, ROOT
-from benchmarks.energy.energy_report import LOOKS, fill, load, named, number, table
+from benchmarks.energy.energy_report import LOOKS, fill, load, named, number, places, table
 from empnn.viz.style import GUIDE, save, styled
 
 WORDS = {
@@ -102,11 +100,7 @@ BLOCKS = {
 
 def main() -> None:
     """Write the tables and the plot."""
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--results", type=Path, default=RESULTS)
-    made.add_argument("--page", type=Path, default=ROOT / "docs" / "energies.md")
-    made.add_argument("--plot", type=Path, default=ROOT / "docs" / "images" / "candidates_time.png")
-    options = made.parse_args()
+    options = places(__doc__, "candidates_time.png")
     fill(options.page, options.results, BLOCKS)
     draw(load(options.results, "relaxed_candidates"), options.plot)
     print(f"wrote {options.page} and {options.plot}")

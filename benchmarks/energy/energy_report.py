@@ -176,13 +176,18 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         save(figure, path)
 
 
-def main() -> None:
-    """Write the tables and the plot."""
-    made = argparse.ArgumentParser(description=__doc__)
+def places(description: str | None, plot: str) -> argparse.Namespace:
+    """The options of a report: where results are read, and the page and the plot are written."""
+    made = argparse.ArgumentParser(description=description)
     made.add_argument("--results", type=Path, default=RESULTS)
     made.add_argument("--page", type=Path, default=ROOT / "docs" / "energies.md")
-    made.add_argument("--plot", type=Path, default=ROOT / "docs" / "images" / "accuracy_time.png")
-    options = made.parse_args()
+    made.add_argument("--plot", type=Path, default=ROOT / "docs" / "images" / plot)
+    return made.parse_args()
+
+
+def main() -> None:
+    """Write the tables and the plot."""
+    options = places(__doc__, "accuracy_time.png")
     fill(options.page, options.results)
     rows = load(options.results, "relaxers")
     if rows:

@@ -183,7 +183,7 @@ def _network(model: str | None, device: str | None, passes: int | None) -> Itera
     from empnn.relax import load
 
     relaxer = load(model or DEFAULT, device)
-    relaxer.passes = passes or relaxer.passes
+    relaxer.passes = passes
     with tuned(relaxer.device.type):
         yield relaxer
 
