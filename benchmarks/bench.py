@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.pages import fill
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import load_split, locate
@@ -99,7 +100,6 @@ def row(what: str, ours: str, yardstick: str, ratio: float | None = None) -> dic
     return {"what": what, "ours": ours, "yardstick": yardstick, "ratio": "" if ratio is None else f"{ratio:.1f}"}
 
 
-START, END = "<!-- bench -->", "<!-- /bench -->"
 PAGES = {
     "performance.md": ("train_step", "memory", "relax_throughput", "neighbours", "scaling", "roofline", "breakdown"),
     "data.md": ("reading", "stream", "stream_train"),
@@ -122,10 +122,7 @@ def write_table(page: Path, names: Sequence[str]) -> None:
     ]
     where = results[0]["machine"]
     lines += ["", f"{where['cpu']}, {where['threads']} threads, torch {where['torch']}, Python {where['python']}."]
-    before, _, rest = page.read_text().partition(START)
-    _, _, after = rest.partition(END)
-    with replacing(page) as temporary:
-        temporary.write_text("\n".join([before + START, *lines, END + after]))
+    fill(page, "bench", "\n".join(lines))
 
 
 if __name__ == "__main__":

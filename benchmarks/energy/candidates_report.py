@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.energy.energy_report import LOOKS, fill, load, named, number, places, table
+from benchmarks.energy.energy_report import LOOKS, fill_all, load, named, number, places, table
 from empnn.viz.style import GUIDE, save, styled
 
 WORDS = {
@@ -101,7 +101,7 @@ BLOCKS = {
 def main() -> None:
     """Write the tables and the plot."""
     options = places(__doc__, "candidates_time.png")
-    fill(options.page, options.results, BLOCKS)
+    fill_all(options.page, options.results, BLOCKS)
     draw(load(options.results, "relaxed_candidates"), options.plot)
     print(f"wrote {options.page} and {options.plot}")
 

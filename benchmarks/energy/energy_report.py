@@ -11,9 +11,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks import pages
 from benchmarks.bench import RESULTS, ROOT
 from benchmarks.energy.steps_saved import summary
-from empnn.files import replacing
 from empnn.reproduce.tables import NAMES
 from empnn.viz.style import DARK, GUIDE, INK, LIGHT, MIDDLE, save, styled
 
@@ -138,16 +138,10 @@ BLOCKS: dict[str, Block] = {
 """Marker in the page, result file and what makes a table of it."""
 
 
-def fill(page: Path, results: Path, blocks: Mapping[str, Block] = BLOCKS) -> None:
+def fill_all(page: Path, results: Path, blocks: Mapping[str, Block] = BLOCKS) -> None:
     """Put the tables between their markers."""
-    text = page.read_text()
     for marker, (name, make) in blocks.items():
-        start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = f"{before}{start}\n{make(load(results, name))}\n{end}{after}"
-    with replacing(page) as temporary:
-        temporary.write_text(text)
+        pages.fill(page, marker, make(load(results, name)))
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -188,7 +182,7 @@ def places(description: str | None, plot: str) -> argparse.Namespace:
 def main() -> None:
     """Write the tables and the plot."""
     options = places(__doc__, "accuracy_time.png")
-    fill(options.page, options.results)
+    fill_all(options.page, options.results)
     rows = load(options.results, "relaxers")
     if rows:
         draw(rows, options.plot)

@@ -11,12 +11,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.bench import RESULTS, ROOT
-from empnn.files import replacing
+from benchmarks.pages import fill
 from empnn.viz.style import BOND, DARK, INK, LIGHT, MIDDLE, ink_on, save, styled
 
 PAGE = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "images" / "candidates.png"
-START, END = "<!-- candidates -->", "<!-- /candidates -->"
 BARS = {
     "nothing": ("as decorated", BOND),
     "dls": ("volume predictor", LIGHT),
@@ -107,9 +106,7 @@ def main() -> None:
     """Draw, and fill the table."""
     found = figures()
     draw(found)
-    head, _, rest = PAGE.read_text().partition(START)
-    with replacing(PAGE) as temporary:
-        temporary.write_text(f"{head}{START}\n{markdown(found)}\n{END}{rest.partition(END)[2]}")
+    fill(PAGE, "candidates", markdown(found))
     print(f"wrote {PICTURE} and {PAGE}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import empnn
+from benchmarks.pages import fill
 from empnn.data.sets import locate
 from empnn.evaluate import DEFAULT_POSITIONS, denoise, load_crystals
 from empnn.files import replacing
@@ -17,7 +18,6 @@ from empnn.models import card_of, find, write_card
 MODELS = {"carbon-24": "carbon_24", "mp-20": "mp_20", "pbe": "mp_20", "perov-5": "perov_5"}
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.3)
 SEED = 0
-START, END = "<!-- figures -->", "<!-- /figures -->"
 PAPER = {"carbon_24": (0.107, 1.375), "mp_20": (0.124, 1.479), "perov_5": (0.303, 6.438)}
 """Best improvement in the paper's Table 2 (sigma 0.1, its own noise and splits), in angstrom and degrees."""
 
@@ -60,13 +60,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def fill(page: Path, table: str) -> None:
-    """Put the table between the markers of a page."""
-    before, rest = page.read_text().split(START)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{START}\n{table}\n{END}{after}")
-
-
 def main() -> None:
     """Measure, write the result file and the cards, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,7 +79,7 @@ def main() -> None:
         ]
         write_card(find(model), {**card_of(model), "metrics": mine})
     if options.page:
-        fill(options.page, table)
+        fill(options.page, "figures", table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bench import RESULTS, ROOT
+from benchmarks.pages import fill
 from empnn.crystals import to_structures
 from empnn.data.curation.dedupe import duplicate_groups
 from empnn.data.curation.fingerprints import TOLERANCE, fingerprint_groups
@@ -26,7 +27,6 @@ from empnn.files import replacing
 
 OUT = RESULTS / "duplicates.json"
 PAGE = ROOT / "docs" / "data.md"
-START, END = "<!-- duplicates -->", "<!-- /duplicates -->"
 TOLERANCES = {
     "default": Tolerances(),
     "strict": Tolerances(length=0.1, site=0.15, angle=2.5),
@@ -122,10 +122,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 def write_docs() -> None:
     """Put the table between its marks."""
-    before, _, rest = PAGE.read_text().partition(START)
-    table = markdown(json.loads(OUT.read_text()))
-    with replacing(PAGE) as temporary:
-        temporary.write_text(f"{before}{START}\n{table}\n{END}{rest.partition(END)[2]}")
+    fill(PAGE, "duplicates", markdown(json.loads(OUT.read_text())))
 
 
 def main() -> None:

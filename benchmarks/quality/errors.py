@@ -24,6 +24,7 @@ from scipy.stats import spearmanr
 
 import empnn
 from benchmarks.bench import RESULTS, ROOT
+from benchmarks.pages import fill
 from benchmarks.quality.candidates import decorated, real_pairs, write
 from empnn.checks.doubts import LARGE_ERRORS
 from empnn.corruption.source import BeforeAfter
@@ -32,17 +33,14 @@ from empnn.crystals import CrystalBatch, to_structures
 from empnn.data.sets import load_split, locate
 from empnn.nn.error_head import ERRORS, ErrorHead
 from empnn.relax import Relaxer
-from empnn.relax.passes import apply_passes, made_of, split
-from empnn.training.calibration import answer_errors
+from empnn.training.calibration import Answering, answer_errors, signals_and_answers
 from empnn.viz.reliability import binned, reliability
 
 PAGE = ROOT / "docs" / "trust.md"
-START, END = "<!-- errors -->", "<!-- /errors -->"
 SIZES = ((1, 4), (5, 10), (11, 20))
 SIGMA = DISPLACEMENT = 0.1
 SEED, ROUNDS = 0, 5
 DRAWN = ("decorated", "strained", "zintl_dev")
-BATCH_ATOMS = 2048
 HARD = {
     "diamond": (bulk("C", "diamond", 3.574), 11.41),
     "c-BN": (bulk("BN", "zincblende", 3.626), 11.92),
@@ -67,15 +65,12 @@ def sets(limit: int) -> dict[str, BeforeAfter]:
 def predicted(relaxer: Relaxer, head: ErrorHead, pair: BeforeAfter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted errors, bounds and true errors, (structures, errors) each."""
     before, truth = pair
-    found, answers = [], []
-    for index in split(before.sizes.tolist(), BATCH_ATOMS):
-        part = before.select(index)
-        moved = apply_passes(relaxer.network, part, 1, relaxer.shrinkage, made_of(part, relaxer.elements))
-        found.append(moved.signals(part))
-        answers.append(moved.relaxed(part))
+    signals, answers = signals_and_answers(Answering(relaxer.network, relaxer.elements, relaxer.shrinkage), before)
+    if signals is None:
+        raise ValueError("the network has no features, so nothing tells of its errors")
     with torch.inference_mode():
-        expected, bounds = head.predict(torch.cat(found))
-    true = answer_errors(CrystalBatch.cat(answers), truth, relaxer.moves_atoms)
+        expected, bounds = head.predict(signals)
+    true = answer_errors(answers, truth, relaxer.moves_atoms)
     return expected.numpy(), bounds.numpy(), true.numpy()
 
 
@@ -195,8 +190,7 @@ def main() -> None:
     write(
         options.out, __doc__, model=options.model, rows=rows, reliability=points, hard=hard, crystals_per_second=speed
     )
-    head, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text(f"{head}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
+    fill(PAGE, "errors", table(rows))
 
 
 if __name__ == "__main__":

@@ -18,17 +18,16 @@ from typing import Any
 
 import empnn
 from benchmarks.bench import RESULTS, ROOT
+from benchmarks.pages import fill
 from benchmarks.quality.candidates import decorated, figures, real_pairs, write
 from empnn.corruption.source import BeforeAfter
 from empnn.data.sets import origins
 from empnn.evaluate import denoise, load_crystals
-from empnn.files import replacing
 from empnn.relax import Relaxer
 from empnn.training.checkpoint import load_run
 
 OUT = RESULTS / "fine_tune.json"
 PAGE = ROOT / "docs" / "training.md"
-START, END = "<!-- fine-tuned -->", "<!-- /fine-tuned -->"
 CANDIDATES = 300
 ERRORS = ("lengths", "angles", "positions")
 Row = dict[str, Any]
@@ -75,15 +74,7 @@ def main() -> None:
     ]
     minutes = {run.name: load_run(run / "last")[2].seconds / 60 for run in (options.sample, options.pairs)}
     write(OUT, __doc__, minutes=minutes, rows=rows)
-    page = filled(PAGE.read_text(encoding="utf-8"), json.loads(OUT.read_text()))
-    with replacing(PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def filled(page: str, result: dict[str, Any]) -> str:
-    """The page with the table between its marks."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n{table(result)}\n{END}{rest.partition(END)[2]}"
+    fill(PAGE, "fine-tuned", table(json.loads(OUT.read_text())))
 
 
 def table(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from empnn.files import replacing
+from benchmarks.pages import fill
 from empnn.reproduce import figure4, figures
 
 ROOT = Path(__file__).parents[2]
@@ -21,20 +21,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def fill(page: str, name: str, table: str) -> str:
-    """A page with another table between the marks of a name."""
-    head, start, rest = page.partition(f"<!-- {name} -->\n")
-    _, end, tail = rest.partition(f"\n<!-- /{name} -->")
-    return f"{head}{start}{table}{end}{tail}"
-
-
 def put(name: str, folder: Path, table: str) -> None:
     """Put the picture and the result file of a name, which lie in a folder, and its table in their places."""
     shutil.copy(folder / f"{name}.png", ROOT / "docs" / "images")
     shutil.copy(folder / f"{name}.json", ROOT / "benchmarks" / "results")
-    page = fill(PAGE.read_text(), name, table)
-    with replacing(PAGE) as temporary:
-        temporary.write_text(page)
+    fill(PAGE, name, table)
     print(f"wrote {name}.png, {name}.json and a table of {PAGE}", flush=True)
 
 

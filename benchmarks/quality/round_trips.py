@@ -18,6 +18,7 @@ import torch
 from ase import Atoms
 
 from benchmarks.bench import RESULTS, ROOT, machine
+from benchmarks.pages import fill
 from empnn import symmetry
 from empnn.bulk.pipeline import Conversion, process
 from empnn.corruption.strain import with_fixed_noise
@@ -32,7 +33,6 @@ SINGLE = (".vasp",)
 SOME = 10
 """Crystals that go one by one through formats of a single structure."""
 TOLERANCE = 1e-6
-START, END = "<!-- round-trips -->", "<!-- /round-trips -->"
 
 
 def main() -> None:
@@ -104,13 +104,10 @@ def error(found: Atoms, given: Atoms) -> float:
 
 def write_table(errors: dict[str, dict[str, Any]]) -> None:
     """Put the table into the page on data."""
-    page = ROOT / "docs" / "data.md"
     formats = list(errors)
     lines = ["| from \\ to | " + " | ".join(formats) + " |", "|---" * (len(formats) + 1) + "|"]
     lines += [f"| **{a}** | " + " | ".join(cell(errors[a][b]) for b in formats) + " |" for a in formats]
-    before, _, rest = page.read_text().partition(START)
-    with replacing(page) as temporary:
-        temporary.write_text("\n".join([before + START, *lines, END + rest.partition(END)[2]]))
+    fill(ROOT / "docs" / "data.md", "round-trips", "\n".join(lines))
 
 
 def cell(value: float) -> str:

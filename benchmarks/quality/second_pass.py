@@ -14,14 +14,13 @@ from typing import Any
 
 import empnn
 from benchmarks.bench import RESULTS, ROOT, alternate
+from benchmarks.pages import fill
 from benchmarks.quality.candidates import decorated, write
-from benchmarks.quality.paper_figures import fill
 from empnn.corruption.source import BeforeAfter
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.evaluate import load_crystals
-from empnn.files import replacing
 from empnn.geometry import hencky_distance
 from empnn.metrics import denoising_metrics, mean_displacements
 from empnn.nn.runtime.cpu import tuned
@@ -100,9 +99,7 @@ def main() -> None:
             )
             print(f"{name:<10} {kind:<10} far {row['far']:.2f}  {shown}", flush=True)
     write(options.out, __doc__, rows=rows)
-    page = fill(PAGE.read_text(), "second-pass", table(rows))
-    with replacing(PAGE) as temporary:
-        temporary.write_text(page)
+    fill(PAGE, "second-pass", table(rows))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 
 import empnn
 from benchmarks.bench import RESULTS, fast_process
+from benchmarks.pages import fill
 from benchmarks.quality.candidates import decorated, shown, write
 from empnn.corruption.source import BeforeAfter
 from empnn.corruption.strain import with_fixed_noise
@@ -27,7 +28,6 @@ from empnn.relax import Relaxer
 from empnn.space_groups import group_names
 
 PAGE = RESULTS.parents[1] / "docs" / "conventions.md"
-START, END = "<!-- symmetrized -->", "<!-- /symmetrized -->"
 SIGMA, POSITIONS, DECORATED = 0.1, 0.1, 1200
 TOLERANCES = (None, 0.1, 0.3)
 DECISIVE, WANTED = 0.3, 0.93
@@ -126,8 +126,7 @@ def main() -> None:
             print(f"{case}, {name}: symmetric {found['symmetric']:.3f}, true group {found['true_group']:.3f}")
             print(shown("", found), flush=True)
     write(RESULTS / "symmetrized.json", __doc__, model=options.model, sigma=SIGMA, positions=POSITIONS, rows=rows)
-    head, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text(f"{head}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
+    fill(PAGE, "symmetrized", table(rows))
     if wrong := shortfalls(rows):
         raise SystemExit("; ".join(wrong))
 

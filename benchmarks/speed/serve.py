@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.pages import fill
 from empnn.corruption.strain import with_fixed_noise
 from empnn.crystals import CrystalBatch, to_atoms
 from empnn.data.sets import load_split, locate
@@ -130,10 +131,7 @@ def main() -> None:
     with replacing(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     if options.page is not None:
-        before, marker, rest = options.page.read_text().partition("<!-- serve -->\n")
-        _, ending, after = rest.partition("\n<!-- /serve -->")
-        with replacing(options.page) as temporary:
-            temporary.write_text(f"{before}{marker}{markdown(result)}{ending}{after}")
+        fill(options.page, "serve", markdown(result))
     print(json.dumps(result, indent=2))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.energy.candidates_report import accuracy, saved
 from benchmarks.energy.candidates_report import draw as draw_candidates
-from benchmarks.energy.energy_report import BLOCKS, draw, fill, load
+from benchmarks.energy.energy_report import BLOCKS, draw, fill_all, load
 from benchmarks.energy.energy_sets import ROW, Triple, merge, options_of, small_ones
 from benchmarks.energy.relaxed_candidates import summary as saved_of
 from benchmarks.energy.steps_saved import summary
@@ -73,7 +73,7 @@ def test_tables_and_plot(tmp_path):
         merge(tmp_path / f"{name}.json", "what it is", content, ("data",) if name != "convergence" else ("crystal",))
     page = tmp_path / "page.md"
     page.write_text("\n".join(f"Before.\n<!-- {marker} -->\nold\n<!-- /{marker} -->" for marker in BLOCKS) + "\nEnd.\n")
-    fill(page, tmp_path)
+    fill_all(page, tmp_path)
     text = page.read_text()
     assert "old" not in text
     assert "| mp_20 | 2 first | sevennet | -0.1234 | 100 % | 0.2000 | 0.600 |  |" in text
@@ -81,7 +81,7 @@ def test_tables_and_plot(tmp_path):
     assert "| C2 | 7x7x7 | 500 | kpoints 7x7x7 | -9.0830 | 0.4 | 0.41 |" in text
     assert "](images/accuracy_time.png)" in text
     assert text.endswith("End.\n")
-    fill(page, tmp_path)
+    fill_all(page, tmp_path)
     assert page.read_text() == text
     draw(load(tmp_path, "relaxers"), tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"

@@ -11,6 +11,7 @@ import pytest
 from support.relaxing import run
 from support.unrelaxed import pairs, write_table
 
+from benchmarks.pages import filled
 from empnn.relax import load
 from empnn.training.config import load_config
 
@@ -96,7 +97,8 @@ def module(path: str):
 def test_the_tables_of_the_page_are_those_of_the_result_file_and_of_the_code() -> None:
     page = (ROOT / "docs/training.md").read_text()
     fine_tuned, options = module("benchmarks/quality/fine_tune.py"), module("scripts/option_table.py")
-    assert fine_tuned.filled(page, json.loads(fine_tuned.OUT.read_text())) == page
+    table = fine_tuned.table(json.loads(fine_tuned.OUT.read_text()))
+    assert filled(page, "fine-tuned", table) == page
     assert options.filled(page) == page, "run python scripts/option_table.py"
 
 

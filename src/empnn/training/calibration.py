@@ -86,8 +86,8 @@ def calibrate(network: Network, corruptions: Corruptions, fit: Part, apart: Part
     usual = corruptions.crystals.select(evenly(len(corruptions.crystals), _FEATURES_OF))
     pairs = corruptions.pairs
     elements = {*corruptions.crystals.elements, *([] if pairs is None else pairs.before.elements)}
-    whole = _Answering(network, elements, None)
-    found, _ = _signals_and_answers(whole, usual)
+    whole = Answering(network, elements, None)
+    found, _ = signals_and_answers(whole, usual)
     if found is None:
         return None
     features = found[:, -network.config.features :]
@@ -144,7 +144,7 @@ def answer_errors(after: CrystalBatch, truth: CrystalBatch, positions: bool) -> 
     return torch.stack([lengths, volumes, *moved], dim=1)
 
 
-class _Answering(NamedTuple):
+class Answering(NamedTuple):
     """How crystals are answered: a network, the elements it was trained on, and what says how much is kept."""
 
     network: Network
@@ -152,7 +152,7 @@ class _Answering(NamedTuple):
     shrinkage: Shrinkage | None
 
 
-def _rows(how: _Answering, corruptions: Corruptions, part: Part) -> dict[str, tuple[Tensor, Tensor]]:
+def _rows(how: Answering, corruptions: Corruptions, part: Part) -> dict[str, tuple[Tensor, Tensor]]:
     """Signals and true errors of several draws of each kind of input, and of crystals that need nothing."""
     crystals, pairs = part
     draws = [corruptions.validation(crystals, pairs, seed) for seed in range(_DRAWS)]
@@ -162,10 +162,10 @@ def _rows(how: _Answering, corruptions: Corruptions, part: Part) -> dict[str, tu
     return {kind: _of_kind(how, some) for kind, some in sets.items()}
 
 
-def _of_kind(how: _Answering, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
+def _of_kind(how: Answering, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
     rows = []
     for before, truth in some:
-        signals, after = _signals_and_answers(how, before)
+        signals, after = signals_and_answers(how, before)
         if signals is not None:
             usable = torch.isfinite(after.cell).all(-1).all(-1).nonzero().squeeze(-1)
             errors = answer_errors(after.select(usable), truth.select(usable), how.network.moves_atoms)
@@ -173,7 +173,7 @@ def _of_kind(how: _Answering, some: list[BeforeAfter]) -> tuple[Tensor, Tensor]:
     return torch.cat([signals for signals, _ in rows]), torch.cat([errors for _, errors in rows])
 
 
-def _signals_and_answers(how: _Answering, before: CrystalBatch) -> tuple[Tensor | None, CrystalBatch]:
+def signals_and_answers(how: Answering, before: CrystalBatch) -> tuple[Tensor | None, CrystalBatch]:
     """What tells of errors in the first pass, None if nothing does; and the answers, NaN where the network fails."""
     signals, answers = [], []
     for index in split(before.sizes.tolist(), DEFAULT_BATCH_ATOMS):
