@@ -14,6 +14,7 @@ import typer
 
 import empnn
 from benchmarks.energy import energy_report
+from benchmarks.pages import filled
 from benchmarks.quality import candidates_picture, denoising, symmetrized
 from empnn.cli import app
 from empnn.data.sets import load_split, locate_all
@@ -79,7 +80,7 @@ def test_the_figures_are_those_of_the_result_file() -> None:
 
 def test_the_table_of_candidates_is_that_of_the_result_files() -> None:
     table = candidates_picture.markdown(candidates_picture.figures())
-    assert f"{candidates_picture.START}\n{table}\n{candidates_picture.END}" in README
+    assert filled(README, "candidates", table) == README
 
 
 def test_the_table_of_accuracy_is_that_of_the_result_file() -> None:
@@ -113,7 +114,7 @@ def test_the_tables_of_energies_are_those_of_the_result_files() -> None:
 def test_the_table_of_symmetrised_answers_is_that_of_the_result_file() -> None:
     rows = json.loads((ROOT / "benchmarks/results/symmetrized.json").read_text())["rows"]
     page = (ROOT / "docs/conventions.md").read_text()
-    assert f"{symmetrized.START}\n{symmetrized.table(rows)}\n{symmetrized.END}" in page
+    assert filled(page, "symmetrized", symmetrized.table(rows)) == page
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:

@@ -19,8 +19,8 @@ from benchmarks.quality.paper_figures import put
 from empnn.errors import ConfigError
 from empnn.nn.runtime.cpu import tuned
 from empnn.reproduce.collect import DFT, collect
-from empnn.reproduce.paper import SETS, TABLES
-from empnn.reproduce.plan import BUDGETS, PRESETS, Budget, cells_of, rows_of
+from empnn.reproduce.paper import TABLES
+from empnn.reproduce.plan import BUDGETS, PRESETS, Budget, cells_of, rows_of, sets_of
 from empnn.reproduce.scoring import Scoring
 from empnn.reproduce.tables import COLUMNS, Table
 
@@ -53,7 +53,7 @@ def with_relaxers(table: Table) -> Table:
     path = RESULTS / "relaxers.json"
     if table.name != "table2" or not path.is_file():
         return table
-    cells = dict(table.cells)
+    cells = {row: found for row, found in table.cells.items() if row != DFT}
     for entry in json.loads(path.read_text())["rows"]:
         if entry["relaxer"] in STAND_INS:
             row = f"{DFT} ({entry['relaxer']}, {entry['n']} {entry['crystals']})"
@@ -75,7 +75,7 @@ def main() -> None:
     for name in options.only:
         with tuned(), TemporaryDirectory() as folder:
             try:
-                table = collect(name, budget, PRESETS[0], SETS, how, [], 0)
+                table = collect(name, budget, PRESETS[0], sets_of(name), how, [], 0)
             except ConfigError as error:
                 print(error, flush=True)
                 continue

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from empnn.cli import app
 from empnn.models import card_of
 from empnn.relax.reconstruct.bases import MOST_BASES
+from empnn.relax.reconstruct.files import AT_HALVES
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,16 @@ def test_a_network_for_cubes_relaxes_nothing_and_one_for_strains_reconstructs_no
     assert "not trained to start from a cube" in err
 
 
+def test_coordinates_that_fit_several_cells_are_suspect(network: Path, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "in.extxyz", [bulk("NaCl", "rocksalt", a=5.6), bulk("NaCl", "zincblende", a=5.6)])
+    code, out, err = invoke(tmp_path / "in.extxyz", "-o", tmp_path / "out.extxyz", "--model", network, "--json")
+    assert code == 0, err
+    halves, quarters = json.loads(out)["structures"]
+    assert AT_HALVES in halves["warnings"]
+    assert halves["status"] == "suspect"
+    assert AT_HALVES not in quarters["warnings"]
+
+
 def test_starts_are_ranked_by_an_oracle(network: Path, tmp_path: Path) -> None:
     ase.io.write(tmp_path / "in.extxyz", bulk("CuAu", "zincblende", a=5.0))
     written = ("-o", tmp_path / "out.extxyz", "--model", network, "--json")
@@ -97,13 +108,34 @@ def test_starts_are_ranked_by_an_oracle(network: Path, tmp_path: Path) -> None:
     assert "nonsense" in err
 
 
+def test_starts_bring_as_many_bases_and_no_rank_is_the_given_basis(network: Path, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "in.extxyz", bulk("CuAu", "zincblende", a=5.0))
+    written = (tmp_path / "in.extxyz", "-o", tmp_path / "out.extxyz", "--model", network, "--json")
+
+    def answer(*options: object) -> dict[str, object]:
+        code, out, err = invoke(*written, *options)
+        assert code == 0, err
+        found: dict[str, object] = json.loads(out)["structures"][0]["change"]
+        return found
+
+    assert answer("--starts", 4) == answer("--bases", 4, "--starts", 4)
+    assert answer("--rank", "none", "--bases", 13) == answer()
+
+
 def test_what_one_basis_cannot_have_is_refused(network: Path, tmp_path: Path) -> None:
     ase.io.write(tmp_path / "in.extxyz", bulk("Cu"))
     common = (tmp_path / "in.extxyz", "-o", tmp_path / "out.extxyz", "--model", network)
-    code, _, err = invoke(*common, "--starts", 4)
+    code, _, err = invoke(*common, "--starts", 4, "--bases", 3)
     assert code == 1
     assert "no more starts than bases; give --bases 4" in err
-    code, _, err = invoke(*common, "--rank", "chgnet")
+    code, _, err = invoke(*common, "--rank", "chgnte")
+    assert code == 1
+    assert "--rank chgnte: neither agreement, residual, errors nor an oracle" in err
+    assert "did you mean chgnet" in err
+    code, _, err = invoke(*common, "--bases", 3, "--workers", 2)
+    assert code == 1
+    assert "--rank agreement is none" in err
+    code, _, err = invoke(*common, "--rank", "ase.calculators.emt:EMT")
     assert code == 1
     assert "one basis leaves nothing to rank" in err
     assert not (tmp_path / "out.extxyz").exists()

@@ -57,6 +57,14 @@ def test_without_optuna_there_is_a_line_that_says_so() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (1, "", said)
 
 
+def test_a_search_without_data_leaves_nothing_in_the_way_of_the_next(words: list[str], tmp_path: Path) -> None:
+    refused = run("sweep", *SMALL, "lr=[1e-3,1e-2]", "--storage", "mine/a.journal")
+    assert refused.exit_code == 1
+    assert "no data: give data=NAME" in refused.stderr
+    assert not (tmp_path / "mine").exists()
+    assert run(*words, "--storage", "mine/a.journal", "--quiet").exit_code == 0
+
+
 def test_errors_are_one_line_in_the_words_of_the_command(words: list[str]) -> None:
     run(*words[:-1], "lr=[1e-3]")
     other = run(*words)

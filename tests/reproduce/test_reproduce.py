@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 import torch
 from ase.build import bulk
 from filelock import FileLock
+from support.calculators import EMT_PATH
 from typer.testing import CliRunner
 
 from empnn.cli import app
@@ -21,6 +23,10 @@ from empnn.relax import Relaxer
 from empnn.relaxers import RelaxedBatch
 from empnn.reproduce import plan
 from empnn.training.checkpoint import run_state
+from empnn.training.options import Config
+from empnn.training.report import Reporter
+from empnn.training.run import train
+from empnn.training.task import DivergedError
 
 TINY = (
     *("model.features=8", "model.message_layers=1", "model.action_layers=1", "model.radial.count=4"),
@@ -90,6 +96,7 @@ def test_a_killed_process_loses_nothing_and_blocks_nobody(storage: Path) -> None
     slow = "train.steps=4000"
     script = f"""
 from empnn.reproduce import plan
+from empnn.training.options import Config
 plan.BUDGETS["small"] = plan.Budget("small", 1e-6, {(*TINY, slow)!r}, searches=False)
 from empnn.cli import app
 app(["reproduce", "table3", "--storage", {str(storage)!r}, "--set", "mp_20", "--quiet"])
@@ -131,20 +138,96 @@ def test_a_network_that_fails_on_some_crystals_is_scored(storage: Path, monkeypa
 
 
 def test_nothing_trained_is_said(storage: Path) -> None:
-    code, _, err = invoke("table1", "--storage", storage, "--no-train")
+    code, _, err = invoke("table1", "--storage", storage, "--set", "mp_20", "--no-train")
     assert code == 1
     assert "nothing is trained yet" in err
 
 
-def test_another_run_in_the_place_of_one_is_not_gone_on_with(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("more", "train"), [(["train.steps=8"], ["--train"]), (["train.seed=1"], ["--no-train"])])
+def test_another_run_in_the_place_of_one_is_neither_gone_on_with_nor_scored(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], train: list[str]
+) -> None:
     assert invoke("table3", "--storage", storage, "--set", "mp_20", "--quiet")[0] == 0
-    other = plan.Budget("small", 1e-6, (*TINY, "train.steps=8", "train.seed=1"), searches=False)
-    monkeypatch.setitem(plan.BUDGETS, "small", other)
-    config = storage / "paper-small/table3/mp_20/ff/config.yaml"
-    config.write_text(config.read_text().replace("steps: 4", "steps: 6"))
-    code, _, err = invoke("table3", "--storage", storage, "--set", "mp_20")
+    states = [path.read_bytes() for path in storage.rglob("state.json")]
+    monkeypatch.setitem(plan.BUDGETS, "small", plan.Budget("small", 1e-6, (*TINY, *more), searches=False))
+    code, out, err = invoke("table3", "--storage", storage, "--set", "mp_20", *train)
     assert code == 1
+    assert out == ""
     assert "holds a run with other settings" in err
+    assert [path.read_bytes() for path in storage.rglob("state.json")] == states
+
+
+def test_runs_that_diverge_are_counted_and_not_trained_again(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching = plan.Budget("small", 1e-6, TINY, searches=True)
+    monkeypatch.setitem(plan.BUDGETS, "small", searching)
+    begun: list[str] = []
+
+    def diverges_at_first_rates(config: Config, reporter: Reporter) -> None:
+        begun.append(str(config.train.out))
+        train(config, reporter)
+        if config.train.learning_rate == 1e-4:
+            raise DivergedError("training diverged")
+
+    monkeypatch.setattr("empnn.reproduce.training.train", diverges_at_first_rates)
+    common = ("table3", "--storage", storage, "--set", "mp_20", "--json")
+    code, out, err = invoke(*common)
+    assert code == 0, err
+    assert "1 runs diverged" in err
+    assert len(begun) == 3
+    found = json.loads(out)
+    assert found["runs diverged"] == "1"
+    (row,) = (row for row in found["rows"] if row["row"] == "ff")
+    assert row["diverged"] == 1
+    assert "rate-1e-4" not in row["run"]
+    assert row["training_seconds"] > 0
+    assert invoke(*common)[1] == out
+    assert len(begun) == 3
+    diverged = storage / "paper-small/table3/mp_20/ff/rate-1e-4-limit-null"
+    assert "training diverged" in (diverged / "diverged.txt").read_text()
+    shutil.rmtree(diverged)
+    assert invoke(*common)[0] == 0
+    assert begun[3:] == [str(diverged)]
+
+
+def test_what_the_rest_will_lack_is_said_before_anything_is_trained(storage: Path) -> None:
+    common = ("--storage", storage, "--set", "mp_20")
+    assert "did you mean sevennet" in invoke("table2", *common, "--relaxer", "sevenet")[2]
+    assert "did you mean sevennet" in invoke("table1", *common, "--energies", "sevenet")[2]
+    assert "no test.csv" in invoke("table3", *common, "--split", "test")[2]
+    assert "perov_5: not a set of table3" in invoke("table3", "--storage", storage, "--set", "perov_5")[2]
+    assert not list(storage.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("what", "option"),
+    [
+        ("figure4", ("--budget", "full")),
+        ("figure5", ("--no-train",)),
+        ("table1", ("--relaxer", "chgnet")),
+        ("table2", ("--energies", "chgnet")),
+        ("table3", ("--workers", "2")),
+    ],
+)
+def test_options_that_have_nothing_to_say_are_refused(storage: Path, what: str, option: tuple[str, ...]) -> None:
+    code, _, err = invoke(what, "--storage", storage, *option)
+    assert code == 1
+    assert f"{option[0]} has nothing to say of {what}" in err
+
+
+def test_an_oracle_stands_in_for_dft_and_finds_energies(storage: Path) -> None:
+    common = ("--storage", storage, "--set", "mp-20", "--json")
+    code, out, err = invoke("table2", *common, "--relaxer", EMT_PATH, "--relaxer-limit", "3")
+    assert code == 0, err
+    rows = {row["row"]: row for row in json.loads(out)["rows"]}
+    assert rows[f"dft ({EMT_PATH}, 3)"]["n"] == 3
+    assert "dft" not in rows
+    assert "| `dft` | - / 0.345 |" in invoke("table2", "--storage", storage, "--set", "mp_20")[1]
+    code, out, err = invoke("table1", *common, "--energies", EMT_PATH)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["energies by"] == EMT_PATH
+    assert {row["energy_by"] for row in found["rows"]} == {EMT_PATH}
+    assert {row["energy_n"] for row in found["rows"]} == {7}, "EMT knows no lead"
 
 
 def test_wrong_options_are_named(storage: Path) -> None:

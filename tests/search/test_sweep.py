@@ -196,8 +196,13 @@ def test_values_that_cannot_be_trained_with_fail_alone(data: Path, tmp_path: Pat
 
 
 def test_what_is_wrong_with_the_data_ends_the_search(tmp_path: Path) -> None:
-    plan = load_plan(None, ["data=nowhere.cif", "lr=[1e-3,1e-2]"])
+    missing = load_plan(None, ["data=nowhere.cif", "lr=[1e-3,1e-2]"])
     with pytest.raises(ConfigError, match=r"nowhere\.cif"):
+        search(missing, tmp_path / "grid")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "empty.cif").touch()
+    plan = load_plan(None, [f"data={tmp_path / 'empty.cif'}", "lr=[1e-3,1e-2]"])
+    with pytest.raises(ConfigError, match=r"empty\.cif"):
         search(plan, tmp_path / "grid")
     assert {record.ended for record in Board(f"{tmp_path / 'grid'}.journal", plan, "grid").records()} == {
         "it was interrupted",

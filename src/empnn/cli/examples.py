@@ -25,7 +25,10 @@ EXAMPLES: dict[str, list[tuple[str, str]]] = {
         ("A hundredth of them, as one task of an array:", "empnn relax in.extxyz -o shards/ --shard 0/100 --resume"),
     ],
     "reconstruct": [
-        ("Cells for coordinates that have none:", "empnn reconstruct drawn.cif -o cells.cif"),
+        (
+            "Cells for coordinates, whatever cell they are written in:",
+            "empnn reconstruct drawn.cif -o cells.cif",
+        ),
         (
             "In whatever basis, and of 16 starts the one that is lowest in energy:",
             "empnn reconstruct drawn.extxyz -o cells.extxyz --bases 649 --rank sevennet",

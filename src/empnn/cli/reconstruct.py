@@ -29,14 +29,14 @@ def reconstruct(
         typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
     ] = None,
     bases: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=649,
             help="Bases to try, the given one first: 1 if coordinates are in a reduced basis, else 109 or 649, which "
-            "are all that two or three elementary matrices lead to. Time grows with it.",
+            "are all that two or three elementary matrices lead to. Time grows with it. [default: 1, or the starts]",
         ),
-    ] = 1,
+    ] = None,
     starts: Annotated[
         int | None,
         typer.Option(min=1, help="Starts to go on from, the most promising of these bases. [default: 16 at most]"),
@@ -44,10 +44,10 @@ def reconstruct(
     rank: Annotated[
         str,
         typer.Option(
-            metavar="agreement|residual|errors|ORACLE",
+            metavar="agreement|residual|errors|none|ORACLE",
             help="What is best of these: the least predicted error times the strain that the second pass made, the "
-            "least strain of one more pass, the least predicted error, or the lowest energy by an oracle (chgnet, "
-            "sevennet ...).",
+            "least strain of one more pass, the least predicted error, the given basis without a look at others, or "
+            "the lowest energy by an oracle (chgnet, sevennet ...).",
         ),
     ] = "agreement",
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
@@ -65,16 +65,21 @@ def reconstruct(
     A start depends on the basis of the coordinates, and a reduced one mostly does; else try more (`--bases`).
     """
     from empnn.nn.runtime.cpu import tuned
-    from empnn.relax.reconstruct import DEFAULT_STARTS, RANKS, load
+    from empnn.relax.reconstruct import AGREEMENT, DEFAULT_STARTS, RANKS, load
     from empnn.relax.reconstruct.files import How, Reconstructing
 
+    if rank == "none":
+        bases, starts, rank = 1, None, AGREEMENT
+    bases = bases or starts or 1
     if starts is not None and starts > bases:
         raise ConfigError(f"--starts {starts}: there are no more starts than bases; give --bases {starts} or more")
-    if bases == 1 and rank not in RANKS:
+    job = None if rank in RANKS else _job(rank, option, workers, store)
+    if job is not None and bases == 1:
         raise ConfigError(f"--rank {rank}: one basis leaves nothing to rank; give --bases 109, say")
+    if job is None and (option or workers != 1 or store is not None):
+        raise ConfigError(f"--option, --workers and --store are those of an oracle, and --rank {rank} is none")
     target = target_of(output, ending)
     found = load(model, refine, device)
-    job = None if rank in RANKS else _job(rank, option, workers, store)
     work = Reconstructing(found, How(bases=bases, starts=starts or DEFAULT_STARTS, passes=passes, rank=rank), job)
     with tuned(found.first.device.type):
         run = Run(done="reconstructed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
@@ -84,7 +89,11 @@ def reconstruct(
 def _job(oracle: str, option: list[str] | None, workers: int, store: Path | None) -> Job:
     from empnn.energy.answers import Choice
     from empnn.energy.run import Job
+    from empnn.relax.reconstruct import RANKS
 
     choice = Choice(oracle, parsed_options(option))
-    choice.load()
+    try:
+        choice.load()
+    except ConfigError as error:
+        raise ConfigError(f"--rank {oracle}: neither {', '.join(RANKS)} nor an oracle ({error})") from None
     return Job(choice=choice, relaxation=relaxation_of("none", None, None), workers=workers, store=store)

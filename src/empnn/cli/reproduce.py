@@ -14,7 +14,7 @@ from empnn.cli.oracles import StoreFolder, Workers
 from empnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from empnn.reproduce.plan import Budget
+    from empnn.reproduce.plan import Run
     from empnn.reproduce.scoring import Scoring
     from empnn.training.report import Reporter
 
@@ -27,6 +27,19 @@ class What(StrEnum):
     table3 = "table3"
     figure4 = "figure4"
     figure5 = "figure5"
+
+
+_ENERGIES = "sevennet"
+_TRAINING = {"--budget", "--preset", "--no-train", "--shard", "--threads"}
+_ORACLES = {"--energies", "--relaxer", "--workers", "--store"}
+_UNUSED = {
+    What.table1: {"--relaxer"},
+    What.table2: {"--energies"},
+    What.table3: _ORACLES,
+    What.figure4: _TRAINING | _ORACLES,
+    What.figure5: _TRAINING | _ORACLES,
+}
+"""Options that have nothing to say of a table or a figure."""
 
 
 @reports_errors
@@ -48,7 +61,7 @@ def reproduce(
         Path | None, typer.Option(metavar="DIR", help="Folder of the results; the storage by default.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to score on: val, or test where there is one.")] = "val",
-    energies: Annotated[str, typer.Option(metavar="ORACLE|none", help="Finds the energies of Table 1.")] = "sevennet",
+    energies: Annotated[str, typer.Option(metavar="ORACLE|none", help="Finds the energies of Table 1.")] = _ENERGIES,
     relaxer: Annotated[
         list[str] | None,
         typer.Option("--relaxer", metavar="ORACLE", help="Oracle in the place of the paper's DFT (Table 2)."),
@@ -68,11 +81,13 @@ def reproduce(
 
     Stopped at any time, the same command goes on. Several at a time share the runs. Sets are found as `data.name` is.
     """
+    from empnn.names import respelled
     from empnn.reproduce import figures
     from empnn.reproduce.collect import collect
     from empnn.reproduce.paper import SETS
-    from empnn.reproduce.plan import BUDGETS
+    from empnn.reproduce.plan import BUDGETS, cells_of, sets_of
     from empnn.reproduce.scoring import Scoring
+    from empnn.reproduce.training import unique
     from empnn.terminal import stderr
 
     console = stderr(quiet)
@@ -80,20 +95,36 @@ def reproduce(
     def say(line: str) -> None:
         console.print(in_options(line), markup=False)
 
+    given = {
+        "--budget": budget != "small",
+        "--preset": preset != "paper",
+        "--no-train": not train,
+        "--shard": shard != "0/1",
+        "--threads": threads > 0,
+        "--energies": energies != _ENERGIES,
+        "--relaxer": bool(relaxer),
+        "--workers": workers != 1,
+        "--store": store is not None,
+    }
+    if vain := [option for option, is_given in given.items() if is_given and option in _UNUSED[what]]:
+        raise ConfigError(f"{vain[0]} has nothing to say of {what}; leave it out")
     if budget not in BUDGETS:
         raise ConfigError(f"--budget {budget}: choose {' or '.join(BUDGETS)}")
-    chosen = tuple(sets or SETS)
+    share = parsed_shard(shard)
+    chosen = tuple(respelled(name, SETS) or name for name in sets or sets_of(str(what)))
     folder = out or storage
     folder.mkdir(parents=True, exist_ok=True)
     if what in (What.figure4, What.figure5):
         found = figures.make(str(what), chosen, split, folder, say)
     else:
         oracle = None if energies == "none" or what != What.table1 else energies
-        how = Scoring(
-            storage=storage, split=split, oracle=_installed(oracle, say), workers=workers, store=store, say=say
-        )
+        if oracle == _ENERGIES:
+            oracle = _installed(oracle, say)
+        how = Scoring(storage=storage, split=split, oracle=oracle, workers=workers, store=store, say=say)
+        cells = cells_of(str(what), BUDGETS[budget], preset, chosen)
+        _check(chosen, split, [*([] if oracle is None else [oracle]), *(relaxer or [])])
         if train:
-            _train(str(what), BUDGETS[budget], preset, chosen, how, parsed_shard(shard), threads, quiet)
+            _train(unique(cells), how, share, threads, quiet)
         table = collect(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit)
         files = [str(path) for path in table.write(folder)]
         found = {**table.as_dict(), "text": table.markdown(), "files": files}
@@ -104,23 +135,24 @@ def reproduce(
         say(f"wrote {', '.join(found['files'])}")
 
 
-def _train(
-    table: str,
-    budget: Budget,
-    preset: str,
-    sets: tuple[str, ...],
-    how: Scoring,
-    share: tuple[int, int],
-    threads: int,
-    quiet: bool,
-) -> None:
+def _check(sets: tuple[str, ...], split: str, oracles: list[str]) -> None:
+    """Find out before hours of training what will be missing after it."""
+    from empnn.data.sets import locate
+    from empnn.energy.answers import Choice
+    from empnn.evaluate import load_crystals
+
+    for name in oracles:
+        Choice(name, {}).load()
+    for data in sets:
+        load_crystals(locate(None, data), split)
+
+
+def _train(runs: list[Run], how: Scoring, share: tuple[int, int], threads: int, quiet: bool) -> None:
     from dataclasses import replace
 
-    from empnn.reproduce.plan import cells_of
-    from empnn.reproduce.training import DONE, train_missing, unique
+    from empnn.reproduce.training import DONE, train_missing
     from empnn.training.report import Reporter
 
-    runs = unique(cells_of(table, budget, preset, sets))
     if threads:
         runs = [replace(run, overrides=(*run.overrides, f"train.threads={threads}")) for run in runs]
 
@@ -132,12 +164,10 @@ def _train(
         how.say(", ".join(f"{count} runs {what}" for what, count in became.items()))
 
 
-def _installed(oracle: str | None, say: Callable[[str], None]) -> str | None:
-    """The oracle, or None with a word if it is not there: the rest of the table does without."""
+def _installed(oracle: str, say: Callable[[str], None]) -> str | None:
+    """The default oracle, or None with a word if it is not there: the rest of the table does without."""
     from empnn.energy.answers import Choice
 
-    if oracle is None:
-        return None
     try:
         Choice(oracle, {}).load()
     except ConfigError as error:

@@ -31,7 +31,7 @@ from empnn.relax.relaxer import Relaxer, load
 from empnn.relaxers import RelaxedBatch
 from empnn.reproduce.paper import SIGMAS
 from empnn.reproduce.plan import Cell, Run
-from empnn.reproduce.training import state_of
+from empnn.reproduce.training import has_diverged, state_of
 
 SEED = 0
 ENERGIES_OF = 32
@@ -61,12 +61,19 @@ class Scoring:
 
 
 def score(cell: Cell, how: Scoring) -> Figures | None:
-    """The figures of the run that the development set chooses for a cell; None before all its runs are done."""
-    states = [state_of(run, how.storage) for run in cell.runs]
-    done = [(state.best_score, run) for state, run in zip(states, cell.runs, strict=True) if state is not None]
-    if len(done) < len(cell.runs):
+    """The figures of the run that the development set chooses for a cell; None before all its runs are done.
+
+    Runs that diverged are not chosen, and are counted; None if all of them did.
+
+    Raises:
+        ConfigError: If another run lies in the place of one.
+    """
+    diverged = [run for run in cell.runs if has_diverged(run, how.storage)]
+    states = {run: state_of(run, how.storage) for run in cell.runs if run not in diverged}
+    done = {run: state for run, state in states.items() if state is not None}
+    if not done or len(done) < len(states):
         return None
-    best, run = max(done, key=lambda pair: pair[0])
+    run, state = max(done.items(), key=lambda pair: pair[1].best_score)
     relaxer = load(how.storage / run.name)
     key = {"weights": relaxer.digest(), "split": how.split, "table": cell.table}
     figures = _kept(
@@ -78,7 +85,8 @@ def score(cell: Cell, how: Scoring) -> Figures | None:
         name = f"energies-{how.split}-{how.oracle.replace(':', '-')}.json"
         found = _kept(how.storage / run.name / name, key, lambda: _energies(run, relaxer, how, str(how.oracle)))
         figures = figures | found
-    return {**figures, "run": run.name, "dev_score": best}
+    told = {"run": run.name, "dev_score": state.best_score, "training_seconds": state.seconds}
+    return {**figures, **told, **({"diverged": len(diverged)} if diverged else {})}
 
 
 def oracle_score(data: str, oracle: str, limit: int, how: Scoring) -> Figures:
@@ -91,10 +99,17 @@ def oracle_score(data: str, oracle: str, limit: int, how: Scoring) -> Figures:
     return {**found.metrics.as_dict(), **found.report}
 
 
-def reconstruction_score(data: str, name: str, split: str) -> Figures:
+def reconstruction_score(data: str, name: str, how: Scoring) -> Figures:
     """The packaged network for reconstruction in the paper's protocol (Table 3): one pass from the cube."""
-    crystals = load_crystals(locate(None, data), split)
-    return _parameter_errors(load_reconstructor(name).protocol(crystals), crystals)
+    model = load_reconstructor(name)
+
+    def measured() -> Figures:
+        crystals = load_crystals(locate(None, data), how.split)
+        how.say(f"{name}: scored on {len(crystals):,} crystals")
+        return _parameter_errors(model.protocol(crystals), crystals)
+
+    key = {"weights": model.first.digest(), "split": how.split, "table": "table3"}
+    return {**_kept(how.storage / f"{name}-{how.split}.json", key, measured), "model": name}
 
 
 def _measured(cell: Cell, run: Run, relaxer: Relaxer, how: Scoring) -> Figures:

@@ -9,7 +9,6 @@ from typing import Any
 
 from empnn.files import replacing
 from empnn.reproduce.paper import SETS, TABLES
-from empnn.reproduce.plan import rows_of
 from empnn.viz.dots import Panel, dots
 
 TITLES = {
@@ -31,6 +30,8 @@ WORDS = {
     "lengths_mae": ("lengths off, Å", 3),
     "angles_mae": ("angles off, °", 2),
 }
+_FIGURES = 1000
+"""From here on only the order of magnitude is shown: means that few crystals make."""
 LOWER_IS_BETTER = {"energy", "lengths_mae", "angles_mae"}
 
 
@@ -108,17 +109,18 @@ class Table:
         return files
 
     def panels(self) -> list[Panel]:
-        """What is drawn: lengths and angles of each set, ours and the paper's."""
-        rows = [row for row in rows_of(self.name) if row in self.cells]
+        """What is drawn of each set, ours and the paper's: lengths and angles, and how many end lower in energy."""
+        rows = list(self.cells)
         return [
             Panel(
                 title=NAMES[data],
                 label=WORDS[name][0] + (" (lower is better)" if name in LOWER_IS_BETTER else ""),
                 rows=rows,
                 ours=[self.cells[row].get(data, {}).get(name) for row in rows],
-                paper=[(self._paper(row, data) or (None, None))[k] for row in rows],
+                paper=[self._paper(row, data)[k] if self._paper(row, data) else None for row in rows],
             )
-            for k, name in enumerate(COLUMNS[self.name][:2])
+            for k, name in enumerate(COLUMNS[self.name])
+            if name != "energy"
             for data in SETS
             if any(data in self.cells[row] for row in rows)
         ]
@@ -132,7 +134,7 @@ class Table:
         theirs = f"{paper[k]:.{digits}f}" if k < len(paper) else "-"
         if ours is None:
             return f"- / {theirs}"
-        shown = f"{ours:.{digits}f}"
+        shown = f"{ours:.{digits}f}" if abs(ours) < _FIGURES else f"{ours:.0e}"
         ranked = paper and name != "energy" and _of_paper(row) != "dft"
         bold = ranked and _better(name, ours, paper[k])
         return f"{f'**{shown}**' if bold else shown} / {theirs}"

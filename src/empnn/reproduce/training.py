@@ -5,20 +5,25 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from empnn.errors import ConfigError
+from empnn.files import replacing
 from empnn.reproduce.plan import Cell, Run
 from empnn.training.checkpoint import RunState, run_state
 from empnn.training.config import essence, load_config
+from empnn.training.options import Config
 from empnn.training.report import Reporter
 from empnn.training.run import resume, train
 from empnn.training.task import DivergedError
 
-DONE, ELSEWHERE, LEFT, FAILED = "done", "in the hands of another process", "left to others", "failed"
+DONE, ELSEWHERE, LEFT, DIVERGED = "done", "in the hands of another process", "left to others", "diverged"
 """What became of runs."""
+_DIVERGED = "diverged.txt"
+"""A file in the folder of a run that diverged, and why."""
 
 
 def unique(cells: Sequence[Cell]) -> list[Run]:
@@ -27,12 +32,28 @@ def unique(cells: Sequence[Cell]) -> list[Run]:
 
 
 def state_of(run: Run, storage: Path) -> RunState | None:
-    """Where a run stands once all its steps are done, else None."""
-    folder = storage / run.name
-    state = run_state(folder)
-    if state is None or state.step < load_config(folder / "config.yaml", whole=True).train.steps:
+    """Where a run stands once all its steps are done, else None.
+
+    Raises:
+        ConfigError: If another run lies where this one is to lie.
+    """
+    state = run_state(storage / run.name)
+    if state is None:
         return None
-    return state
+    _check_same(run, storage)
+    return None if state.step < _planned(run, storage).train.steps else state
+
+
+def has_diverged(run: Run, storage: Path) -> bool:
+    """Whether a run was given up because its training diverged; without its folder it is trained anew.
+
+    Raises:
+        ConfigError: If another run lies where this one is to lie.
+    """
+    if not (storage / run.name / _DIVERGED).is_file():
+        return False
+    _check_same(run, storage)
+    return True
 
 
 def train_missing(
@@ -60,7 +81,9 @@ def train_missing(
     index, count = share
     became: Counter[str] = Counter()
     for number, run in enumerate(runs):
-        if state_of(run, storage) is not None:
+        if has_diverged(run, storage):
+            became[DIVERGED] += 1
+        elif state_of(run, storage) is not None:
             became[DONE] += 1
         elif number % count != index:
             became[LEFT] += 1
@@ -74,6 +97,8 @@ def _train(run: Run, storage: Path, reporter: Callable[[], Reporter], say: Calla
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{folder}.lock", timeout=0):
+            if has_diverged(run, storage):
+                return DIVERGED
             if state_of(run, storage) is None:
                 say(f"{number}: {run.name}")
                 _train_locked(run, storage, reporter())
@@ -81,17 +106,28 @@ def _train(run: Run, storage: Path, reporter: Callable[[], Reporter], say: Calla
     except Timeout:
         return ELSEWHERE
     except DivergedError as error:
-        say(f"{run.name}: {error}")
-        return FAILED
+        say(f"{run.name} diverged")
+        with replacing(folder / _DIVERGED) as temporary:
+            temporary.write_text(f"{error}\n")
+        return DIVERGED
 
 
 def _train_locked(run: Run, storage: Path, reporter: Reporter) -> None:
-    folder, config = storage / run.name, run.config(storage)
+    folder = storage / run.name
     if run_state(folder) is None:
         # What was begun and never came to a checkpoint is begun anew.
         shutil.rmtree(folder, ignore_errors=True)
-        train(config, reporter)
-        return
-    if essence(load_config(folder / "config.yaml", whole=True)) != essence(config):
+        train(run.config(storage), reporter)
+    else:
+        resume(folder, reporter)
+
+
+def _check_same(run: Run, storage: Path) -> None:
+    folder = storage / run.name
+    if essence(load_config(folder / "config.yaml", whole=True)) != _planned(run, storage):
         raise ConfigError(f"{folder} holds a run with other settings; move it away, or choose another storage")
-    resume(folder, reporter)
+
+
+@cache
+def _planned(run: Run, storage: Path) -> Config:
+    return essence(run.config(storage))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from empnn.data.sets import locate_all
 from empnn.errors import ConfigError
 from empnn.files import check_parent, replacing
 from empnn.search.attempt import Attempt, LostError
@@ -89,6 +90,7 @@ def sweep(
     Raises:
         ConfigError: If the storage, the folder or the data cannot be used.
     """
+    _check_data(plan)
     for place in [folder] if is_database(storage) else [Path(storage), folder]:
         place.parent.mkdir(parents=True, exist_ok=True)
         check_parent(place)
@@ -107,6 +109,13 @@ def sweep(
         tell(f"trial {trial}: {said}")
         _write(plan, board, folder)
     return _write(plan, board, folder)
+
+
+def _check_data(plan: Plan) -> None:
+    """Refuse a search whose data are not there, before it lays claim to a storage."""
+    data = plan.first.data
+    if data.pairs is None:
+        locate_all(data.path, data.name)
 
 
 def _begins(attempt: Attempt) -> str:

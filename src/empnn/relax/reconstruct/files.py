@@ -10,6 +10,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from ase import Atoms
+from jaxtyping import Bool
+from torch import Tensor
 
 from empnn.bulk.pipeline import REFUSED, SUSPECT, Done, Work, marked, outcome_of
 from empnn.checks.doubts import doubts, doubts_when_read
@@ -31,6 +33,9 @@ from empnn.relax.reconstruct.reconstructor import (
 RECONSTRUCTED = "reconstructed"
 LARGE_RESIDUAL = 0.05
 """Strain that one more pass would still make, above which an answer is no equilibrium."""
+AT_HALVES = "atoms are halves of the cell apart, as in cubes, fcc and bcc alike: cells of other shapes fit as well"
+_EXACTLY = 1e-3
+"""Difference of fractional coordinates that counts as none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,18 @@ class How:
     starts: int = DEFAULT_STARTS
     passes: int = DEFAULT_PASSES
     rank: str = AGREEMENT
+
+
+def at_halves(crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
+    """Whether all atoms of each crystal are at 0 or 1/2 of each axis from the others.
+
+    Such coordinates do not tell a primitive cell of rock salt from one of CsCl, and from a cube the cell keeps right
+    angles.
+    """
+    firsts = crystals.sizes.cumsum(0) - crystals.sizes
+    twice = 2 * (crystals.frac - crystals.frac[firsts[crystals.batch]])
+    off = (twice - twice.round()).abs().amax(-1) > 2 * _EXACTLY
+    return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, off.to(torch.int64)) == 0
 
 
 class Reconstructing(Work):
@@ -105,7 +122,7 @@ class Reconstructing(Work):
         after = crystals.with_cell(torch.where(sound[:, None, None], cells, crystals.cell)).select(good)
         second = self.model.second
         words = dict(zip(good.tolist(), doubts(None, after, second.elements, np.inf, second.rare), strict=True))
-        figures = _figures(found)
+        figures, halves = _figures(found), at_halves(crystals).tolist()
         rows: list[tuple[np.ndarray | None, dict[str, float], list[str]]] = []
         for index in range(len(crystals)):
             if index not in words:
@@ -113,6 +130,8 @@ class Reconstructing(Work):
                 continue
             if (left := figures[index]["residual"]) > LARGE_RESIDUAL:
                 words[index].append(f"one more pass would strain it by {left:.2f}: it is no equilibrium")
+            if halves[index]:
+                words[index].append(AT_HALVES)
             if self._job is not None and not found.by_judge[index]:
                 words[index].append(f"{self.how.rank} finds the energy of none of its cells; {AGREEMENT} chose")
             rows.append((cells[index].numpy(), figures[index], words[index]))
