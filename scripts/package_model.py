@@ -13,7 +13,6 @@ import gzip
 import json
 import os
 import platform
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ SOURCES = {
     "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
 }
 
+MANIFEST = "data.json.gz"
 BEST, LAST = "best", "last"
 """Folders of a run."""
 RECONSTRUCTS = "-reconstruct"
@@ -70,10 +70,17 @@ def commands(configs: Sequence[Path]) -> Iterator[str]:
         yield f"empnn train {path} model.start_from=runs/{before.stem}"
 
 
-def sources(manifest: Path) -> dict[str, int]:
-    """Number of crystals by source, from identifiers as `source:id`; those without one are MP-20's."""
-    named = [str(name).partition(":") for name in json.loads(manifest.read_text())["ids"]]
-    return dict(Counter(source if colon else "mp_20" for source, colon, _ in named).most_common())
+def of_manifest(manifest: Path, name: str) -> dict[str, Any]:
+    """Number of crystals by source, and where the manifest is packaged that has all of them and what was dropped."""
+    told = json.loads(manifest.read_text())
+    return {
+        "sources": {source: known["kept"] for source, known in told["sources"].items()},
+        "manifest": {
+            "file": f"empnn/models/{name}/{MANIFEST}",
+            "crystals": len(told["ids"]),
+            "dropped": len(told["dropped"]),
+        },
+    }
 
 
 def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -87,7 +94,6 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
     if base != options.name:
         purpose, limits = "cells from scratch", "relaxing cells"
         reconstruction = {"from_cube": True, "goes_on_with": "pbe" if base == "mp-20" else base}
-    of_manifest = {"sources": sources(options.manifest)} if options.manifest else {}
     return {
         **reconstruction,
         "for": purpose,
@@ -95,7 +101,7 @@ def card(run: Path, options: argparse.Namespace, config: Config) -> dict[str, An
         "data": data,
         "licence": licence,
         "note": options.note,
-        **of_manifest,
+        **(of_manifest(options.manifest, options.name) if options.manifest else {}),
         "command": "; ".join(commands(options.config)),
         "commit": options.commit,
         "packaged": datetime.now(UTC).date().isoformat(),
@@ -135,7 +141,7 @@ def main() -> None:
     network.config = replace(network.config, start_from=None)
     models.save(PACKAGE / options.name, network, card(options.run, options, config))
     if options.manifest:
-        (PACKAGE / options.name / "data.json.gz").write_bytes(gzip.compress(options.manifest.read_bytes(), mtime=0))
+        (PACKAGE / options.name / MANIFEST).write_bytes(gzip.compress(options.manifest.read_bytes(), mtime=0))
     print(f"packaged {options.run} as {options.name}; measure it with make figures")
 
 

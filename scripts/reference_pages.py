@@ -88,14 +88,31 @@ def card(name: str) -> str:
         ("keeps", "of what it finds, what is above the error to expect" if load_shrinkage(name) else ""),
         ("predicted errors hold for", ", ".join((told.get("errors") or {}).get("holds_for", []))),
         ("trained on", f"{told['structures']:,} crystals: {told['data']}"),
+        ("manifest of the data", made_of(told)),
         ("licence of the data", told["licence"]),
-        ("trained by", f"`{told['command']}` in {told['training_minutes']:g} minutes ({told['machine']})"),
+        ("trained by", trained_by(told)),
         (f"elements ({len(symbols)})", " ".join(symbols)),
         ("size", f"{size_of(find(name)) / 1e6:.1f} MB"),
         ("packaged", f"{told.get('packaged', '')}, commit {told['commit'][:10]}"),
         ("note", told.get("note", "")),
     ]
     return "\n".join([f"## {name}", "", "| | |", "|---|---|", *(cells(what, text) for what, text in rows if text)])
+
+
+def made_of(told: dict[str, Any]) -> str:
+    """Where it is written which crystals the data are, and how many were dropped."""
+    found = told.get("manifest")
+    if not found:
+        return ""
+    kept = f"{found['crystals']:,} crystals, of which the development set is drawn"
+    return f"`{found['file']}`: sources, rule and names of {kept}, and of {found['dropped']:,} that were dropped"
+
+
+def trained_by(told: dict[str, Any]) -> str:
+    """The commands, and how long the last of them took."""
+    took = f"{told['training_minutes']:g} minutes ({told['machine']})"
+    several = ";" in told["command"]
+    return f"`{told['command']}`{', the last of them' if several else ''} in {took}"
 
 
 def measured(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

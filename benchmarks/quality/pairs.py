@@ -3,10 +3,12 @@
 `zintl_dev`: prototypes decorated with Zintl compositions, never trained on. `nbsrh_val`: Nb-Sr-H structures of a
 genetic algorithm, by models as packaged and by those trained on the pairs of `nbsrh_train`. Beside: doing nothing, and
 what the training pairs tell without any network, one scale for all and a volume linear in the composition.
-Usage: python -m benchmarks.quality.pairs [MODEL...] [--trained RUN...]   (EMPNN_DATA names the folder with `pairs`)
+Usage: python -m benchmarks.quality.pairs [MODEL...] [--trained RUN...]   (EMPNN_DATA names the folder with `pairs`;
+fills a table of docs)
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,25 @@ import torch
 from torch import Tensor
 
 import empnn
-from benchmarks.bench import RESULTS
+from benchmarks.bench import RESULTS, ROOT
+from benchmarks.pages import fill
 from benchmarks.quality.candidates import figures, real_pairs, scaled_by_dls, shown, write
 from empnn.crystals import MAX_NUMBER, CrystalBatch
 from empnn.geometry import volume
+
+PAGE, OUT = ROOT / "docs" / "accuracy.md", RESULTS / "pairs.json"
+WORDS = {
+    "zintl_dev": {"nothing": "do nothing", "dls": "pymatgen's DLSVolumePredictor", "pbe": "`pbe`"},
+    "nbsrh_val": {
+        "nothing": "do nothing",
+        "one scale": "one constant scale",
+        "linear volumes": "volumes linear in the composition",
+        "perfect volumes": "perfect volume",
+        "pbe": "`pbe`",
+        "nbsrh": "`pbe`, taught `nbsrh_train`",
+    },
+}
+"""What the answers in the table are called."""
 
 
 def scaled(crystals: CrystalBatch, volumes: Tensor) -> CrystalBatch:
@@ -43,12 +60,29 @@ def without_network(before: CrystalBatch, truth: CrystalBatch) -> dict[str, Crys
     }
 
 
+def table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Strains left and removed, the share of pairs made worse, and how far atoms are off."""
+    lines = [
+        "| pairs | answer | strain left, median / mean | removed | made worse | atoms off by, mean |",
+        "|---|---|---|---|---|---|",
+    ]
+    for data, words in WORDS.items():
+        for name, row in rows[data].items():
+            if name in words:
+                lines.append(
+                    f"| {data} | {words[name]} | {row['strain_median']:.3f} / {row['strain_mean']:.3f} "
+                    f"| {100 * row['strain_removed']:.0f} % | {100 * row['strain_worse']:.0f} % "
+                    f"| {row['positions_mean']:.3f} Å |"
+                )
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure, write the result file and print a line per relaxer."""
+    """Measure, write the result file, print a line per relaxer and fill the table of docs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["mp-20", "pbe"])
     parser.add_argument("--trained", nargs="*", default=[], metavar="RUN", help="trained on nbsrh_train")
-    parser.add_argument("--out", type=Path, default=RESULTS / "pairs.json")
+    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for data in ("zintl_dev", "nbsrh_val"):
@@ -63,6 +97,8 @@ def main() -> None:
         for name, row in results[data].items():
             print(shown(f"  {name}", row), flush=True)
     write(options.out, __doc__, rows=results)
+    if options.out == OUT:
+        fill(PAGE, "pairs", table(results))
 
 
 if __name__ == "__main__":
