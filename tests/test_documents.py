@@ -21,6 +21,8 @@ from empnn.data.sets import load_split, locate_all
 from empnn.evaluate import denoise
 from empnn.fields import TABLE2
 from empnn.models import card_of, packaged
+from empnn.reproduce.plan import rows_of
+from empnn.reproduce.tables import Table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -115,6 +117,24 @@ def test_the_table_of_symmetrised_answers_is_that_of_the_result_file() -> None:
     rows = json.loads((ROOT / "benchmarks/results/symmetrized.json").read_text())["rows"]
     page = (ROOT / "docs/conventions.md").read_text()
     assert filled(page, "symmetrized", symmetrized.table(rows)) == page
+
+
+def test_the_tables_of_the_paper_are_those_of_the_result_files() -> None:
+    page = (ROOT / "docs/reproduced.md").read_text()
+    for name in ("table1", "table2", "table3"):
+        found = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+        cells: dict[str, dict[str, dict[str, object]]] = {row: {} for row in rows_of(name)}
+        for entry in found["rows"]:
+            cells.setdefault(entry["row"], {})[entry["data"]] = entry
+        about = {key: value for key, value in found.items() if key not in ("table", "better", "rows")}
+        table = Table(name, about, {row: by_set for row, by_set in cells.items() if by_set})
+        assert filled(page, name, table.markdown().strip()) == page
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]
+    text = "".join(page.read_text() for page in pages)
+    assert [path.name for path in sorted((ROOT / "docs/images").iterdir()) if f"images/{path.name}" not in text] == []
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
