@@ -2,8 +2,9 @@
 
 A: crystals of MP-20's val split in file order that have a partner. B: drawn by `default_rng([seed, index])` among all
 partners of another composition in MP-20's partial train split. Doing nothing and pymatgen's DLSVolumePredictor (B's
-cell scaled to the volume it predicts) stand beside. Compositions that occur in none of the training sets are reported
-apart. With `--fix` also where something is to stay: positions, or cells, which then are those of A.
+cell scaled to the volume it predicts) stand beside, and the answers of one pass, without the second that some have.
+Compositions that occur in none of the training sets are reported apart. With `--fix` also where something is to stay:
+positions, or cells, which then are those of A.
 Usage: python -m benchmarks.quality.decorated [MODEL...] [--fix cell positions] [--limit 1200] [--training FOLDER...]
 (EMPNN_DATA names the data)
 """
@@ -47,6 +48,8 @@ def main() -> None:
         given = before.with_cell(truth.cell) if fix == CELL else before
         row = f"{name} fix={fix}" if fix else name
         answers[row] = lambda *, name=name, given=given, fix=fix: empnn.load(name).relax_batch(given, fix=fix).crystals
+    for name in options.models:
+        answers[f"{name} passes=1"] = lambda *, name=name: empnn.load(name).relax_batch(before, passes=1).crystals
     rows: dict[str, Any] = {}
     for name, answer in answers.items():
         after = answer()
