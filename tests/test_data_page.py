@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from benchmarks.pages import filled
 from benchmarks.quality import duplicates
 
 ROOT = Path(__file__).parents[1]
@@ -10,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_table_of_duplicates_is_that_of_the_result_file():
     result = json.loads(duplicates.OUT.read_text())
-    assert f"{duplicates.START}\n{duplicates.markdown(result)}\n{duplicates.END}" in duplicates.PAGE.read_text()
+    page = duplicates.PAGE.read_text()
+    assert filled(page, "duplicates", duplicates.markdown(result)) == page
     assert [row["value"] for row in result["against_all_pairs"]] == [0] * len(duplicates.TOLERANCES)
 
 

@@ -163,7 +163,7 @@ PROMISED = {"mp-20": (0.66, 0.69), "carbon-24": (0.74, 0.73), "perov-5": (0.85, 
 def test_the_cards_say_what_the_result_file_says() -> None:
     rows = json.loads((ROOT / "benchmarks/results/denoising.json").read_text())["rows"]
     for name in PROMISED:
-        mine = [row for row in rows if row["model"] == name]
+        mine = [row for row in rows if row["model"] == name and "passes" not in row]
         assert mine
         said = [
             {"data": name.replace("-", "_"), "split": "val", "model": name, **row} for row in card_of(name)["metrics"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase.constraints import FixAtoms, FixScaled
+from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixScaled
 from pymatgen.core import Structure
 from support.relaxing import run, salt, tiny_model, tiny_network, triclinic
 
@@ -97,7 +97,8 @@ def test_what_a_file_fixes_stays(relax, name):
     assert np.array_equal(held(given)[0], MASK)
     shown = json.loads(relax(name, "-o", "out.extxyz", "--passes", "2", "--json").stdout)
     (outcome,) = shown["structures"]
-    assert outcome["warnings"][-2:] == [f"2 atoms keep their {SAID}", f"2 atoms keep some of their {SAID}"]
+    kept = [words for words in outcome["warnings"] if words.endswith(SAID)]
+    assert kept == [f"2 atoms keep their {SAID}", f"2 atoms keep some of their {SAID}"]
     relaxed = only("out.extxyz")
     assert relaxed.info["empnn_warnings"].endswith(SAID)
     moved = np.abs(frac(relaxed) - frac(given))
@@ -105,6 +106,33 @@ def test_what_a_file_fixes_stays(relax, name):
     assert moved[~MASK].min() > 1e-6
     assert not np.allclose(relaxed.cell.array, given.cell.array, atol=1e-3)
     assert sorted(map(repr, relaxed.constraints)) == sorted(map(repr, given.constraints))
+
+
+def test_the_last_lines_count_what_files_fix(relax):
+    write_poscar("POSCAR")
+    tied = constrained()
+    tied.set_constraint([FixAtoms([0]), FixBondLength(0, 1)])
+    skewed = triclinic()
+    skewed.set_constraint(FixCartesian([1], [False, False, True]))
+    ase.io.write("in.traj", [tied, skewed, salt()])
+    said = "2 crystals keep fixed coordinates; 2 have constraints that are ignored (FixBondLengths, FixCartesian)"
+    assert relax("POSCAR", "in.traj", "-o", "out.vasp/", "--format", "vasp").stderr.splitlines().count(said) == 1
+    assert "1 crystal keeps fixed coordinates" in relax("POSCAR", "-o", "out.extxyz", "--json").stderr.splitlines()
+    assert relax("POSCAR", "in.traj", "-o", "out.extxyz", "--quiet").stderr == ""
+    assert "coordinates" not in relax("POSCAR", "-o", "out.extxyz", "--fix", "positions").stderr
+
+
+def test_flags_that_other_programs_do_not_find_in_extxyz_are_named(relax):
+    write_poscar("POSCAR")
+    said = "out.extxyz has no place for its constraints (FixScaled) but empnn_aside, which other programs skip"
+    assert f"POSCAR[0]: {said}" in run("convert", "POSCAR", "out.extxyz").stderr.splitlines()
+    assert np.array_equal(held(only("out.extxyz"))[0], MASK)
+    shown = json.loads(relax("POSCAR", "-o", "out.extxyz", "--json").stdout)
+    assert shown["structures"][0]["warnings"][-1] == said
+    whole = constrained()
+    whole.set_constraint([FixAtoms([0]), FixCartesian([1], [True, False, False])])
+    ase.io.write("whole.traj", whole)
+    assert run("convert", "whole.traj", "whole.extxyz").stderr == "1 converted, 0 skipped; wrote 1 to whole.extxyz\n"
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -152,6 +180,16 @@ def test_a_wrong_word_gets_one_line(moving, command, word):
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [f"empnn: --fix {word}: choose cell or positions"]
     assert not Path("out.cif").exists()
+
+
+@pytest.mark.parametrize("command", [("relax", "in.traj", "-o", "out.cif"), ("evaluate", "--data", "in.traj")])
+def test_both_are_not_kept(moving, command):
+    ase.io.write("in.traj", triclinic())
+    result = run(*command, "--model", moving, "--fix", "cell", "--fix", "positions")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "empnn: --fix cell and --fix positions: nothing would move; choose one\n"
+    assert not Path("out.cif").exists()
+    assert run(*command, "--model", moving, "--fix", "cell", "--fix", "cell").exit_code == 0
 
 
 def test_a_model_of_cells_keeps_no_cell(tmp_path):

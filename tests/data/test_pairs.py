@@ -137,6 +137,22 @@ def test_nothing_fits(tmp_path: Path, given: Given) -> None:
 
 
 @pytest.mark.parametrize(
+    ("columns", "missing"),
+    [("cif", "cif_unrelaxed or structure_unrelaxed"), ("cif_unrelaxed", "cif_relaxed or structure_relaxed")],
+)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_columns_are_missing_from_the_table_and_not_from_a_crystal(
+    tmp_path: Path, given: Given, columns: str, missing: str, rows: int
+) -> None:
+    write_table(tmp_path / "plain.csv", given[0][:rows], given[1][:rows])
+    text = (tmp_path / "plain.csv").read_text().replace("cif_unrelaxed,cif_relaxed", f"{columns},other", 1)
+    (tmp_path / "plain.csv").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        loaded(str(tmp_path / "plain.csv"))
+    assert str(caught.value).startswith(f"{tmp_path / 'plain.csv'}: the table has no column named {missing}; ")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ('[{"species": []}]', "the file is no JSON of pairs by identifier"),

@@ -26,6 +26,32 @@ def test_of_one_there_is_no_median():
     assert lines(relaxed(2, 1.0)) == ["volume changed by: +1.0 % (mp-2)", "atoms moved by: 0.020 Å (mp-2)"]
 
 
+ONE = "1 atom keeps its fractional coordinates: fixed in the input"
+SOME = "2 atoms keep some of their fractional coordinates: fixed in the input"
+IGNORED = "constraints that fix no fractional coordinate are ignored: "
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ([[ONE]], "1 crystal keeps fixed coordinates"),
+        ([[ONE, SOME], ["a doubt"], [SOME], []], "2 crystals keep fixed coordinates"),
+        ([["deuterium", IGNORED + "FixCartesian"]], "1 crystal has constraints that are ignored (FixCartesian)"),
+        (
+            [[IGNORED + "FixCartesian"], [ONE, IGNORED + "FixBondLengths, FixCartesian"]],
+            "1 crystal keeps fixed coordinates; 2 have constraints that are ignored (FixBondLengths, FixCartesian)",
+        ),
+        (
+            [[ONE], [SOME], [ONE, SOME, IGNORED + "FixedPlane"]],
+            "3 crystals keep fixed coordinates; 1 has constraints that are ignored (FixedPlane)",
+        ),
+    ],
+)
+def test_what_the_input_fixes_is_counted(notes, said):
+    given = [relaxed(0, id=f"mp-{number}", warnings=warnings) for number, warnings in enumerate(notes)]
+    assert lines(*given) == [said]
+
+
 def test_what_did_not_change_is_not_mentioned():
     assert lines(relaxed(0, 1e-7, status="unchanged"), refused(1)) == []
     assert lines(refused(0)) == []

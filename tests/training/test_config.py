@@ -130,6 +130,12 @@ def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
         (["loss=nonsense"], "param_mae, param_mse"),
         (["data.select_on=test"], "dev, val"),
         (["train.steps"], "expected key=value"),
+        (["noise.mix={strain:0}"], "^noise.mix.strain:0: write strain: 0, with a blank after the colon$"),
+        (["noise.mix={strain:0, symmetric: 1}"], "write strain: 0, with a blank after the colon$"),
+        (
+            ["noise={mix:{strain:0}}"],
+            r"^noise={mix:{strain:0}}: the value cannot be read; write \[a,b\] or {a: 1, b: 2}$",
+        ),
         (["train=5"], "train: expected a section with steps, batch_size"),
         (["noise.sigma=inf"], "finite"),
         (["train.learning_rate=nan"], "positive and finite"),

@@ -45,6 +45,29 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     assert_same_weights(stopped, whole)
 
 
+MIXED = ("noise.mix.symmetric=1", "noise.mix.decorated=1", "model.deform=[cell,positions]")
+
+
+def test_a_stopped_run_of_several_kinds_of_corruption_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run.train(config(data, tmp_path / "whole", *MIXED), Reporter(quiet=True))
+    assert len(run.prepare(config(data, tmp_path / "whole", *MIXED)).corruptions.source().kinds) == 3
+    original = DenoisingSteps.__getitem__
+
+    def stop(self: DenoisingSteps, step: int) -> object:
+        if step == 6:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DenoisingSteps, "__getitem__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(config(data, tmp_path / "stopped", *MIXED), Reporter(quiet=True))
+    stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
+    assert_same_weights(stopped, whole)
+
+
 @pytest.mark.parametrize("renames", [1, 2])
 def test_a_kill_while_saving_leaves_a_whole_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
@@ -139,6 +162,16 @@ def test_damaged_checkpoints_are_named(data: Path, tmp_path: Path) -> None:
         run.resume(folder, Reporter(quiet=True))
     with pytest.raises(ConfigError, match="no run here"):
         run.resume(tmp_path / "nothing", Reporter(quiet=True))
+
+
+def test_a_run_without_a_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_config(config(data, folder), folder / "config.yaml")
+    with pytest.raises(ConfigError) as caught:
+        run.resume(folder, Reporter(quiet=True))
+    assert str(caught.value).startswith(f"{folder}: no checkpoint to resume, ")
+    assert str(caught.value).endswith("; remove it and start again")
 
 
 def rates(folder: Path) -> dict[int, float]:

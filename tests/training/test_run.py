@@ -205,6 +205,23 @@ def test_a_taken_run_directory_is_refused(data: Path, tmp_path: Path) -> None:
         run.train(config(data, tmp_path / "run", "train.steps=4"), Reporter(quiet=True))
 
 
+@pytest.mark.parametrize(
+    ("mix", "words"),
+    [
+        (["noise.mix.relaxed=1", "noise.mix.strain=0"], "nothing but relaxed has a weight"),
+        (["noise.mix.decorated=1"], "no crystal has an isostructural one of another composition"),
+    ],
+)
+def test_a_refused_run_leaves_nothing_behind(data: Path, tmp_path: Path, mix: list[str], words: str) -> None:
+    ase.io.write(data / "train.extxyz", [bulk("C", "diamond", a=3.4 + 0.01 * i) for i in range(20)])
+    given = ["train", f"data={data}", f"train.out={tmp_path / 'runs' / 'run'}", *SMALL, "train.steps=4"]
+    refused = CliRunner().invoke(app, [*given, *mix])
+    assert refused.exit_code == 1
+    assert words in refused.stderr
+    assert not (tmp_path / "runs").exists()
+    assert CliRunner().invoke(app, [*given, "--quiet"]).exit_code == 0
+
+
 def test_learning_rate_rises_and_falls() -> None:
     settings = load_config(None, ["train.steps=100", "train.warmup_steps=10"]).train
     rates = np.array([rate_factor(s, settings) for s in range(101)])

@@ -1,5 +1,6 @@
 """Mixtures of corruptions: pure in seed and step, never from the development set, nothing where a weight is 0."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_the_atoms_of_some_strained_crystals_may_stay(mixed: Mixed) -> None:
 
 
 def test_shares_follow_the_weights_and_weight_0_draws_nothing() -> None:
-    drawn: dict[str, int] = {"a": 0, "b": 0}
+    drawn: dict[str, int] = {"a": 0, "b": 0, "never": 0}
 
     def kind(name: str) -> Callable[[np.ndarray, np.random.Generator], BeforeAfter]:
         def draw(chosen: np.ndarray, generator: np.random.Generator) -> BeforeAfter:
@@ -114,18 +115,46 @@ def test_shares_follow_the_weights_and_weight_0_draws_nothing() -> None:
 
         return draw
 
-    source = Source(100, [(kind("a"), 3.0), (kind("b"), 1.0)], batch_size=100, seed=0)
+    source = Source(100, [(kind("a"), 3.0), (kind("never"), 0.0), (kind("b"), 1.0)], batch_size=100, seed=0)
     for step in range(40):
         source(step)
     assert sum(drawn.values()) == 4000
     assert 0.70 < drawn["a"] / 4000 < 0.80
+    assert drawn["never"] == 0
+
+
+@pytest.mark.parametrize(
+    ("preset", "digest"),
+    [
+        ("paper", "60e82487f230379bee1d856a6d4414b1c0845d4c8eb5db6937773eb6f6b8ddb9"),
+        ("paper-table1", "1f5bbf429e13abb744a6ad6ecc4bb569f69b64dc78bdf0017614a33e91a045d4"),
+    ],
+)
+def test_strain_alone_draws_what_it_drew_before_there_were_other_kinds(preset: str, digest: str) -> None:
+    """The digests are those of the code that knew nothing but strain."""
+    config = load_config(preset, ["data=sample"])
+    source = run.prepare(config).corruptions.source()
+    found = hashlib.sha256()
+    for step in range(3):
+        for crystals in source(step):
+            assert crystals.cell.dtype == torch.float64
+            found.update(crystals.cell.numpy().tobytes())
+    assert found.hexdigest() == digest
+
+
+def test_a_kind_of_weight_0_is_not_even_made(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, data = mixed(*ALL)
+    config.noise.mix.symmetric = config.noise.mix.decorated = 0.0
+    for kind in ("symmetric", "decorated", "given", "relaxed", "cube"):
+        monkeypatch.setattr(Corruptions, kind, lambda self: pytest.fail("made"))
+    assert len(Corruptions(config, data.train).source().kinds) == 1
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["noise.mix.strain=0"], "all weights are 0"),
-        (["noise.mix.strain=0", "noise.mix.relaxed=1"], "all weights are 0"),
+        (["noise.mix.strain=0", "noise.mix.relaxed=1"], "nothing but relaxed has a weight"),
         (["noise.mix.pairs=1"], "no pairs; give data.pairs"),
         (["noise.mix.strain=-1"], "noise.mix.strain=-1.0: must not be negative"),
     ],

@@ -102,6 +102,17 @@ def test_a_network_that_gets_fields_of_triplets_begins_as_the_model_it_starts_fr
     assert last.grad.any()
 
 
+def test_moving_atoms_cannot_be_taken_away(given: Path) -> None:
+    start = f"model.start_from={given}"
+    network = build(load_config(None, [start, "model.deform=[cell,positions]"]).model)
+    models.save(given.parent / "moving", network, {})
+    moving = str(given.parent / "moving")
+    copy_weights(network, moving)
+    still = load_config(None, [f"model.start_from={moving}", "model.deform=[cell]"])
+    with pytest.raises(ConfigError, match=r"it moves atoms, .* leave model.deform out, and relax with `fix` positions"):
+        copy_weights(build(still.model), moving)
+
+
 def test_another_architecture_is_refused(given: Path) -> None:
     config = load_config(None, [f"model.start_from={given}", "model.features=16"])
     with pytest.raises(ConfigError, match="other architecture"):

@@ -41,9 +41,11 @@ Passes = Annotated[
     int | None,
     typer.Option(min=1, help="Applications of the network; by default one, and another where the cell changes much."),
 ]
-Fix = Annotated[
-    str | None,
-    typer.Option(metavar="cell|positions", help="What to keep: cell, or positions (all fractional coordinates)."),
+Fixes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix", metavar="cell|positions", help="What to keep: cell, or positions (all fractional coordinates)."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:N.")]
 
@@ -147,6 +149,22 @@ def reports_errors(command: Command) -> Command:
 def in_options(message: str) -> str:
     """A message of the library, which names arguments (`sigma`), with the options of the commands (--noise)."""
     return re.sub("`([a-z_]+)`", lambda found: OPTIONS.get(found[1], found[0]), message)
+
+
+def parsed_fix(given: list[str] | None) -> str | None:
+    """What is to be kept, if anything.
+
+    Raises:
+        ConfigError: If it cannot be kept, or several are given: nothing would move.
+    """
+    from empnn.crystals import check_fixable
+
+    kept = list(dict.fromkeys(given or []))
+    for one in kept:
+        check_fixable(one)
+    if len(kept) > 1:
+        raise ConfigError(f"{' and '.join(f'--fix {one}' for one in kept)}: nothing would move; choose one")
+    return kept[0] if kept else None
 
 
 def parsed_shard(given: str) -> tuple[int, int]:

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from empnn.cli.common import (
-    Fix,
+    Fixes,
     Json,
     Quiet,
     ShardOf,
     followed,
     in_options,
     json_document,
+    parsed_fix,
     parsed_shard,
     print_json,
     reports_errors,
@@ -53,7 +54,7 @@ def evaluate(
         float | None,
         typer.Option(help="Deviation of the noise on positions in angstrom; 0.1 by default if the model moves atoms."),
     ] = None,
-    fix: Fix = None,
+    fixes: Fixes = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     reference: Annotated[
         Path | None,
@@ -86,7 +87,7 @@ def evaluate(
 ) -> None:
     """Measure how much of a deformation the model removes, beside doing nothing (equations 11 and 12)."""
     from empnn.bulk.shards import write_result
-    from empnn.crystals import CELL, check_fixable
+    from empnn.crystals import CELL
     from empnn.data.curation.usable import files_in
     from empnn.data.sets import origins
     from empnn.energy.answers import Choice
@@ -98,7 +99,7 @@ def evaluate(
 
     if reference is not None and (noise is not None or noise_positions is not None):
         raise ConfigError("--noise and --reference exclude each other: with a reference no noise is added")
-    check_fixable(fix)
+    fix = parsed_fix(fixes)
     if relaxer == EMPNN:
         _only_for_oracles(option, fmax, steps, workers, store)
     else:

@@ -18,7 +18,7 @@ from empnn.cli.common import (
     IN_PLACE,
     Cluster,
     Device,
-    Fix,
+    Fixes,
     Inputs,
     Json,
     Model,
@@ -27,6 +27,7 @@ from empnn.cli.common import (
     ShardOf,
     gone_through,
     in_options,
+    parsed_fix,
     parsed_shard,
     reports_errors,
     worded,
@@ -103,7 +104,7 @@ def relax(
     ending: Ending = None,
     model: Model = "pbe",
     passes: Passes = None,
-    fix: Fix = None,
+    fixes: Fixes = None,
     symmetrize: Annotated[
         float | None,
         typer.Option(metavar="TOL", help="Make the space group found in the answer within TOL angstrom exact."),
@@ -137,6 +138,7 @@ def relax(
     from empnn.relax import load
     from empnn.relax.files import Detail, How, Relaxing
 
+    fix = parsed_fix(fixes)
     target = any_target(output, ending, shard, cluster)
     if cluster is not None and device not in ("auto", "cpu"):
         raise ConfigError(f"--device {device} and --cluster exclude each other: workers have a core each; leave it out")

@@ -124,7 +124,7 @@ def _entries(number: int, files: tuple[Path, Path]) -> Iterator[tuple[_Side, _Si
     """The structures of two files, or of both sides of one, in pairs; files are counted by sides.
 
     Raises:
-        ConfigError: If there are not as many on both sides.
+        ConfigError: If there are not as many on both sides, or a file of both holds neither.
     """
     sides = SIDES if files[0] == files[1] else ("", "")
     streams = [reading.entries(file, side) for file, side in zip(files, sides, strict=True)]
@@ -138,16 +138,24 @@ def _entries(number: int, files: tuple[Path, Path]) -> Iterator[tuple[_Side, _Si
             ]
             raise ConfigError(_unequal(files, counts, heads))
         yield ((2 * number, index), first), ((2 * number + 1, index), second)
+    whole = _refusal(files, [index + 1] * 2, heads) if files[0] == files[1] else None
+    if whole is not None:
+        raise ConfigError(whole)
 
 
 def _unequal(files: tuple[Path, Path], counts: list[int], heads: list[Entry | None]) -> str:
-    for file, count, head in zip(files, counts, heads, strict=True):
-        if count == 1 and head is not None and head.parse is refuse:
-            return f"{file}: {head.content}"
-    return (
+    return _refusal(files, counts, heads) or (
         f"data.pairs: {files[0]} holds {counts[0]:,} structures and {files[1]} {counts[1]:,}; "
         "give each structure a place in both, in the same order"
     )
+
+
+def _refusal(files: tuple[Path, Path], counts: list[int], heads: list[Entry | None]) -> str | None:
+    """What is said of a whole file in the place of its structures."""
+    for file, count, head in zip(files, counts, heads, strict=True):
+        if count == 1 and head is not None and head.parse is refuse:
+            return f"{file}: {head.content}"
+    return None
 
 
 @dataclass

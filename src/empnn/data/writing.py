@@ -391,7 +391,13 @@ def _of_text(write: Callable[[TextIOBase, Iterable[Any]], None], **options: Any)
     return Format(_as_text(write), to_text=write, **options)
 
 
-_EXTXYZ = _of_text(TextIOBase.writelines, join=_concatenate, prepare=extxyz.text_from_atoms, copied=extxyz.copied)
+_EXTXYZ = _of_text(
+    TextIOBase.writelines,
+    join=_concatenate,
+    prepare=extxyz.text_from_atoms,
+    losses=extxyz.losses,
+    copied=extxyz.copied,
+)
 _CIF = _of_text(
     _write_cif,
     join=_join_cif,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from empnn.errors import CrystalError
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import IStructure
+
+_KEPT = "fractional coordinates: fixed in the input"
+_IGNORED = "constraints that fix no fractional coordinate are ignored: "
+"""How the notes on what is kept end, and how the one on what is not begins."""
 
 
 def fixed_in(crystal: Atoms | IStructure) -> tuple[np.ndarray | None, list[str]]:
@@ -29,15 +34,25 @@ def fixed_in(crystal: Atoms | IStructure) -> tuple[np.ndarray | None, list[str]]
     whole, some = fixed.all(axis=1), fixed.any(axis=1)
     notes = [_kept(int(whole.sum()), ""), _kept(int((some & ~whole).sum()), "some of ")]
     if others:
-        notes.append(f"constraints that fix no fractional coordinate are ignored: {names_of(others)}")
+        notes.append(_IGNORED + names_of(others))
     return fixed if some.any() else None, list(filter(None, notes))
+
+
+def said_of_fixed(notes: Iterable[str]) -> tuple[bool, list[str]]:
+    """Whether fixed coordinates were kept, and which kinds of constraints were ignored, by the notes on a crystal."""
+    kept, ignored = False, []
+    for note in notes:
+        kept |= note.endswith(_KEPT)
+        if note.startswith(_IGNORED):
+            ignored += note.removeprefix(_IGNORED).split(", ")
+    return kept, ignored
 
 
 def _kept(count: int, part: str) -> str:
     if not count:
         return ""
     who, whose = ("1 atom keeps", "its") if count == 1 else (f"{count:,} atoms keep", "their")
-    return f"{who} {part}{whose} fractional coordinates: fixed in the input"
+    return f"{who} {part}{whose} {_KEPT}"
 
 
 def _said(crystal: Atoms | IStructure) -> tuple[np.ndarray, list[Any]] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from empnn.bulk.pipeline import SUSPECT, Outcome
+from empnn.relax.fixed import said_of_fixed
 
 FEW = 5
 """Suspects that are called by their names."""
@@ -76,6 +77,9 @@ class Overall:
         displacement: How far the atom moved that moved most, angstrom.
         errors: Predicted errors by name, without bounds.
         predicted: The names of all that is predicted.
+        kept: How many keep what the input fixes.
+        ignored: How many have constraints that are ignored.
+        ignored_kinds: The kinds of these constraints.
         suspects: Names of the first suspects, and the main reason to doubt each.
         oracle: The name of what relaxed on from there, if anything did.
         on: Changes of the volume by that, per cent of the network's answer.
@@ -86,6 +90,9 @@ class Overall:
     displacement: Values = field(default_factory=lambda: Values("Å"))
     errors: dict[str, Values] = field(default_factory=dict)
     predicted: list[str] = field(default_factory=list)
+    kept: int = 0
+    ignored: int = 0
+    ignored_kinds: set[str] = field(default_factory=set)
     suspects: list[tuple[str, str]] = field(default_factory=list)
     oracle: str | None = None
     on: Values = field(default_factory=lambda: Values("%"))
@@ -101,6 +108,10 @@ class Overall:
                 self.predicted.append(name)
             if value is not None and name in UNITS:
                 self.errors.setdefault(name, Values(UNITS[name])).add(value, outcome.name)
+        kept, ignored = said_of_fixed(outcome.warnings)
+        self.kept += kept
+        self.ignored += bool(ignored)
+        self.ignored_kinds.update(ignored)
         if outcome.then is not None:
             change = change_on(outcome.then["volume_before"], outcome.then["volume"])
             if change is not None:
@@ -118,15 +129,31 @@ class Overall:
             yield f"atoms moved by: {_spread(self.displacement, '.3f')}"
         for name, values in self.errors.items():
             yield f"predicted error of {_PLURALS.get(name, name)}: {_spread(values, values.digits)}"
+        if self.kept or self.ignored:
+            yield self._fixed()
         for name, reason in self.suspects:
             yield f"suspect: {name} ({reason})"
         if more := self.statuses[SUSPECT] - len(self.suspects):
             yield f"suspect: {more:,} more"
 
+    def _fixed(self) -> str:
+        """How many keep what the input fixes, and how many have constraints that are ignored."""
+        keep = f"{_crystals(self.kept)} {'keeps' if self.kept == 1 else 'keep'} fixed coordinates"
+        if not self.ignored:
+            return keep
+        who = f"{self.ignored:,}" if self.kept else _crystals(self.ignored)
+        kinds = ", ".join(sorted(self.ignored_kinds))
+        have = f"{who} {'has' if self.ignored == 1 else 'have'} constraints that are ignored ({kinds})"
+        return f"{keep}; {have}" if self.kept else have
+
 
 def change_on(before: float, after: float | None) -> float | None:
     """By how many per cent the volume changed after the network's answer; None where it was not relaxed on."""
     return None if after is None else 100 * (after / before - 1)
+
+
+def _crystals(count: int) -> str:
+    return f"{count:,} crystal{'s' * (count != 1)}"
 
 
 def _spread(values: Values, digits: str) -> str:

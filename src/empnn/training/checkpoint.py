@@ -82,7 +82,7 @@ def run_state(run: Path) -> RunState | None:
 
 
 def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]], RunState]:
-    """Weights, optimizer moments per parameter, and the state of a run.
+    """Weights, optimizer moments per parameter, and the state of a run, from the folder `last` in its directory.
 
     Raises:
         ConfigError: If there is no checkpoint or it is damaged.
@@ -90,7 +90,10 @@ def load_run(folder: Path) -> tuple[Network, dict[int, dict[str, torch.Tensor]],
     if not folder.exists():
         folder = _old(folder)
     if not (folder / _STATE).is_file():
-        raise ConfigError(f"{folder}: no checkpoint to resume; the run had not reached its first validation")
+        raise ConfigError(
+            f"{folder.parent}: no checkpoint to resume, for the run had not reached its first validation; remove it "
+            "and start again"
+        )
     network, _ = models.load_network(folder)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:

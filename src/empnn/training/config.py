@@ -148,7 +148,10 @@ def _from_overrides(overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"{item}: expected key=value")
         if key == "data":
             key = _data_key(value)
-        layer = OmegaConf.from_dotlist([f"{_SHORTHANDS.get(key, key)}={value}"])
+        try:
+            layer = OmegaConf.from_dotlist([f"{_SHORTHANDS.get(key, key)}={value}"])
+        except YAMLError:
+            raise ConfigError(f"{item}: the value cannot be read; write [a,b] or {{a: 1, b: 2}}") from None
         _reject_unknown(OmegaConf.to_container(layer), Config, "")
         result = DictConfig(OmegaConf.merge(result, layer))
     return result
@@ -175,6 +178,10 @@ def _all_keys(section: Any, prefix: str = "") -> list[str]:
 def _reject_unknown(content: Any, section: Any, prefix: str) -> None:
     for name, value in content.items():
         if name not in _keys(section):
+            if value is None and ":" in str(name):
+                # To YAML it is one word.
+                spaced = str(name).replace(":", ": ", 1)
+                raise ConfigError(f"{prefix}{name}: write {spaced}, with a blank after the colon")
             raise ConfigError(_unknown(f"{prefix}{name}", [prefix + k for k in _keys(section)] + _all_keys(Config)))
         inner = _section(section, name)
         if inner is not None:

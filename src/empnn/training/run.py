@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from empnn import models
 from empnn.errors import ConfigError
 from empnn.losses import ParameterScale
-from empnn.nn import FeedForward, build
+from empnn.nn import FeedForward, Network, build
 from empnn.nn.runtime.cpu import tuned
 from empnn.training.calibration import LEAST_FIT, calibrate
 from empnn.training.checkpoint import RunState, load_run, save_run
@@ -42,6 +42,9 @@ LOG_EVERY = 50
 STRAIN_LIMIT_SIGMAS = 2.0
 """A strain matrix of this many deviations is the largest that training shows often."""
 
+Begun = tuple[Denoising, RunData, DenoisingSteps]
+"""What a run takes: all that can be refused of it is refused while this is made."""
+
 
 def train(config: Config, reporter: Reporter) -> Path:
     """Train from scratch; returns the run directory.
@@ -56,15 +59,15 @@ def train(config: Config, reporter: Reporter) -> Path:
 
 def _train(group: Group, reporter: Reporter, config: Config) -> Path:
     folder = Path(group.told(config.train.out or _default_folder(config)))
-    module, data = group.in_turn(lambda: _begin(group, reporter, config, folder))
+    module, data, steps = group.in_turn(lambda: _begin(group, reporter, config, folder))
     if group.first:
         folder.mkdir(parents=True, exist_ok=True)
         save_config(config, folder / "config.yaml")
-    return _fit(folder, module, data, reporter)
+    return _fit(folder, module, data, steps, reporter)
 
 
-def _begin(group: Group, reporter: Reporter, config: Config, folder: Path) -> tuple[Denoising, RunData]:
-    """A network to train, and its data."""
+def _begin(group: Group, reporter: Reporter, config: Config, folder: Path) -> Begun:
+    """A network to train, its data, and the steps; a run that is refused leaves nothing behind."""
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run; go on with `resume` {folder} or choose another train.out")
     data = prepare(config, reporter.watch)
@@ -73,11 +76,12 @@ def _begin(group: Group, reporter: Reporter, config: Config, folder: Path) -> tu
         network = build(config.model)
     if config.model.start_from is not None:
         copy_weights(network, config.model.start_from)
+    steps = _steps(group, network, data)
     task = _task(group, config, data)
     if isinstance(network, FeedForward):
         network.set_scale(task.scale.mean, task.scale.deviation)
     state = RunState(seed=config.train.seed, data=digest(data.train, data.train_pairs))
-    return Denoising(network, config, task, state, group), data
+    return Denoising(network, config, task, state, group), data, steps
 
 
 def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) -> Path:
@@ -111,19 +115,17 @@ def resume(folder: str | Path, reporter: Reporter, changes: Sequence[str] = ()) 
 
 def _resume(group: Group, reporter: Reporter, config: Config, folder: Path, changed: Sequence[str]) -> Path:
     extends = "steps" in changed or "train.steps" in changed
-    module, data = group.in_turn(lambda: _begin_again(group, reporter, config, folder, extends))
+    module, data, steps = group.in_turn(lambda: _begin_again(group, reporter, config, folder, extends))
     if changed and group.first:
         save_config(config, folder / "config.yaml")
     if extends:
         peak, step = config.train.learning_rate, module.state.step
         reporter.extended(folder, module.state, peak * rate_factor(step, config.train), peak)
-    return _fit(folder, module, data, reporter)
+    return _fit(folder, module, data, steps, reporter)
 
 
-def _begin_again(
-    group: Group, reporter: Reporter, config: Config, folder: Path, extends: bool
-) -> tuple[Denoising, RunData]:
-    """The network of a run as it was left, and its data."""
+def _begin_again(group: Group, reporter: Reporter, config: Config, folder: Path, extends: bool) -> Begun:
+    """The network of a run as it was left, its data, and the steps."""
     network, moments, state = load_run(folder / "last")
     if extends and config.train.steps <= state.step:
         raise ConfigError(f"train.steps={config.train.steps}: {state.step} steps are done already; give more")
@@ -131,9 +133,14 @@ def _begin_again(
     if state.data != digest(data.train, data.train_pairs, whole=is_whole(state.data)):
         what = "crystals" if data.train_pairs is None else "crystals or pairs"
         raise ConfigError(f"{folder}: the training {what} are not those the run began with; restore them")
+    steps = _steps(group, network, data)
     module = Denoising(network, config, _task(group, config, data), state, group)
     module.moments = moments
-    return module, data
+    return module, data, steps
+
+
+def _steps(group: Group, network: Network, data: RunData) -> DenoisingSteps:
+    return DenoisingSteps(data.corruptions.source(), network.rule, group.rank, group.size)
 
 
 def _task(group: Group, config: Config, data: RunData) -> Relaxing:
@@ -147,7 +154,7 @@ def _default_folder(config: Config) -> str:
     return f"runs/{data}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> Path:
+def _fit(folder: Path, module: Denoising, data: RunData, steps: DenoisingSteps, reporter: Reporter) -> Path:
     settings, state, group = module.config.train, module.state, module.group
     if state.step >= settings.steps:
         if not group.first:
@@ -163,8 +170,7 @@ def _fit(folder: Path, module: Denoising, data: RunData, reporter: Reporter) -> 
     checkpoints = Checkpoints(folder, data, reporter, state.step, group)
     with _quiet_lightning(), tuned("cuda" if torch.cuda.is_available() else "cpu"):
         try:
-            loader = group.in_turn(lambda: _loader(module, data))
-            _fit_interruptible(_trainer(module, checkpoints), module, loader, checkpoints)
+            _fit_interruptible(_trainer(module, checkpoints), module, _loader(module, steps), checkpoints)
         except KeyboardInterrupt:
             reporter.interrupted(folder, state.step, checkpoints.saved_step)
             raise
@@ -195,10 +201,9 @@ def _tell_errors(folder: Path, data: RunData, reporter: Reporter) -> None:
     models.save_error_head(best, calibration.head)
 
 
-def _loader(module: Denoising, data: RunData) -> DataLoader[DenoisingBatch]:
+def _loader(module: Denoising, steps: DenoisingSteps) -> DataLoader[DenoisingBatch]:
     """The batches of the remaining steps, prepared ahead by other processes."""
-    settings, group = module.config.train, module.group
-    steps = DenoisingSteps(data.corruptions.source(), module.network.rule, group.rank, group.size)
+    settings = module.config.train
     return DataLoader(
         steps,
         batch_size=None,

@@ -80,7 +80,8 @@ class Corruptions:
         )
         made = [(kind(), weight) for kind, weight in kinds if weight > 0]
         if all(weight == 0 for kind, weight in kinds if kind != self.relaxed):
-            raise ConfigError("noise.mix: all weights are 0; give one kind of corruption a weight")
+            which = "nothing but relaxed has a weight" if made else "all weights are 0"
+            raise ConfigError(f"noise.mix: {which}; give one kind of corruption a weight")
         return Source(len(self.crystals), made, train.batch_size, train.seed)
 
     def validation(

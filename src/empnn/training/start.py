@@ -28,10 +28,15 @@ def copy_weights(network: Network, name: str) -> None:
     it starts from.
 
     Raises:
-        ConfigError: If there is no such model, or it is of another architecture.
+        ConfigError: If there is no such model, it moves atoms and the network none, or it is of another architecture.
     """
-    given = models.load_network(name)[0].state_dict()
-    own = network.state_dict()
+    start, _ = models.load_network(name)
+    if start.moves_atoms and not network.moves_atoms:
+        raise ConfigError(
+            f"model.start_from={name}: it moves atoms, which cannot be taken away from it; leave model.deform out, and "
+            "relax with `fix` positions where they are to stay"
+        )
+    given, own = start.state_dict(), network.state_dict()
     further = tuple(f"layers.{index}." for index in range(_layers(given), _layers(own)))
     for key, target in own.items():
         if key.startswith(further):

@@ -20,7 +20,7 @@ from ase.data import atomic_numbers
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, set_calc_and_arrays
 
 from empnn.ase_atoms import is_deuterium, mark_deuterium, set_arrays
-from empnn.data.formats.constraints import described, hold, restore
+from empnn.data.formats.constraints import described, hold, names_of, restore
 from empnn.data.records import ID_KEYS, Entries, Entry
 from empnn.errors import CrystalError, printable
 from empnn.files import json_text, open_bytes
@@ -103,6 +103,12 @@ def text_from_atoms(atoms: Atoms) -> str:
     return "\n".join(rows) + "\n"
 
 
+def losses(atoms: Atoms) -> list[str]:
+    """What `move_mask` cannot say of constraints: it comes back from what is kept aside, but not in other programs."""
+    names = names_of(_constraints_aside(atoms))
+    return [f"has no place for its constraints ({names}) but {_ASIDE}, which other programs skip"] if names else []
+
+
 def copied(frame: list[str]) -> tuple[str, int]:
     """A frame that `text_from_atoms` has written, as it is, and its number of atoms."""
     return "\n".join(frame) + "\n", len(frame) - 2
@@ -116,7 +122,7 @@ def _presentable(atoms: Atoms) -> Atoms:
     for name in arrays:
         del presentable.arrays[name]
     aside: dict[str, Any] = {"arrays": arrays} if arrays else {}
-    others = [one for one in atoms.constraints if not isinstance(one, FixAtoms | FixCartesian)]
+    others = _constraints_aside(atoms)
     if others:
         aside["constraints"] = described(others)
         presentable.set_constraint([one for one in atoms.constraints if one not in others])
@@ -127,6 +133,11 @@ def _presentable(atoms: Atoms) -> Atoms:
     if aside:
         presentable.info[_ASIDE] = _as_json(_ASIDE, aside)
     return presentable
+
+
+def _constraints_aside(atoms: Atoms) -> list[Any]:
+    """The constraints that `move_mask`, which is along the axes, cannot say."""
+    return [one for one in atoms.constraints if not isinstance(one, FixAtoms | FixCartesian)]
 
 
 def _is_column(name: str, array: np.ndarray) -> bool:
