@@ -15,12 +15,15 @@ def filled(page: str, name: str, table: str) -> str:
     before, opened, rest = page.partition(start)
     _, closed, after = rest.partition(end)
     if not opened or not closed:
-        raise ValueError(f"no {start} ... {end} in this page")
+        raise ValueError(f"no {start} ... {end} in it")
     return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def fill(page: Path, name: str, table: str) -> None:
     """Put a table between its marks in a file."""
-    text = filled(page.read_text(encoding="utf-8"), name, table)
+    try:
+        text = filled(page.read_text(encoding="utf-8"), name, table)
+    except ValueError as error:
+        raise ValueError(f"{page}: {error}") from None
     with replacing(page) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -97,7 +97,7 @@ def main() -> None:
         for name, row in results[data].items():
             print(shown(f"  {name}", row), flush=True)
     write(options.out, __doc__, rows=results)
-    if options.out == OUT:
+    if options.out == OUT and options.trained:
         fill(PAGE, "pairs", table(results))
 
 

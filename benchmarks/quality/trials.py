@@ -19,7 +19,7 @@ RESULT = RESULTS / "pbe_trials.json"
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Score, and what is left of strain and displacements by kind, over doing nothing."""
     kinds = ("strain", "symmetric", "decorated")
-    lines = [f"| trial | steps | score | {' | '.join(f'left of `{kind}`' for kind in kinds)} |"]
+    lines = [f"| trial | steps | score | {' | '.join(f'`{kind}`: strain / displacements left' for kind in kinds)} |"]
     lines.append(f"|---|---:|---:|{'---:|' * len(kinds)}")
     for row in rows:
         left = " | ".join(f"{row[kind][0]:.2f} / {row[kind][1]:.2f}" for kind in kinds)

@@ -7,10 +7,18 @@ from ase.build import bulk
 
 from benchmarks.bench import RESULTS
 from benchmarks.pages import filled
-from benchmarks.quality import large_crystals, pairs
+from benchmarks.quality import large_crystals, other_bases, pairs, trials
 from empnn.crystals import CrystalBatch, from_atoms
 
 PAGE = large_crystals.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_tables_of_other_bases_and_of_trials_are_those_of_the_result_files() -> None:
+    bases = json.loads((RESULTS / "other_bases.json").read_text())["rows"]
+    assert filled(PAGE, "other-bases", other_bases.table(bases)) == PAGE
+    method = trials.PAGE.read_text(encoding="utf-8")
+    tried = json.loads(trials.RESULT.read_text())["fifteen_minutes"]["rows"]
+    assert filled(method, "trials", trials.table(tried)) == method
 
 
 @pytest.mark.parametrize(("name", "benchmark"), [("large-crystals", large_crystals), ("pairs", pairs)])

@@ -74,13 +74,12 @@ def test_a_network_for_cubes_relaxes_nothing_and_one_for_strains_reconstructs_no
     assert "not trained to start from a cube" in err
 
 
-def test_coordinates_that_fit_several_cells_are_suspect(network: Path, tmp_path: Path) -> None:
+def test_coordinates_that_fit_several_cells_are_noted(network: Path, tmp_path: Path) -> None:
     ase.io.write(tmp_path / "in.extxyz", [bulk("NaCl", "rocksalt", a=5.6), bulk("NaCl", "zincblende", a=5.6)])
     code, out, err = invoke(tmp_path / "in.extxyz", "-o", tmp_path / "out.extxyz", "--model", network, "--json")
     assert code == 0, err
     halves, quarters = json.loads(out)["structures"]
     assert AT_HALVES in halves["warnings"]
-    assert halves["status"] == "suspect"
     assert AT_HALVES not in quarters["warnings"]
 
 
@@ -119,7 +118,8 @@ def test_starts_bring_as_many_bases_and_no_rank_is_the_given_basis(network: Path
         return found
 
     assert answer("--starts", 4) == answer("--bases", 4, "--starts", 4)
-    assert answer("--rank", "none", "--bases", 13) == answer()
+    assert answer("--rank", "none") == answer()
+    assert "leaves the given basis alone" in invoke(*written, "--rank", "none", "--bases", 13)[2]
 
 
 def test_what_one_basis_cannot_have_is_refused(network: Path, tmp_path: Path) -> None:
@@ -130,11 +130,14 @@ def test_what_one_basis_cannot_have_is_refused(network: Path, tmp_path: Path) ->
     assert "no more starts than bases; give --bases 4" in err
     code, _, err = invoke(*common, "--rank", "chgnte")
     assert code == 1
-    assert "--rank chgnte: neither agreement, residual, errors nor an oracle" in err
-    assert "did you mean chgnet" in err
+    assert "--rank chgnte: choose agreement, residual, errors, none or an oracle; did you mean chgnet?" in err
+    code, _, err = invoke(*common, "--rank", "vasp-inputs", "--option", "nonsense=1", "--bases", 3)
+    assert code == 1
+    assert "nonsense" in err
+    assert "choose agreement" not in err
     code, _, err = invoke(*common, "--bases", 3, "--workers", 2)
     assert code == 1
-    assert "--rank agreement is none" in err
+    assert "which --rank agreement does not name" in err
     code, _, err = invoke(*common, "--rank", "ase.calculators.emt:EMT")
     assert code == 1
     assert "one basis leaves nothing to rank" in err

@@ -1,6 +1,5 @@
 """Mixtures of corruptions: pure in seed and step, never from the development set, nothing where a weight is 0."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,23 +122,25 @@ def test_shares_follow_the_weights_and_weight_0_draws_nothing() -> None:
     assert drawn["never"] == 0
 
 
+RELAXED = (20880.63908486365, 19673.781582303443, 20611.667290910067)
+
+
 @pytest.mark.parametrize(
-    ("preset", "digest"),
+    ("preset", "strained"),
     [
-        ("paper", "60e82487f230379bee1d856a6d4414b1c0845d4c8eb5db6937773eb6f6b8ddb9"),
-        ("paper-table1", "1f5bbf429e13abb744a6ad6ecc4bb569f69b64dc78bdf0017614a33e91a045d4"),
+        ("paper", (21024.7248757985, 19495.989220308322, 20693.638392708443)),
+        ("paper-table1", (22165.770186968388, 19732.89582291593, 21677.804736371072)),
     ],
 )
-def test_strain_alone_draws_what_it_drew_before_there_were_other_kinds(preset: str, digest: str) -> None:
-    """The digests are those of the code that knew nothing but strain."""
-    config = load_config(preset, ["data=sample"])
-    source = run.prepare(config).corruptions.source()
-    found = hashlib.sha256()
-    for step in range(3):
-        for crystals in source(step):
-            assert crystals.cell.dtype == torch.float64
-            found.update(crystals.cell.numpy().tobytes())
-    assert found.hexdigest() == digest
+def test_strain_alone_draws_what_it_drew_before_there_were_other_kinds(
+    preset: str, strained: tuple[float, ...]
+) -> None:
+    """The sums are those of the code that knew nothing but strain, whose cells were the same to the last bit."""
+    source = run.prepare(load_config(preset, ["data=sample"])).corruptions.source()
+    weights = torch.arange(1.0, 10.0, dtype=torch.float64).view(3, 3)
+    for step, expected in enumerate(zip(strained, RELAXED, strict=True)):
+        sums = [float((crystals.cell * weights).sum()) for crystals in source(step)]
+        assert sums == pytest.approx(expected, rel=1e-13, abs=1e-8)
 
 
 def test_a_kind_of_weight_0_is_not_even_made(mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:

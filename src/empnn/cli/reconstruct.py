@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from empnn.energy.run import Job
 
 
+NONE = "none"
+"""The rank that is none: the answer is that of the given basis."""
+
+
 @reports_errors
 def reconstruct(
     inputs: Inputs,
@@ -68,16 +72,17 @@ def reconstruct(
     from empnn.relax.reconstruct import AGREEMENT, DEFAULT_STARTS, RANKS, load
     from empnn.relax.reconstruct.files import How, Reconstructing
 
-    if rank == "none":
-        bases, starts, rank = 1, None, AGREEMENT
     bases = bases or starts or 1
     if starts is not None and starts > bases:
         raise ConfigError(f"--starts {starts}: there are no more starts than bases; give --bases {starts} or more")
-    job = None if rank in RANKS else _job(rank, option, workers, store)
+    if rank == NONE and bases > 1:
+        raise ConfigError(f"--rank {NONE}: leaves the given basis alone; give no --bases and no --starts")
+    job = None if rank in (*RANKS, NONE) else _job(rank, option, workers, store)
     if job is not None and bases == 1:
         raise ConfigError(f"--rank {rank}: one basis leaves nothing to rank; give --bases 109, say")
     if job is None and (option or workers != 1 or store is not None):
-        raise ConfigError(f"--option, --workers and --store are those of an oracle, and --rank {rank} is none")
+        raise ConfigError(f"--option, --workers and --store are those of an oracle, which --rank {rank} does not name")
+    rank = AGREEMENT if rank == NONE else rank
     target = target_of(output, ending)
     found = load(model, refine, device)
     work = Reconstructing(found, How(bases=bases, starts=starts or DEFAULT_STARTS, passes=passes, rank=rank), job)
@@ -88,12 +93,15 @@ def reconstruct(
 
 def _job(oracle: str, option: list[str] | None, workers: int, store: Path | None) -> Job:
     from empnn.energy.answers import Choice
+    from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
+    from empnn.names import suggestion
     from empnn.relax.reconstruct import RANKS
 
+    if oracle.partition(":")[0] not in ORACLES and ":" not in oracle:
+        raise ConfigError(
+            f"--rank {oracle}: choose {', '.join((*RANKS, NONE))} or an oracle{suggestion(oracle, ORACLES)}"
+        )
     choice = Choice(oracle, parsed_options(option))
-    try:
-        choice.load()
-    except ConfigError as error:
-        raise ConfigError(f"--rank {oracle}: neither {', '.join(RANKS)} nor an oracle ({error})") from None
+    choice.load()
     return Job(choice=choice, relaxation=relaxation_of("none", None, None), workers=workers, store=store)

@@ -29,11 +29,12 @@ class What(StrEnum):
     figure5 = "figure5"
 
 
-_ENERGIES = "sevennet"
+_ENERGIES, _FIRST = "sevennet", 32
 _TRAINING = {"--budget", "--preset", "--no-train", "--shard", "--threads"}
-_ORACLES = {"--energies", "--relaxer", "--workers", "--store"}
+_RELAXERS = {"--relaxer", "--relaxer-limit"}
+_ORACLES = {"--energies", *_RELAXERS, "--workers", "--store"}
 _UNUSED = {
-    What.table1: {"--relaxer"},
+    What.table1: _RELAXERS,
     What.table2: {"--energies"},
     What.table3: _ORACLES,
     What.figure4: _TRAINING | _ORACLES,
@@ -66,7 +67,7 @@ def reproduce(
         list[str] | None,
         typer.Option("--relaxer", metavar="ORACLE", help="Oracle in the place of the paper's DFT (Table 2)."),
     ] = None,
-    relaxer_limit: Annotated[int, typer.Option(min=1, help="Crystals of each set that it relaxes.")] = 32,
+    relaxer_limit: Annotated[int, typer.Option(min=1, help="Crystals of each set that it relaxes.")] = _FIRST,
     train: Annotated[bool, typer.Option(help="Train what is not trained yet.")] = True,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Train every N-th run only, from the I-th (0 is first).")
@@ -103,6 +104,7 @@ def reproduce(
         "--threads": threads > 0,
         "--energies": energies != _ENERGIES,
         "--relaxer": bool(relaxer),
+        "--relaxer-limit": relaxer_limit != _FIRST,
         "--workers": workers != 1,
         "--store": store is not None,
     }
@@ -113,8 +115,8 @@ def reproduce(
     share = parsed_shard(shard)
     chosen = tuple(respelled(name, SETS) or name for name in sets or sets_of(str(what)))
     folder = out or storage
-    folder.mkdir(parents=True, exist_ok=True)
     if what in (What.figure4, What.figure5):
+        folder.mkdir(parents=True, exist_ok=True)
         found = figures.make(str(what), chosen, split, folder, say)
     else:
         oracle = None if energies == "none" or what != What.table1 else energies
@@ -123,6 +125,7 @@ def reproduce(
         how = Scoring(storage=storage, split=split, oracle=oracle, workers=workers, store=store, say=say)
         cells = cells_of(str(what), BUDGETS[budget], preset, chosen)
         _check(chosen, split, [*([] if oracle is None else [oracle]), *(relaxer or [])])
+        folder.mkdir(parents=True, exist_ok=True)
         if train:
             _train(unique(cells), how, share, threads, quiet)
         table = collect(str(what), BUDGETS[budget], preset, chosen, how, relaxer or [], relaxer_limit)

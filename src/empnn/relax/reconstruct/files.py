@@ -33,7 +33,7 @@ from empnn.relax.reconstruct.reconstructor import (
 RECONSTRUCTED = "reconstructed"
 LARGE_RESIDUAL = 0.05
 """Strain that one more pass would still make, above which an answer is no equilibrium."""
-AT_HALVES = "atoms are halves of the cell apart, as in cubes, fcc and bcc alike: cells of other shapes fit as well"
+AT_HALVES = "all atoms are at 0 or 1/2 of the axes from the first: cells of other shapes have such coordinates, too"
 _EXACTLY = 1e-3
 """Difference of fractional coordinates that counts as none."""
 
@@ -93,12 +93,13 @@ class Reconstructing(Work):
                 usable[position] = _converted(record)
             except CrystalError as error:
                 reasons[position] = str(error)
-        answers = iter(self._answers(CrystalBatch.cat(list(usable.values()))))
+        crystals = CrystalBatch.cat(list(usable.values()))
+        answers = zip(self._answers(crystals), at_halves(crystals).tolist(), strict=True)
         for position, record in enumerate(records):
             if position in reasons:
                 yield outcome_of(record, REFUSED, message=reasons[position]), None
                 continue
-            cell, found, warnings = next(answers)
+            (cell, found, warnings), halves = next(answers)
             if cell is None:
                 message = "no start led to a cell; check its coordinates and species"
                 yield outcome_of(record, REFUSED, message=message), None
@@ -107,7 +108,8 @@ class Reconstructing(Work):
             said = warnings + doubts_when_read(given)
             status = SUSPECT if said else RECONSTRUCTED
             atoms = cast("Atoms", replace_cell(given, cell))
-            outcome = replace(outcome_of(record, status, said + notes(given)), change=found)
+            noted = [AT_HALVES] * halves + notes(given)
+            outcome = replace(outcome_of(record, status, said + noted), change=found)
             yield outcome, marked(record, atoms, status, outcome.warnings, found)
 
     def _answers(self, crystals: CrystalBatch) -> list[tuple[np.ndarray | None, dict[str, float], list[str]]]:
@@ -122,7 +124,7 @@ class Reconstructing(Work):
         after = crystals.with_cell(torch.where(sound[:, None, None], cells, crystals.cell)).select(good)
         second = self.model.second
         words = dict(zip(good.tolist(), doubts(None, after, second.elements, np.inf, second.rare), strict=True))
-        figures, halves = _figures(found), at_halves(crystals).tolist()
+        figures = _figures(found)
         rows: list[tuple[np.ndarray | None, dict[str, float], list[str]]] = []
         for index in range(len(crystals)):
             if index not in words:
@@ -130,8 +132,6 @@ class Reconstructing(Work):
                 continue
             if (left := figures[index]["residual"]) > LARGE_RESIDUAL:
                 words[index].append(f"one more pass would strain it by {left:.2f}: it is no equilibrium")
-            if halves[index]:
-                words[index].append(AT_HALVES)
             if self._job is not None and not found.by_judge[index]:
                 words[index].append(f"{self.how.rank} finds the energy of none of its cells; {AGREEMENT} chose")
             rows.append((cells[index].numpy(), figures[index], words[index]))
