@@ -32,8 +32,9 @@ SOURCES = {
     "mp-20": ("MP-20, partial train split", "CC BY 4.0 (Materials Project); CDVAE split, MIT"),
     "pbe": (
         "MP-20, partial train split, and further PBE crystals (see data.json.gz of pbe)",
-        "CC BY 4.0 (Materials Project, Alexandria, OQMD; LeMat-Bulk); CDVAE split, WyckoffTransformer, Heuslers "
-        "(github.com/ksyang2013/Heusler), batteries (github.com/jlaw9/upper-bound-energy-gnn) and chemeleon, MIT",
+        "CC BY 4.0 (Materials Project, Alexandria and OQMD, in LeMat-Bulk, matcalc, matminer, WyckoffTransformer and "
+        "chemeleon); CDVAE split, Heuslers (github.com/ksyang2013/Heusler) and batteries "
+        "(github.com/jlaw9/upper-bound-energy-gnn), MIT",
     ),
     "carbon-24": ("Carbon-24, train split", "open access (Pickard 2020, Materials Cloud 2020.0026); CDVAE split, MIT"),
     "perov-5": ("Perov-5, train split", "Computational Materials Repository (Castelli et al. 2012); CDVAE split, MIT"),
