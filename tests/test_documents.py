@@ -2,15 +2,14 @@
 
 import csv
 import gzip
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import ase.io
 import pytest
 import typer
+from support.scripts import script
 
 import empnn
 from benchmarks.energy import energy_report
@@ -200,20 +199,12 @@ def test_packaged_models_have_complete_cards(name: str) -> None:
     assert "partial" in card["data"] or name != "mp-20"
 
 
-def script(name: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 def test_the_table_of_arrays_is_up_to_date() -> None:
-    assert (ROOT / "docs/arrays.md").read_text() == script("array_table").page(), "run python scripts/array_table.py"
+    made = script("scripts/array_table.py").page()
+    assert (ROOT / "docs/arrays.md").read_text() == made, "run python scripts/array_table.py"
 
 
 @pytest.mark.parametrize("page", ["cli.md", "models.md"])
 def test_references_are_up_to_date(page: str) -> None:
-    made = script("reference_pages").PAGES[page]()
+    made = script("scripts/reference_pages.py").PAGES[page]()
     assert (ROOT / "docs" / page).read_text() == made, "run python scripts/reference_pages.py"

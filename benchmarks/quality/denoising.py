@@ -11,13 +11,11 @@ from typing import Any
 
 import empnn
 from benchmarks.pages import fill
-from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.evaluate import DEFAULT_POSITIONS, denoise, load_crystals
 from empnn.files import replacing
 from empnn.models import card_of, find, write_card
-from empnn.relax import Relaxer
-from empnn.relaxers import RelaxedBatch
+from empnn.reproduce.scoring import OnePass
 
 MODELS = {"carbon-24": "carbon_24", "mp-20": "mp_20", "pbe": "mp_20", "perov-5": "perov_5"}
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.3)
@@ -26,18 +24,6 @@ STRONG = 0.3
 SEED = 0
 PAPER = {"carbon_24": (0.107, 1.375), "mp_20": (0.124, 1.479), "perov_5": (0.303, 6.438)}
 """Best improvement in the paper's Table 2 (sigma 0.1, its own noise and splits), in angstrom and degrees."""
-
-
-class OnePass:
-    """A relaxer in one pass, however much it changes."""
-
-    def __init__(self, relaxer: Relaxer) -> None:
-        self._relaxer = relaxer
-        self.moves_atoms = relaxer.moves_atoms
-
-    def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
-        """The answers."""
-        return self._relaxer.relax_batch(crystals, passes=1)
 
 
 def measure() -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 
 import empnn
 from benchmarks.quality.candidates import figures, scaled_by_dls
+from benchmarks.quality.denoising import MODELS
 from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.evaluate import load_crystals
@@ -24,7 +25,6 @@ from empnn.files import replacing
 from empnn.metrics import denoising_metrics
 from empnn.relax import Relaxer
 
-MODELS = {"carbon-24": "carbon_24", "mp-20": "mp_20", "pbe": "mp_20", "perov-5": "perov_5"}
 SCALES = (0.9, 0.95, 0.98, 1.02, 1.05, 1.1)
 OF_DLS = 1000
 """Crystals that DLSVolumePredictor is asked for."""

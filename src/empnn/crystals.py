@@ -78,6 +78,10 @@ class CrystalBatch:
         """Index of the first atom of each structure, and the total at the end."""
         return torch.cat([self.batch.new_zeros(1), self.sizes.cumsum(0)])
 
+    def counted(self, marks: Bool[Tensor, " atoms"] | Int64[Tensor, " atoms"]) -> Int64[Tensor, " structures"]:
+        """How many marks the atoms of each structure have together."""
+        return self.batch.new_zeros(len(self)).index_add(0, self.batch, marks.to(torch.int64))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> CrystalBatch:
         """The same crystals on another device; dtypes stay as they are."""
         moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -2,32 +2,22 @@
 
 import gzip
 import hashlib
-import importlib.util
 import io
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ase.io
 import pytest
 from ase.build import bulk
 from support.relaxing import run
+from support.scripts import script
 
 from empnn import models
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = Path(models.__file__).parent / "pbe" / "data.json.gz"
-
-
-def script(name: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +39,7 @@ def write_table(folder: Path, crystals: dict[str, float]) -> Path:
 
 
 def test_the_manifest_says_what_was_kept_and_dropped_and_from_where(tmp_path, monkeypatch, capsys) -> None:
-    prepare = script("prepare_pbe")
+    prepare = script("scripts/prepare_pbe.py")
     base = write_table(tmp_path / "base", {"mp-1": 5.6, "mp-2": 5.7, "mp-3": 12.0})
     factors = {"mpts52_val:1": 1.0, "elsewhere:2": 1.05, "mpts52_val:3": 1.5, "jlaw9_battery:4": 0.7}
     extra = write_table(tmp_path / "extra", {name: 5.7 * factor for name, factor in factors.items()})
@@ -72,7 +62,7 @@ def test_the_manifest_says_what_was_kept_and_dropped_and_from_where(tmp_path, mo
 
 
 def test_the_packaged_manifest_is_whole(manifest) -> None:
-    prepare = script("prepare_pbe")
+    prepare = script("scripts/prepare_pbe.py")
     assert prepare.sources(manifest["ids"], manifest["dropped"]) == manifest["sources"]
     assert set(manifest["sources"]) == set(prepare.SOURCES)
     assert (manifest["rule"], manifest["inputs"], manifest["drawn"]) == (prepare.RULE, prepare.INPUTS, prepare.DRAWN)
@@ -94,13 +84,13 @@ def test_the_packaged_manifest_is_small_and_always_the_same_bytes(manifest) -> N
 
 def test_the_card_says_where_the_manifest_is_and_how_many_were_dropped(manifest, tmp_path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    told = script("package_model").of_manifest(tmp_path / "manifest.json", "pbe")
+    told = script("scripts/package_model.py").of_manifest(tmp_path / "manifest.json", "pbe")
     card = models.card_of("pbe")
     assert {key: card[key] for key in told} == told
     printed = json.loads(run("models", "pbe").stdout)
     assert printed["manifest"] == {"file": "empnn/models/pbe/data.json.gz", "crystals": 32_213, "dropped": 133}
     assert PACKAGED.as_posix().endswith(printed["manifest"]["file"])
-    page = script("reference_pages").card("pbe")
+    page = script("scripts/reference_pages.py").card("pbe")
     assert "`empnn/models/pbe/data.json.gz`" in page
     assert "133 that were dropped" in page
 
@@ -108,7 +98,7 @@ def test_the_card_says_where_the_manifest_is_and_how_many_were_dropped(manifest,
 @pytest.mark.parametrize("name", models.packaged())
 def test_the_time_is_that_of_the_last_of_several_commands(name: str) -> None:
     card = models.card_of(name)
-    words = script("reference_pages").trained_by(card)
+    words = script("scripts/reference_pages.py").trained_by(card)
     assert (", the last of them in " in words) == (card["command"].count("empnn train") > 1)
     assert words.startswith(f"`{card['command']}`")
     assert f" in {card['training_minutes']:g} minutes ({card['machine']})" in words

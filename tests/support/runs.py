@@ -1,9 +1,12 @@
 """Small runs of training, and their weights."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ase.io
+import pytest
 import torch
 from ase.build import bulk
 from safetensors.torch import load_file
@@ -11,6 +14,7 @@ from safetensors.torch import load_file
 from empnn.training import run
 from empnn.training.config import load_config
 from empnn.training.options import Config
+from empnn.training.steps import DenoisingSteps
 
 SMALL = (
     *("model.features=16", "model.message_layers=1", "model.action_layers=2", "model.radial.count=8"),
@@ -64,3 +68,19 @@ def step_of_stopped(folder: Path, status: int, out: str, err: str) -> int:
         "empnn: interrupted",
     ]
     return step
+
+
+@contextmanager
+def stopped_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run is interrupted when it prepares this step."""
+    original = DenoisingSteps.__getitem__
+
+    def stop(self: DenoisingSteps, index: int) -> object:
+        if index == step:
+            raise KeyboardInterrupt
+        return original(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DenoisingSteps, "__getitem__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield

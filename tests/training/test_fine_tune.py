@@ -1,6 +1,5 @@
 """Fine-tuning is one command: from crystals, from pairs, from another model, as the page on training has it."""
 
-import importlib.util
 import json
 import re
 import shlex
@@ -9,6 +8,7 @@ from pathlib import Path
 import ase.io
 import pytest
 from support.relaxing import run
+from support.scripts import script
 from support.unrelaxed import pairs, write_table
 
 from benchmarks.pages import filled
@@ -85,25 +85,16 @@ def test_from_another_model_in_any_spelling() -> None:
     assert not load("run").moves_atoms
 
 
-def module(path: str):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
 def test_the_tables_of_the_page_are_those_of_the_result_file_and_of_the_code() -> None:
     page = (ROOT / "docs/training.md").read_text()
-    fine_tuned, options = module("benchmarks/quality/fine_tune.py"), module("scripts/option_table.py")
+    fine_tuned, options = script("benchmarks/quality/fine_tune.py"), script("scripts/option_table.py")
     table = fine_tuned.table(json.loads(fine_tuned.OUT.read_text()))
     assert filled(page, "fine-tuned", table) == page
     assert options.filled(page) == page, "run python scripts/option_table.py"
 
 
 def test_every_key_is_in_the_table() -> None:
-    options = module("scripts/option_table.py")
+    options = script("scripts/option_table.py")
     listed = re.findall(r"^\| `([\w.]+)` \| `[^`]+` \| \S", options.table(), flags=re.MULTILINE)
     for key in listed:
         name, _, last = key.rpartition(".")

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import ase.io
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 from ase import Atoms
 from safetensors.torch import load_file
+from support.runs import stopped_at
 from support.unrelaxed import pairs, write_json, write_table, write_two
 from typer.testing import CliRunner
 
@@ -173,17 +173,8 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run.train(config(table, f"train.out={tmp_path / 'whole'}"), Reporter(quiet=True))
-    original = run.DenoisingSteps.__getitem__
-
-    def stop(self: Any, step: int) -> object:
-        if step == 6:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run.DenoisingSteps, "__getitem__", stop)
-        with pytest.raises(KeyboardInterrupt):
-            run.train(config(table, f"train.out={tmp_path / 'stopped'}"), Reporter(quiet=True))
+    with stopped_at(6, monkeypatch):
+        run.train(config(table, f"train.out={tmp_path / 'stopped'}"), Reporter(quiet=True))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
     first, second = (load_file(folder / "last" / "model.safetensors") for folder in (whole, stopped))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from support.runs import assert_same_weights, config
+from support.runs import assert_same_weights, config, stopped_at
 
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
@@ -20,27 +20,16 @@ from empnn.training.config import load_config, save_config
 from empnn.training.data import digest
 from empnn.training.module import rate_factor
 from empnn.training.report import Reporter
-from empnn.training.steps import DenoisingSteps
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = run.train(config(data, tmp_path / "whole"), Reporter(quiet=True))
-    original = DenoisingSteps.__getitem__
-
-    def stop_at_ten(self: DenoisingSteps, step: int) -> object:
-        if step == 10:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    monkeypatch.setattr(DenoisingSteps, "__getitem__", stop_at_ten)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(10, monkeypatch):
         run.train(config(data, tmp_path / "stopped"), Reporter())
     assert f"empnn train `resume` {tmp_path / 'stopped'}" in capsys.readouterr().err
     assert json.loads((tmp_path / "stopped/last/state.json").read_text())["step"] == 8
-    monkeypatch.undo()
-    monkeypatch.setenv("EMPNN_CACHE", str(tmp_path / "cache"))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
     assert_same_weights(stopped, whole)
 
@@ -53,17 +42,8 @@ def test_a_stopped_run_of_several_kinds_of_corruption_resumes_to_the_same_weight
 ) -> None:
     whole = run.train(config(data, tmp_path / "whole", *MIXED), Reporter(quiet=True))
     assert len(run.prepare(config(data, tmp_path / "whole", *MIXED)).corruptions.source().kinds) == 3
-    original = DenoisingSteps.__getitem__
-
-    def stop(self: DenoisingSteps, step: int) -> object:
-        if step == 6:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DenoisingSteps, "__getitem__", stop)
-        with pytest.raises(KeyboardInterrupt):
-            run.train(config(data, tmp_path / "stopped", *MIXED), Reporter(quiet=True))
+    with stopped_at(6, monkeypatch):
+        run.train(config(data, tmp_path / "stopped", *MIXED), Reporter(quiet=True))
     stopped = run.resume(tmp_path / "stopped", Reporter(quiet=True))
     assert_same_weights(stopped, whole)
 
@@ -204,17 +184,8 @@ def test_an_extended_run_that_is_stopped_goes_on_to_the_same_weights(
         run.train(config(data, tmp_path / name, "train.steps=8"), Reporter(quiet=True)) for name in ("whole", "stopped")
     ]
     run.resume(folders[0], Reporter(quiet=True), ["steps=16"])
-    original = DenoisingSteps.__getitem__
-
-    def stop(self: DenoisingSteps, step: int) -> object:
-        if step == 13:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DenoisingSteps, "__getitem__", stop)
-        with pytest.raises(KeyboardInterrupt):
-            run.resume(folders[1], Reporter(quiet=True), ["train.steps=16"])
+    with stopped_at(13, monkeypatch):
+        run.resume(folders[1], Reporter(quiet=True), ["train.steps=16"])
     run.resume(folders[1], Reporter(quiet=True))
     assert_same_weights(*folders)
 

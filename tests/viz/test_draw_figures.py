@@ -1,6 +1,5 @@
 """The figures of the pages on the method show what the code does, and stay small."""
 
-import importlib.util
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.text import Text
+from support.scripts import script
 
 from empnn.nn.empnn import ModelConfig
 
@@ -15,12 +15,9 @@ ROOT = Path(__file__).parents[2]
 LARGEST = 300_000
 
 
-@pytest.fixture
-def script():
-    spec = importlib.util.spec_from_file_location("draw_figures", ROOT / "scripts/draw_figures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(name="script")
+def drawing():
+    return script("scripts/draw_figures.py")
 
 
 def texts(script, monkeypatch, draw):

@@ -1,11 +1,11 @@
 """docs/serve.md: its client runs, its figures are those of the result file, and its limits those of the code."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import pytest
+from support.scripts import script
 from support.web import CSCL_CIF, SALT, Client
 
 from empnn.web.limits import Limits
@@ -30,12 +30,8 @@ def test_the_client_runs(client: Client, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_figures_are_those_of_the_result_file() -> None:
-    spec = importlib.util.spec_from_file_location("serve", ROOT / "benchmarks/speed/serve.py")
-    assert spec is not None
-    assert spec.loader is not None
-    serve = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(serve)
-    table = serve.markdown(json.loads((ROOT / "benchmarks/results/serve.json").read_text()))
+    result = json.loads((ROOT / "benchmarks/results/serve.json").read_text())
+    table = script("benchmarks/speed/serve.py").markdown(result)
     assert f"<!-- serve -->\n{table}\n<!-- /serve -->" in PAGE
 
 

@@ -119,12 +119,10 @@ def reproduce(
         folder.mkdir(parents=True, exist_ok=True)
         found = figures.make(str(what), chosen, split, folder, say)
     else:
-        oracle = None if energies == "none" or what != What.table1 else energies
-        if oracle == _ENERGIES:
-            oracle = _installed(oracle, say)
-        how = Scoring(storage=storage, split=split, oracle=oracle, workers=workers, store=store, say=say)
         cells = cells_of(str(what), BUDGETS[budget], preset, chosen)
-        _check(chosen, split, [*([] if oracle is None else [oracle]), *(relaxer or [])])
+        _check(chosen, split, relaxer or [])
+        oracle = None if energies == "none" or what != What.table1 else _of_energies(energies, say)
+        how = Scoring(storage=storage, split=split, oracle=oracle, workers=workers, store=store, say=say)
         folder.mkdir(parents=True, exist_ok=True)
         if train:
             _train(unique(cells), how, share, threads, quiet)
@@ -167,13 +165,15 @@ def _train(runs: list[Run], how: Scoring, share: tuple[int, int], threads: int, 
         how.say(", ".join(f"{count} runs {what}" for what, count in became.items()))
 
 
-def _installed(oracle: str, say: Callable[[str], None]) -> str | None:
-    """The default oracle, or None with a word if it is not there: the rest of the table does without."""
+def _of_energies(oracle: str, say: Callable[[str], None]) -> str | None:
+    """The oracle, or None with a word if the default one is not there: the rest of the table does without."""
     from empnn.energy.answers import Choice
 
     try:
         Choice(oracle, {}).load()
     except ConfigError as error:
+        if oracle != _ENERGIES:
+            raise
         say(f"no energies: {error}")
         return None
     return oracle

@@ -66,8 +66,7 @@ class Passes:
 def made_of(crystals: CrystalBatch, elements: Collection[int]) -> Bool[Tensor, " structures"]:
     """Whether each crystal is made of these elements alone; whether there are none of them, for all."""
     others = [bool(elements) and number not in elements for number in range(MAX_NUMBER + 1)]
-    counts = torch.tensor(others, dtype=torch.int64)[crystals.numbers]
-    return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, counts) == 0
+    return crystals.counted(torch.tensor(others)[crystals.numbers]) == 0
 
 
 def check_passes(passes: int) -> None:

@@ -155,7 +155,7 @@ def _partly_fixed(crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
     """Which crystals fix some of their fractional coordinates and not others."""
     if crystals.fixed_frac is None:
         return torch.zeros(len(crystals), dtype=torch.bool)
-    fixed = torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, crystals.fixed_frac.sum(1))
+    fixed = crystals.counted(crystals.fixed_frac.sum(1))
     return (fixed > 0) & (fixed < 3 * crystals.sizes)
 
 

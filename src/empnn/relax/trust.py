@@ -65,6 +65,4 @@ def _all_fixed(crystals: CrystalBatch) -> list[bool]:
     """Whether all fractional coordinates of each structure stay."""
     if crystals.fixed_frac is None:
         return [False] * len(crystals)
-    free = (~crystals.fixed_frac).any(-1).to(torch.int64)
-    counts = torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, free)
-    return [count == 0 for count in counts.tolist()]
+    return [count == 0 for count in crystals.counted((~crystals.fixed_frac).any(-1)).tolist()]

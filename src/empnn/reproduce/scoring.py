@@ -119,11 +119,11 @@ def _measured(cell: Cell, run: Run, relaxer: Relaxer, how: Scoring) -> Figures:
         parts = [crystals.select(index) for index in split(crystals.sizes.tolist(), 2048)]
         cells = [apply_passes(relaxer.network, in_cube(part), 1).relaxed(in_cube(part)).cell for part in parts]
         return _parameter_errors(torch.cat(cells), crystals)
-    found = denoise(_Counting(relaxer), crystals, SIGMAS[cell.table], SEED)
+    found = denoise(OnePass(relaxer), crystals, SIGMAS[cell.table], SEED)
     return {**found.metrics.as_dict(), **found.report}
 
 
-class _Counting:
+class OnePass:
     """A network in one pass, of which failures are to be expected: such crystals stay as they were, and are counted."""
 
     def __init__(self, relaxer: Relaxer) -> None:
@@ -131,9 +131,11 @@ class _Counting:
 
     @property
     def moves_atoms(self) -> bool:
+        """Whether atoms move."""
         return self._relaxer.moves_atoms
 
     def relax_batch(self, crystals: CrystalBatch) -> RelaxedBatch:
+        """The answers, and how many crystals failed."""
         found = self._relaxer.relax_batch(crystals, passes=1)
         return replace(found, report={"failed": int(found.failed.sum())})
 

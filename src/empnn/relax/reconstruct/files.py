@@ -61,10 +61,8 @@ def at_halves(crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
     Such coordinates do not tell a primitive cell of rock salt from one of CsCl, and from a cube the cell keeps right
     angles.
     """
-    firsts = crystals.sizes.cumsum(0) - crystals.sizes
-    twice = 2 * (crystals.frac - crystals.frac[firsts[crystals.batch]])
-    off = (twice - twice.round()).abs().amax(-1) > 2 * _EXACTLY
-    return torch.zeros(len(crystals), dtype=torch.int64).index_add(0, crystals.batch, off.to(torch.int64)) == 0
+    twice = 2 * (crystals.frac - crystals.frac[crystals.starts[crystals.batch]])
+    return crystals.counted((twice - twice.round()).abs().amax(-1) > 2 * _EXACTLY) == 0
 
 
 class Reconstructing(Work):
