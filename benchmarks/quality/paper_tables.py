@@ -3,7 +3,7 @@
 Nothing is trained here. Cells whose runs are not in the storage keep the figures of benchmarks/results, if these are of
 the same preset, budget and split; the others are left out, and the table says how many are done.
 The row of DFT in Table 2 is what relaxers.json holds of potentials and DFT that relax cells by their stress.
-Usage: python -m benchmarks.quality.paper_tables [--only TABLE...] [--storage runs/reproduce] [--energies sevennet]
+Usage: python -m benchmarks.quality.paper_tables [--only TABLE...] [--storage runs/reproduce] [--energies ORACLE...]
        (EMPNN_DATA names the data folder; scores are kept beside the runs)
 """
 
@@ -68,9 +68,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=TABLES, default=list(TABLES))
     parser.add_argument("--storage", type=Path, default=Path("runs/reproduce"))
     parser.add_argument("--budget", default="small", choices=BUDGETS)
-    parser.add_argument("--energies", default="sevennet")
+    parser.add_argument("--energies", nargs="*", default=["sevennet", "chgnet"])
     options = parser.parse_args()
-    how = Scoring(storage=options.storage, oracle=options.energies, say=lambda line: print(line, flush=True))
+    how = Scoring(storage=options.storage, oracles=tuple(options.energies), say=lambda line: print(line, flush=True))
     budget = BUDGETS[options.budget]
     for name in options.only:
         with tuned(), TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ def test_by_hand():
     metrics = energy_metrics(NOISY, DENOISED, ORIGINAL)
     assert metrics.n == 3
     assert metrics.energy == pytest.approx(-0.4 / 3)
+    assert metrics.energy_median == pytest.approx(-0.1)
     assert metrics.percent_lower == pytest.approx(200 / 3)
     assert metrics.strain_energy == pytest.approx(1.1 / 3)
     assert metrics.recovered == pytest.approx(0.4 / 1.1)

@@ -227,9 +227,9 @@ def test_an_oracle_stands_in_for_dft_and_finds_energies(storage: Path, monkeypat
     code, out, err = invoke("table1", *common, "--energies", EMT_PATH)
     assert code == 0, err
     found = json.loads(out)
-    assert found["energies by"] == EMT_PATH
-    assert {row["energy_by"] for row in found["rows"]} == {EMT_PATH}
-    assert {row["energy_n"] for row in found["rows"]} == {7}, "EMT knows no lead"
+    assert [list(row["energies"]) for row in found["rows"]] == [[EMT_PATH]]
+    assert found["rows"][0]["energies"][EMT_PATH]["n"] == 7, "EMT knows no lead"
+    assert "of the first 7 crystals of the split" in invoke("table1", *common[:-1], "--energies", EMT_PATH)[1]
 
 
 def test_wrong_options_are_named(storage: Path) -> None:

@@ -40,6 +40,20 @@ def test_all_three_files_are_written(table: Table, tmp_path: Path) -> None:
     assert files[2].read_bytes().startswith(b"\x89PNG")
 
 
+def test_energies_have_a_table_of_their_own() -> None:
+    gained = {"lengths_improvement": 0.5, "angles_improvement": 4.0}
+    energies = {
+        "sevennet": {"n": 32, "energy": -2e5, "energy_median": -0.25, "percent_lower": 75.0},
+        "chgnet": {"n": 0},
+    }
+    text = Table("table1", ABOUT, {"param_mae": {"carbon_24": {**gained, "energies": energies}}}).markdown()
+    assert "| `param_mae` | 0.500 / 0.696 | 4.00 / 8.39 |" in text
+    assert "of the first 0 to 32 crystals of the split" in text
+    assert "| sevennet: mean, eV/atom | sevennet: median | sevennet: lower, % | chgnet: mean" in text
+    assert "| Carbon-24 | `param_mae` | -2e+05 | -0.250 | 75.0 | - | - | - | -0.655 | 62.5 |" in text
+    assert "of the first" not in Table("table1", ABOUT, {"param_mae": {"carbon_24": gained}}).markdown()
+
+
 def test_errors_are_better_if_they_are_smaller() -> None:
     cells = {"empnn": {"mp_20": {"lengths_mae": 0.1, "angles_mae": 2.5}}}
     text = Table("table3", ABOUT, cells).markdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,18 +30,18 @@ class What(StrEnum):
     figure5 = "figure5"
 
 
-_ENERGIES, _FIRST = "sevennet", 32
-_TRAINING = {"--budget", "--preset", "--no-train", "--shard", "--threads"}
-_RELAXERS = {"--relaxer", "--relaxer-limit"}
-_ORACLES = {"--energies", *_RELAXERS, "--workers", "--store"}
+_ENERGIES, _NO_ENERGIES = "sevennet", "none"
+_TRAINING = ("budget", "preset", "train", "shard", "threads")
+_RELAXERS = ("relaxer", "relaxer_limit")
+_ORACLES = ("energies", *_RELAXERS, "workers", "store")
 _UNUSED = {
     What.table1: _RELAXERS,
-    What.table2: {"--energies"},
+    What.table2: ("energies",),
     What.table3: _ORACLES,
-    What.figure4: _TRAINING | _ORACLES,
-    What.figure5: _TRAINING | _ORACLES,
+    What.figure4: _TRAINING + _ORACLES,
+    What.figure5: _TRAINING + _ORACLES,
 }
-"""Options that have nothing to say of a table or a figure."""
+"""Options that have nothing to say of a table or a figure, as the function names them."""
 
 
 @reports_errors
@@ -62,12 +63,18 @@ def reproduce(
         Path | None, typer.Option(metavar="DIR", help="Folder of the results; the storage by default.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to score on: val, or test where there is one.")] = "val",
-    energies: Annotated[str, typer.Option(metavar="ORACLE|none", help="Finds the energies of Table 1.")] = _ENERGIES,
+    energies: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORACLE|none",
+            help="Finds the energies of Table 1; may be given several times; sevennet by default.",
+        ),
+    ] = None,
     relaxer: Annotated[
         list[str] | None,
         typer.Option("--relaxer", metavar="ORACLE", help="Oracle in the place of the paper's DFT (Table 2)."),
     ] = None,
-    relaxer_limit: Annotated[int, typer.Option(min=1, help="Crystals of each set that it relaxes.")] = _FIRST,
+    relaxer_limit: Annotated[int, typer.Option(min=1, help="Crystals of each set that it relaxes.")] = 32,
     train: Annotated[bool, typer.Option(help="Train what is not trained yet.")] = True,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Train every N-th run only, from the I-th (0 is first).")
@@ -82,6 +89,7 @@ def reproduce(
 
     Stopped at any time, the same command goes on. Several at a time share the runs. Sets are found as `data.name` is.
     """
+    given = {name for name, value in locals().items() if value != signature(reproduce).parameters[name].default}
     from empnn.names import respelled
     from empnn.reproduce import figures
     from empnn.reproduce.collect import collect
@@ -96,20 +104,10 @@ def reproduce(
     def say(line: str) -> None:
         console.print(in_options(line), markup=False)
 
-    given = {
-        "--budget": budget != "small",
-        "--preset": preset != "paper",
-        "--no-train": not train,
-        "--shard": shard != "0/1",
-        "--threads": threads > 0,
-        "--energies": energies != _ENERGIES,
-        "--relaxer": bool(relaxer),
-        "--relaxer-limit": relaxer_limit != _FIRST,
-        "--workers": workers != 1,
-        "--store": store is not None,
-    }
-    if vain := [option for option, is_given in given.items() if is_given and option in _UNUSED[what]]:
-        raise ConfigError(f"{vain[0]} has nothing to say of {what}; leave it out")
+    for name in _UNUSED[what]:
+        if name in given:
+            option = "--no-train" if name == "train" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} has nothing to say of {what}; leave it out")
     if budget not in BUDGETS:
         raise ConfigError(f"--budget {budget}: choose {' or '.join(BUDGETS)}")
     share = parsed_shard(shard)
@@ -121,8 +119,8 @@ def reproduce(
     else:
         cells = cells_of(str(what), BUDGETS[budget], preset, chosen)
         _check(chosen, split, relaxer or [])
-        oracle = None if energies == "none" or what != What.table1 else _of_energies(energies, say)
-        how = Scoring(storage=storage, split=split, oracle=oracle, workers=workers, store=store, say=say)
+        oracles = _of_energies(energies or [], say) if what == What.table1 else ()
+        how = Scoring(storage=storage, split=split, oracles=oracles, workers=workers, store=store, say=say)
         folder.mkdir(parents=True, exist_ok=True)
         if train:
             _train(unique(cells), how, share, threads, quiet)
@@ -165,15 +163,19 @@ def _train(runs: list[Run], how: Scoring, share: tuple[int, int], threads: int, 
         how.say(", ".join(f"{count} runs {what}" for what, count in became.items()))
 
 
-def _of_energies(oracle: str, say: Callable[[str], None]) -> str | None:
-    """The oracle, or None with a word if the default one is not there: the rest of the table does without."""
+def _of_energies(given: list[str], say: Callable[[str], None]) -> tuple[str, ...]:
+    """The oracles; none, with a word, if the default one is not there: the rest of the table does without."""
     from empnn.energy.answers import Choice
 
+    oracles = tuple(dict.fromkeys(given or [_ENERGIES]))
+    if oracles == (_NO_ENERGIES,):
+        return ()
     try:
-        Choice(oracle, {}).load()
+        for oracle in oracles:
+            Choice(oracle, {}).load()
     except ConfigError as error:
-        if oracle != _ENERGIES:
+        if given:
             raise
         say(f"no energies: {error}")
-        return None
-    return oracle
+        return ()
+    return oracles

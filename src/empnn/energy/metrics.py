@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ class EnergyMetrics:
     Attributes:
         n: Number of crystals.
         energy: Equation 13, the mean of E' - E~, eV/atom: lower is better.
+        energy_median: The median of E' - E~, eV/atom, which a few crystals with atoms on top of each other do not make.
         percent_lower: Percentage of the crystals with E' < E~.
         strain_energy: Mean of E~ - E, eV/atom, or None without originals.
         recovered: Fraction of the strain energy that is gone, (mean E~ - mean E') / (mean E~ - mean E), or None.
@@ -28,6 +29,7 @@ class EnergyMetrics:
 
     n: int
     energy: float
+    energy_median: float
     percent_lower: float
     strain_energy: float | None = None
     recovered: float | None = None
@@ -54,16 +56,19 @@ def energy_metrics(
     if not all(np.isfinite(values).all() for values in given):
         raise ValueError("an energy is not finite; leave the crystal out of all three")
     change = denoised - noisy
-    metrics = EnergyMetrics(len(noisy), float(change.mean()), float(100 * (change < 0).mean()))
+    metrics = EnergyMetrics(
+        n=len(noisy),
+        energy=float(change.mean()),
+        energy_median=float(np.median(change)),
+        percent_lower=float(100 * (change < 0).mean()),
+    )
     if original is None:
         return metrics
     strain = noisy - original
     sound = strain > _NOTHING
     total = float(strain.mean())
-    return EnergyMetrics(
-        n=metrics.n,
-        energy=metrics.energy,
-        percent_lower=metrics.percent_lower,
+    return replace(
+        metrics,
         strain_energy=total,
         recovered=-metrics.energy / total if total > _NOTHING else None,
         recovered_median=float(np.median(-change[sound] / strain[sound])) if sound.any() else None,

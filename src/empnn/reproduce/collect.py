@@ -56,6 +56,4 @@ def collect(
     }
     if diverged := sum(figures.get("diverged", 0) for figures in done):
         about["runs diverged"] = str(diverged)
-    if name == "table1" and how.oracle is not None:
-        about["energies by"] = how.oracle
     return Table(name, about, {row: found for row, found in cells.items() if found or (row == DFT and not relaxers)})

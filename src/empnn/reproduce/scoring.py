@@ -46,15 +46,15 @@ class Scoring:
     Attributes:
         storage: Folder of the runs.
         split: Split of the sets.
-        oracle: What finds the energies of Table 1, or None.
-        workers: Processes of the oracle.
-        store: Folder of the oracle's results; the cache folder if None.
+        oracles: What finds the energies of Table 1.
+        workers: Processes of an oracle.
+        store: Folder of the oracles' results; the cache folder if None.
         say: Takes a line before something that takes long.
     """
 
     storage: Path
     split: str = "val"
-    oracle: str | None = None
+    oracles: tuple[str, ...] = ()
     workers: int = 1
     store: Path | None = None
     say: Callable[[str], None] = print
@@ -81,10 +81,8 @@ def score(cell: Cell, how: Scoring) -> Figures | None:
         key,
         lambda: _measured(cell, run, relaxer, how),
     )
-    if cell.table == "table1" and how.oracle is not None:
-        name = f"energies-{how.split}-{how.oracle.replace(':', '-')}.json"
-        found = _kept(how.storage / run.name / name, key, lambda: _energies(run, relaxer, how, str(how.oracle)))
-        figures = figures | found
+    if cell.table == "table1" and how.oracles:
+        figures = {**figures, "energies": {oracle: _energies(run, relaxer, how, oracle, key) for oracle in how.oracles}}
     told = {"run": run.name, "dev_score": state.best_score, "training_seconds": state.seconds}
     return {**figures, **told, **({"diverged": len(diverged)} if diverged else {})}
 
@@ -152,8 +150,14 @@ def _parameter_errors(cells: torch.Tensor, crystals: CrystalBatch) -> Figures:
     }
 
 
-def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
-    """Equation 13 and the share of crystals that end lower, over those whose energies the oracle finds."""
+def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str, key: dict[str, Any]) -> Figures:
+    """What the answers gain in energy by one oracle, kept beside the run."""
+    path = how.storage / run.name / f"energy-{how.split}-{oracle.replace(':', '-').replace('/', '-')}.json"
+    return _kept(path, key, lambda: _energies_gained(run, relaxer, how, oracle))
+
+
+def _energies_gained(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
+    """Equation 13, its median and the share that ends lower, over the crystals whose energies the oracle finds."""
     crystals = load_crystals(locate(None, run.data), how.split)
     crystals = crystals.select(np.arange(min(ENERGIES_OF, len(crystals))))
     noisy = with_fixed_noise(crystals, SIGMAS["table1"], SEED, 0.0)
@@ -163,9 +167,9 @@ def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:
     before, final = (energies_of(state, job) for state in (noisy, after))
     known = before.isfinite() & final.isfinite()
     if not known.any():
-        return {"energy_n": 0}
-    found = energy_metrics(before[known].numpy(), final[known].numpy())
-    return {"energy": found.energy, "percent_lower": found.percent_lower, "energy_n": found.n, "energy_by": oracle}
+        return {"n": 0}
+    found = energy_metrics(before[known].numpy(), final[known].numpy()).as_dict()
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _kept(path: Path, key: dict[str, Any], measure: Callable[[], Figures]) -> Figures:

@@ -18,21 +18,24 @@ TITLES = {
 }
 NAMES = {"carbon_24": "Carbon-24", "mp_20": "MP-20", "perov_5": "Perov-5"}
 COLUMNS = {
-    "table1": ("lengths_improvement", "angles_improvement", "energy", "percent_lower"),
+    "table1": ("lengths_improvement", "angles_improvement"),
     "table2": ("lengths_improvement", "angles_improvement"),
     "table3": ("lengths_mae", "angles_mae"),
 }
+ENERGIES = ("energy", "percent_lower")
+"""What the paper's Table 1 has beside: equation 13, and the share that ends lower."""
 WORDS = {
     "lengths_improvement": ("lengths gained, Å", 3),
     "angles_improvement": ("angles gained, °", 2),
-    "energy": ("energy, eV/atom", 3),
+    "energy": ("mean, eV/atom", 3),
+    "energy_median": ("median", 3),
     "percent_lower": ("lower, %", 1),
     "lengths_mae": ("lengths off, Å", 3),
     "angles_mae": ("angles off, °", 2),
 }
 _FIGURES = 1000
 """From here on only the order of magnitude is shown: means that few crystals make."""
-LOWER_IS_BETTER = {"energy", "lengths_mae", "angles_mae"}
+LOWER_IS_BETTER = {"lengths_mae", "angles_mae"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Table:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, the paper's figures beside."""
-        columns = COLUMNS[self.name]
+        columns = (*COLUMNS[self.name], *ENERGIES)
         rows = [
             {"row": row, "data": data, **figures, "paper": dict(zip(columns, self._paper(row, data), strict=False))}
             for row, sets in self.cells.items()
@@ -70,14 +73,14 @@ class Table:
             ]
             if pairs:
                 above = sum(
-                    all(_better(name, ours.get(name), theirs[k]) for k, name in enumerate(COLUMNS[self.name][:2]))
+                    all(_better(name, ours.get(name), theirs[k]) for k, name in enumerate(COLUMNS[self.name]))
                     for ours, theirs in pairs
                 )
                 found[data] = f"{above} of {len(pairs)}"
         return found
 
     def markdown(self) -> str:
-        """The table, ours / the paper's in each cell; in bold what is better, energies aside: few make their mean."""
+        """The table, ours / the paper's in each cell, in bold what is better; under it the energies, if any."""
         sets = [data for data in SETS if any(data in figures for figures in self.cells.values())]
         columns = COLUMNS[self.name]
         head = ["row", *(f"{NAMES[data]}: {WORDS[name][0]}" for data in sets for name in columns)]
@@ -95,8 +98,37 @@ class Table:
                 "",
                 f"Rows that are better than the paper's in lengths and angles: {better}.",
                 "",
+                *self._energies(),
             ]
         )
+
+    def _energies(self) -> list[str]:
+        """A table of what is gained in energy by each oracle; nothing if there is none."""
+        found = [
+            (row, data, figures.get("energies", {}))
+            for row, sets in self.cells.items()
+            for data, figures in sets.items()
+        ]
+        oracles = list(dict.fromkeys(oracle for *_, energies in found for oracle in energies))
+        if not oracles:
+            return []
+        ours = ("energy", "energy_median", "percent_lower")
+        columns = [(oracle, name) for oracle in oracles for name in ours]
+        head = [f"{oracle}: {WORDS[name][0]}" for oracle, name in columns]
+        head += [f"paper: {WORDS[name][0]}" for name in ENERGIES]
+        lines = [f"| set | row | {' | '.join(head)} |", f"|---|---{'|---:' * len(head)}|"]
+        for row, data, energies in sorted(found, key=lambda entry: SETS.index(entry[1])):
+            cells = [_number(name, energies.get(oracle, {}).get(name)) for oracle, name in columns]
+            cells += [_number(name, value) for name, value in zip(ENERGIES, self._paper(row, data)[2:], strict=True)]
+            lines.append(f"| {NAMES[data]} | `{row}` | {' | '.join(cells)} |")
+        counts = sorted({figures["n"] for *_, energies in found for figures in energies.values()})
+        of = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+        return [
+            f"Energies, after less before, of the first {of} crystals of the split (lower is better):",
+            "",
+            *lines,
+            "",
+        ]
 
     def write(self, folder: Path) -> list[Path]:
         """Write all three beside each other; returns the files."""
@@ -109,7 +141,7 @@ class Table:
         return files
 
     def panels(self) -> list[Panel]:
-        """What is drawn of each set, ours and the paper's: lengths and angles, and how many end lower in energy."""
+        """What is drawn of each set, ours and the paper's: lengths and angles."""
         rows = list(self.cells)
         return [
             Panel(
@@ -120,7 +152,6 @@ class Table:
                 paper=[self._paper(row, data)[k] if self._paper(row, data) else None for row in rows],
             )
             for k, name in enumerate(COLUMNS[self.name])
-            if name != "energy"
             for data in SETS
             if any(data in self.cells[row] for row in rows)
         ]
@@ -130,14 +161,16 @@ class Table:
 
     def _shown(self, name: str, row: str, data: str, k: int) -> str:
         ours, paper = self.cells[row].get(data, {}).get(name), self._paper(row, data)
-        digits = WORDS[name][1]
-        theirs = f"{paper[k]:.{digits}f}" if k < len(paper) else "-"
-        if ours is None:
-            return f"- / {theirs}"
-        shown = f"{ours:.{digits}f}" if abs(ours) < _FIGURES else f"{ours:.0e}"
-        ranked = paper and name != "energy" and _of_paper(row) != "dft"
-        bold = ranked and _better(name, ours, paper[k])
+        shown, theirs = _number(name, ours), _number(name, paper[k] if paper else None)
+        bold = paper and _of_paper(row) != "dft" and _better(name, ours, paper[k])
         return f"{f'**{shown}**' if bold else shown} / {theirs}"
+
+
+def _number(name: str, value: float | None) -> str:
+    """A figure with the digits of its column, a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.{WORDS[name][1]}f}" if abs(value) < _FIGURES else f"{value:.0e}"
 
 
 def _of_paper(row: str) -> str:
