@@ -3,11 +3,12 @@
 `protocol`: the paper's, one pass from a cube of 1 angstrom in the basis of the data set, beside the paper; mean
 absolute errors of lengths and angles, and of those of each crystal the median and the 95th percentile, on val and on
 the first crystals of train. benchmarks.quality.reconstruct_floor says what is out of reach.
-`given`: all of val by several passes from the cube in the given basis, how many are right, and the errors of
-Niggli-reduced cells.
+`given`: all of val in the given basis, by several passes from the cube alone and from the best of the cube and other
+shapes, how many are right, and the errors of Niggli-reduced cells.
 `starts`: the first crystals of val with their coordinates rewritten by 0, 1, 3 and 6 elementary matrices (+-1, seeded
 by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given
-basis): from the cube in the given basis, the one chosen of the starts, by each rank, and any of them. `same_*` count
+basis): from the cube in the given basis, the default there, the one chosen of the starts, by each rank, and any of
+them. `same_*` count
 those, too, that are the true crystal in another basis, which the coordinates allow as well
 (benchmarks.quality.ambiguity); `ceiling` is what no choice in the given basis can exceed on average. And the mean and
 median errors of the lattice parameters of the chosen cell, Niggli-reduced, beside those of the true one.
@@ -35,7 +36,7 @@ from empnn.energy.run import Job, energies_of
 from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters
 from empnn.models import card_of, find, write_card
-from empnn.relax.reconstruct import RANKS, Reconstruction, Reconstructor, load
+from empnn.relax.reconstruct import AGREEMENT, NONE, RANKS, Reconstruction, Reconstructor, load
 from empnn.reproduce.paper import TABLE3
 from empnn.symmetry import change_basis, elementary_product
 
@@ -78,18 +79,21 @@ def protocol(model: Reconstructor, crystals: CrystalBatch) -> dict[str, Any]:
 
 def given_basis(model: Reconstructor, crystals: CrystalBatch) -> dict[str, Any]:
     """All passes in the given basis alone; what fails counts as the cube."""
-    cells = model.reconstruct(crystals).cell
-    answers = torch.where(cells.isnan(), in_cube(crystals).cell, cells)
-    right = (hencky_distance(answers, crystals.cell) < SUCCESS).double()
-    deviation = float(right.std() / len(right) ** 0.5)
-    shares = {"n": len(crystals), "right": float(right.mean()), "standard_error": deviation}
-    return {**shares, **_niggli_errors(answers, crystals)}
+    found: dict[str, Any] = {"n": len(crystals)}
+    for name, rank in (("cube", NONE), ("shapes", AGREEMENT)):
+        cells = model.reconstruct(crystals, rank=rank).cell
+        answers = torch.where(cells.isnan(), in_cube(crystals).cell, cells)
+        right = (hencky_distance(answers, crystals.cell) < SUCCESS).double()
+        deviation = float(right.std() / len(right) ** 0.5)
+        shares = {"right": float(right.mean()), "standard_error": deviation}
+        found[name] = {**shares, **_niggli_errors(answers, crystals)}
+    return found
 
 
 def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Namespace, matrices: int) -> dict[str, Any]:
     """How often one of several starts is right, and the chosen one."""
     given = rewritten(crystals, matrices)
-    first = model.reconstruct(given)
+    first, few = model.reconstruct(given, rank=NONE), model.reconstruct(given)
     started = time.perf_counter()
     found = model.reconstruct(given, options.bases)
     seconds = time.perf_counter() - started
@@ -101,6 +105,7 @@ def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Names
         "starts": len(found.cells),
         "seconds_per_crystal": seconds / len(crystals),
         "success_at_1": float(_right(first, given)[0].mean()),
+        "success_given": _shares(*_right(few, given), few.chosen.numpy())[0],
         "success_any": float(right.any(0).mean()),
         "same_any": float(same.any(0).mean()),
     }
@@ -111,10 +116,10 @@ def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Names
         row[f"success_by_{rank}"], row[f"same_by_{rank}"] = _shares(right, same, chosen)
     if options.oracle:
         job = Job(choice=Choice(options.oracle, {}), relaxation=OracleRelaxation(mode="none"))
-        few = given.select(np.arange(min(options.judged, len(given))))
-        judged = model.reconstruct(few, options.bases, rank=partial(energies_of, job=job))
-        row["judged"], row["oracle"] = len(few), options.oracle
-        row["success_by_oracle"], row["same_by_oracle"] = _shares(*_right(judged, few), judged.chosen.numpy())
+        part = given.select(np.arange(min(options.judged, len(given))))
+        judged = model.reconstruct(part, options.bases, rank=partial(energies_of, job=job))
+        row["judged"], row["oracle"] = len(part), options.oracle
+        row["success_by_oracle"], row["same_by_oracle"] = _shares(*_right(judged, part), judged.chosen.numpy())
     answers = torch.where(found.cell.isnan(), in_cube(given).cell, found.cell)
     return {**row, **_niggli_errors(answers, given)}
 

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from empnn.energy.run import Job
 
 
-NONE = "none"
-"""The rank that is none: the answer is that of the given basis."""
-
-
 @reports_errors
 def reconstruct(
     inputs: Inputs,
@@ -33,25 +29,29 @@ def reconstruct(
         typer.Option(metavar="NAME|PATH", help="Network that goes on from there; by default the one MODEL names."),
     ] = None,
     bases: Annotated[
-        int | None,
+        int,
         typer.Option(
             min=1,
             max=649,
             help="Bases to try, the given one first: 1 if coordinates are in a reduced basis, else 109 or 649, which "
-            "are all that two or three elementary matrices lead to. Time grows with it. [default: 1, or the starts]",
+            "are all that two or three elementary matrices lead to. Time grows with it.",
         ),
-    ] = None,
+    ] = 1,
     starts: Annotated[
         int | None,
-        typer.Option(min=1, help="Starts to go on from, the most promising of these bases. [default: 16 at most]"),
+        typer.Option(
+            min=1,
+            help="Starts to go on from, the most promising of the cubes in these bases and of 20 other shapes. "
+            "[default: 4, or 16 of several bases]",
+        ),
     ] = None,
     rank: Annotated[
         str,
         typer.Option(
             metavar="agreement|residual|errors|none|ORACLE",
             help="What is best of these: the least predicted error times the strain that the second pass made, the "
-            "least strain of one more pass, the least predicted error, the given basis without a look at others, or "
-            "the lowest energy by an oracle (chgnet, sevennet ...).",
+            "least strain of one more pass, the least predicted error, none but the cube in the given basis, or the "
+            "lowest energy by an oracle (chgnet, sevennet ...).",
         ),
     ] = "agreement",
     passes: Annotated[int, typer.Option(min=1, max=1000, help="Passes of the second network.")] = 8,
@@ -69,23 +69,21 @@ def reconstruct(
     A start depends on the basis of the coordinates, and a reduced one mostly does; else try more (`--bases`).
     """
     from empnn.nn.runtime.cpu import tuned
-    from empnn.relax.reconstruct import AGREEMENT, DEFAULT_STARTS, RANKS, load
+    from empnn.relax.reconstruct import NONE, RANKS, load
     from empnn.relax.reconstruct.files import How, Reconstructing
+    from empnn.relax.reconstruct.shapes import shapes
 
-    bases = bases or starts or 1
-    if starts is not None and starts > bases:
-        raise ConfigError(f"--starts {starts}: there are no more starts than bases; give --bases {starts} or more")
-    if rank == NONE and bases > 1:
-        raise ConfigError(f"--rank {NONE}: leaves the given basis alone; give no --bases and no --starts")
+    most = bases + len(shapes())
+    if starts is not None and starts > most:
+        raise ConfigError(f"--starts {starts}: {bases} bases have {most} starts; give more --bases")
+    if rank == NONE and (bases > 1 or starts is not None):
+        raise ConfigError(f"--rank {NONE}: goes on from the cube in the given basis; give no --bases and no --starts")
     job = None if rank in (*RANKS, NONE) else _job(rank, option, workers, store)
-    if job is not None and bases == 1:
-        raise ConfigError(f"--rank {rank}: one basis leaves nothing to rank; give --bases 109, say")
     if job is None and (option or workers != 1 or store is not None):
         raise ConfigError(f"--option, --workers and --store are those of an oracle, which --rank {rank} does not name")
-    rank = AGREEMENT if rank == NONE else rank
     target = target_of(output, ending)
     found = load(model, refine, device)
-    work = Reconstructing(found, How(bases=bases, starts=starts or DEFAULT_STARTS, passes=passes, rank=rank), job)
+    work = Reconstructing(found, How(bases=bases, starts=starts, passes=passes, rank=rank), job)
     with tuned(found.first.device.type):
         run = Run(done="reconstructed", strict=strict, resume=resume, quiet=quiet, as_json=as_json)
         process(inputs, target, work, run)
@@ -96,7 +94,7 @@ def _job(oracle: str, option: list[str] | None, workers: int, store: Path | None
     from empnn.energy.oracles.registry import ORACLES
     from empnn.energy.run import Job
     from empnn.names import suggestion
-    from empnn.relax.reconstruct import RANKS
+    from empnn.relax.reconstruct import NONE, RANKS
 
     if oracle.partition(":")[0] not in ORACLES and ":" not in oracle:
         raise ConfigError(

@@ -1,5 +1,5 @@
 """Cells from fractional coordinates and species alone."""
 
-from empnn.relax.reconstruct.reconstructor import AGREEMENT, DEFAULT_STARTS, RANKS, Reconstruction, Reconstructor, load
+from empnn.relax.reconstruct.reconstructor import AGREEMENT, NONE, RANKS, Reconstruction, Reconstructor, load
 
-__all__ = ["AGREEMENT", "DEFAULT_STARTS", "RANKS", "Reconstruction", "Reconstructor", "load"]
+__all__ = ["AGREEMENT", "NONE", "RANKS", "Reconstruction", "Reconstructor", "load"]

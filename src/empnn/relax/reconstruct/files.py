@@ -25,7 +25,6 @@ from empnn.errors import CrystalError
 from empnn.relax.reconstruct.reconstructor import (
     AGREEMENT,
     DEFAULT_PASSES,
-    DEFAULT_STARTS,
     Reconstruction,
     Reconstructor,
 )
@@ -44,13 +43,13 @@ class How:
 
     Attributes:
         bases: Number of bases to look at.
-        starts: Number of starts to go on from.
+        starts: Number of starts to go on from; None for the default.
         passes: Passes of the second network.
         rank: What the best start is chosen by.
     """
 
     bases: int = 1
-    starts: int = DEFAULT_STARTS
+    starts: int | None = None
     passes: int = DEFAULT_PASSES
     rank: str = AGREEMENT
 
@@ -166,11 +165,11 @@ def _fractional(atoms: Atoms) -> np.ndarray:
 
 
 def _figures(found: Reconstruction) -> list[dict[str, float]]:
-    """Of each answer the elementary matrices to its basis, its residual strain, and the error to expect."""
+    """Of each answer the steps to its start, its residual strain, and the error to expect."""
     chosen = found.chosen.clamp_min(0)[None]
-    columns = [some.gather(0, chosen)[0].tolist() for some in (found.matrices, found.residuals, found.errors)]
+    columns = [some.gather(0, chosen)[0].tolist() for some in (found.steps, found.residuals, found.errors)]
     rows = []
-    for matrices, residual, error in zip(*columns, strict=True):
-        row = {"matrices": float(matrices), "residual": residual}
+    for steps, residual, error in zip(*columns, strict=True):
+        row = {"steps": float(steps), "residual": residual}
         rows.append(row if error != error else {**row, "error_length": error})
     return rows

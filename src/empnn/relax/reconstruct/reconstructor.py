@@ -16,23 +16,25 @@ from empnn import models
 from empnn.corruption.cube import in_cube
 from empnn.crystals import POSITIONS, CrystalBatch
 from empnn.errors import ConfigError
-from empnn.geometry import hencky_distance
+from empnn.geometry import hencky_distance, volume
 from empnn.relax.passes import DEFAULT_BATCH_ATOMS, apply_passes, split
 from empnn.relax.reconstruct.bases import Basis, bases, rebased
+from empnn.relax.reconstruct.shapes import shapes
 from empnn.relax.relaxer import Relaxer
 from empnn.relax.relaxer import load as load_relaxer
 from empnn.relax.trust import predicted_errors
 
 DEFAULT_PASSES = 8
 """Passes of the second network."""
-DEFAULT_STARTS = 16
-"""Starts that these passes are made for, of the bases that are looked at."""
-AGREEMENT, RESIDUAL, ERRORS = "agreement", "residual", "errors"
+FEW_STARTS, MANY_STARTS = 4, 16
+"""Starts that these passes are made for, in the given basis alone and in several."""
+AGREEMENT, RESIDUAL, ERRORS, NONE = "agreement", "residual", "errors", "none"
 RANKS = (AGREEMENT, RESIDUAL, ERRORS)
 """What the best of several starts is chosen by: the error that the second network predicts of the answer, times the
-strain that its second pass still made; the strain of one more pass; that error alone."""
+strain that its second pass still made; the strain of one more pass; that error alone. With the rank `NONE` there is
+only one start, the cube in the given basis."""
 WORSE = math.e
-"""How many times better a start has to be for each elementary matrix between its basis and the given one."""
+"""How many times better a start has to be for each step that it is away from the cube in the given basis."""
 HIGHER = 1e-3
 """The same where a judge says how bad crystals are: eV per atom of an energy."""
 _EQUAL, _SMALL = 1e-4, 1e-2
@@ -48,7 +50,8 @@ class Reconstruction:
 
     Attributes:
         cells: NaN where a start failed. (starts, structures, 3, 3), angstrom.
-        matrices: Elementary matrices between the given basis and that of the start. (starts, structures).
+        steps: How far the start is from the cube in the given basis: the elementary matrices between that basis and its
+            own, 1 if it is no cube. (starts, structures).
         second_strains: Hencky strain that the second pass of the second network made, infinite where a start failed.
             (starts, structures).
         residuals: Hencky strain of one more pass, infinite where a start failed. (starts, structures).
@@ -59,7 +62,7 @@ class Reconstruction:
     """
 
     cells: Float64[Tensor, "starts structures 3 3"]
-    matrices: Int64[Tensor, "starts structures"]
+    steps: Int64[Tensor, "starts structures"]
     second_strains: Float64[Tensor, "starts structures"]
     residuals: Float64[Tensor, "starts structures"]
     errors: Float64[Tensor, "starts structures"]
@@ -78,7 +81,7 @@ class Reconstruction:
         scores = torch.where(predicted, self.errors, self.residuals)
         if rank == AGREEMENT:
             scores = scores * self.second_strains
-        return replace(self, chosen=_lowest(self.cells, scores * WORSE**self.matrices))
+        return replace(self, chosen=_lowest(self.cells, scores * WORSE**self.steps))
 
     def judged(self, crystals: CrystalBatch, judge: Judge) -> Reconstruction:
         """The same starts of crystals, of which a judge chooses; what is chosen stays where it knows nothing."""
@@ -87,7 +90,7 @@ class Reconstruction:
             sound = torch.isfinite(cells).all(-1).all(-1).nonzero().squeeze(-1)
             if len(sound):
                 scores[start, sound] = judge(crystals.select(sound).with_cell(cells[sound]))
-        lowest, knows = _lowest(self.cells, scores + HIGHER * self.matrices), scores.isfinite().any(0)
+        lowest, knows = _lowest(self.cells, scores + HIGHER * self.steps), scores.isfinite().any(0)
         return replace(self, chosen=torch.where(knows, lowest, self.chosen), by_judge=knows)
 
 
@@ -122,31 +125,38 @@ class Reconstructor:
         self,
         crystals: CrystalBatch,
         n_bases: int = 1,
-        n_starts: int = DEFAULT_STARTS,
+        n_starts: int | None = None,
         passes: int = DEFAULT_PASSES,
         rank: str | Judge = AGREEMENT,
     ) -> Reconstruction:
         """Cells from several starts, and which one is best.
 
-        From the cube in each of the bases the first network and one pass of the second lead to a cell. Those that its
-        second pass changes least are the starts that all passes are made for, and the best of these is the answer. A
-        nearer basis comes before one that is a little better: coordinates mostly are in a basis that suits them. Bases
-        in which the coordinates are the same lead to one answer, of which the nearest is kept.
+        From the cube in each of the bases the first network leads to a cell; other `shapes.shapes` are given the volume
+        of that in the given basis. Of these, those that the second of two passes of the second network changes least
+        are the starts that all passes are made for, and the best of them is the answer. One that is nearer to the cube
+        in the given basis comes before one that is a little better: coordinates mostly are in a basis that suits them.
+        Starts that lead to the same are one, of which the nearest is kept.
 
         Args:
             crystals: Crystals whose cells are not looked at.
             n_bases: Bases to look at, the given one and those nearest to it, at most `bases.MOST_BASES`.
-            n_starts: Starts to go on from, at most as many as bases; those that are the same as others fail.
+            n_starts: Starts to go on from; `FEW_STARTS` if there is one basis and `MANY_STARTS` if there are several
+                by default. Those that are the same as others fail.
             passes: Passes of the second network for each of them.
             rank: One of `RANKS`, or what judges crystals; where it knows of no start how bad it is, the default
                 decides. A second network that predicts no errors is asked for the residual strain in their place.
+                `NONE` goes on from the cube in the given basis alone.
 
         Raises:
             ConfigError: If there is no such rank.
-            ValueError: If there is no start or no pass, or there are not as many bases.
+            ValueError: If there is no start or no pass, or there are not as many bases, or no rank of several.
         """
-        if isinstance(rank, str) and rank not in RANKS:
+        if isinstance(rank, str) and rank not in (*RANKS, NONE):
             raise ConfigError(f"rank {rank} does not exist; use one of {', '.join(RANKS)}, or an energy oracle")
+        if rank == NONE and n_bases > 1:
+            raise ValueError(f"without a rank there is one basis, not {n_bases}")
+        if n_starts is None:
+            n_starts = FEW_STARTS if n_bases == 1 else MANY_STARTS
         if n_starts < 1 or passes < 1:
             raise ValueError(f"starts ({n_starts}) and passes ({passes}) must be at least 1")
         some = bases(n_bases)
@@ -158,20 +168,26 @@ class Reconstructor:
     def _reconstruct(
         self, crystals: CrystalBatch, some: Sequence[Basis], n_starts: int, passes: int, rank: str | Judge
     ) -> Reconstruction:
-        groups = split([crystals.n_atoms] * len(some), DEFAULT_BATCH_ATOMS)
+        steps = [basis.matrices for basis in some]
+        first = self._from_cubes(crystals, some)
+        if rank != NONE:
+            sides = volume(first[0]) ** (1 / 3)
+            first = torch.cat([first, sides[:, None, None] * shapes()[:, None]])
+            steps += [1] * len(shapes())
         done = min(passes, 2)
-        seen = [self._look(crystals, [some[index] for index in group], done) for group in groups]
+        groups = split([crystals.n_atoms] * len(first), DEFAULT_BATCH_ATOMS)
+        seen = [self._look(crystals, first[group], done) for group in groups]
         starts, second_strains = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        matrices = torch.tensor([basis.matrices for basis in some])[:, None].expand_as(second_strains)
+        away = torch.tensor(steps)[:, None].expand_as(second_strains)
         distinct = _distinct(starts, second_strains)
         starts = torch.where(distinct[..., None, None], starts, torch.nan)
         second_strains = torch.where(distinct, second_strains, torch.inf)
-        kept = torch.argsort(second_strains * WORSE**matrices, dim=0, stable=True)[:n_starts]
+        kept = torch.argsort(second_strains * WORSE**away, dim=0, stable=True)[:n_starts]
         refined = [self._refined(crystals, cells, passes - done) for cells in _taken(starts, kept)]
         cells, residuals, errors = (torch.stack(parts) for parts in zip(*refined, strict=True))
         found = Reconstruction(
             cells=cells,
-            matrices=matrices.gather(0, kept),
+            steps=away.gather(0, kept),
             second_strains=second_strains.gather(0, kept),
             residuals=residuals,
             errors=errors,
@@ -180,24 +196,33 @@ class Reconstructor:
         )
         if isinstance(rank, str):
             return found.ranked(rank)
-        found = found.ranked(AGREEMENT)
-        return found if len(some) == 1 else found.judged(crystals, rank)
+        return found.ranked(AGREEMENT).judged(crystals, rank)
 
     def _from_cube(self, crystals: CrystalBatch) -> Float64[Tensor, "structures 3 3"]:
         cube = in_cube(crystals)
         return apply_passes(self.first.network, cube, 1).relaxed(cube).cell
 
-    def _look(self, crystals: CrystalBatch, some: Sequence[Basis], passes: int) -> tuple[Tensor, Tensor]:
-        """Cells after the cube in each basis and one or two passes of the second network; the strain of the second."""
-        back = torch.linalg.inv(torch.from_numpy(np.stack([basis.rows for basis in some])).to(torch.float64)).round()
-        cubes = self._from_cube(CrystalBatch.cat([rebased(crystals, basis.rows) for basis in some]))
-        cells = back.repeat_interleave(len(crystals), 0) @ cubes
-        held = CrystalBatch.cat([crystals] * len(some)).with_cell(_usable(cells)).fixing(POSITIONS)
+    def _from_cubes(self, crystals: CrystalBatch, some: Sequence[Basis]) -> Float64[Tensor, "bases structures 3 3"]:
+        """What the first network makes of the cube in each basis, in the given one."""
+        found = []
+        for group in split([crystals.n_atoms] * len(some), DEFAULT_BATCH_ATOMS):
+            rows = [some[index].rows for index in group]
+            back = torch.linalg.inv(torch.from_numpy(np.stack(rows)).to(torch.float64)).round()
+            cubes = self._from_cube(CrystalBatch.cat([rebased(crystals, one) for one in rows]))
+            found.append(back[:, None] @ cubes.view(len(rows), len(crystals), 3, 3))
+        return torch.cat(found)
+
+    def _look(
+        self, crystals: CrystalBatch, starts: Float64[Tensor, "starts structures 3 3"], passes: int
+    ) -> tuple[Tensor, Tensor]:
+        """Cells after one or two passes of the second network from each start; the strain of the second."""
+        cells = starts.flatten(0, 1)
+        held = CrystalBatch.cat([crystals] * len(starts)).with_cell(_usable(cells)).fixing(POSITIONS)
         layers = apply_passes(self.second.network, held, 2).cells(held)
         first, second = layers[len(layers) // 2 - 1], layers[-1]
         sound = torch.isfinite(cells).all(-1).all(-1) & torch.isfinite(second).all(-1).all(-1)
         strains = hencky_distance(_usable(first), _usable(second))
-        shape = (len(some), len(crystals))
+        shape = starts.shape[:2]
         return (
             torch.where(sound[:, None, None], (first, second)[passes - 1], torch.nan).view(*shape, 3, 3),
             torch.where(sound, strains, torch.inf).view(shape),
@@ -233,9 +258,9 @@ class Reconstructor:
 
 
 def _distinct(
-    cells: Float64[Tensor, "bases structures 3 3"], strains: Float64[Tensor, "bases structures"]
-) -> Bool[Tensor, "bases structures"]:
-    """Which bases led to what no nearer one did: the strains or the volumes differ. Failures are all the same."""
+    cells: Float64[Tensor, "starts structures 3 3"], strains: Float64[Tensor, "starts structures"]
+) -> Bool[Tensor, "starts structures"]:
+    """Which starts led to what no earlier one did: the strains or the volumes differ. Failures are all the same."""
     order = strains.argsort(0)
     ascending, volumes = strains.gather(0, order), torch.linalg.det(cells).abs().gather(0, order)
     larger = ascending.diff(dim=0) > _EQUAL * (ascending[:-1] + _SMALL)
@@ -261,7 +286,7 @@ def _taken(cells: Float64[Tensor, "all structures 3 3"], index: Int64[Tensor, "s
 def _joined(parts: list[Reconstruction]) -> Reconstruction:
     return Reconstruction(
         cells=torch.cat([part.cells for part in parts], dim=1),
-        matrices=torch.cat([part.matrices for part in parts], dim=1),
+        steps=torch.cat([part.steps for part in parts], dim=1),
         second_strains=torch.cat([part.second_strains for part in parts], dim=1),
         residuals=torch.cat([part.residuals for part in parts], dim=1),
         errors=torch.cat([part.errors for part in parts], dim=1),
