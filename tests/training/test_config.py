@@ -141,6 +141,7 @@ def test_unknown_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
         (["train.learning_rate=nan"], "positive and finite"),
         (["train.seed=-1"], "must not be negative"),
         (["train.validate_sigma=0"], "must be positive"),
+        (["train.validate_on=[strain,decorate]"], "must be some of strain, symmetric, decorated, cube"),
         (["model.graph.radius=-1"], "must be positive"),
         (["model.weight_limit=0"], "must be positive"),
     ],

@@ -86,6 +86,18 @@ def test_decorated_crystals_are_validated_in_cells_of_the_training_part(mixed: M
     assert relaxation_metrics(before, before, after).after["strain_mean"] > 0.02
 
 
+def test_a_mixture_is_validated_on_other_kinds_if_told_so(mixed: Mixed) -> None:
+    config, data = mixed("noise.mix.strain=1", "noise.mix.symmetric=0", "noise.mix.decorated=0")
+    assert list(Corruptions(config, data.train).validation(data.select)) == ["strain"]
+    config.train.validate_on = ["strain", "symmetric", "decorated"]
+    sets = Corruptions(config, data.train).validation(data.select)
+    every, _ = mixed(*ALL)
+    others = Corruptions(every, data.train).validation(data.select)
+    assert list(sets) == list(others)
+    for kind, (before, _) in sets.items():
+        assert torch.equal(before.cell, others[kind][0].cell), kind
+
+
 def test_some_crystals_may_have_nothing_wrong(mixed: Mixed) -> None:
     config, data = mixed("noise.mix.relaxed=1", "model.deform=[cell,positions]")
     before, after = Corruptions(config, data.train).source()(0)

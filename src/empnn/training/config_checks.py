@@ -10,6 +10,8 @@ from empnn.fields import field_set
 from empnn.losses import LOSSES
 from empnn.training.options import Config
 
+VALIDATED = ("strain", "symmetric", "decorated", "cube")
+"""Kinds of corruption that are made of a development set."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "data.select_on": ("dev", "val"),
     "noise.distribution": ("uniform", "fixed"),
@@ -78,6 +80,9 @@ def check(config: Config) -> None:
         value = _value(config, key)
         if value is not None and not 0 <= value < math.inf:
             raise ConfigError(f"{key}={_value(config, key)}: must not be negative, and finite")
+    kinds = config.train.validate_on
+    if kinds is not None and (not kinds or not set(kinds) <= set(VALIDATED)):
+        raise ConfigError(f"train.validate_on={kinds}: must be some of {', '.join(VALIDATED)}")
     size = config.train.devices * config.train.nodes
     if config.train.batch_size < size:
         raise ConfigError(

@@ -126,6 +126,9 @@ class TrainConfig:
     """Run directory; `runs/<data>-<date>-<time>` by default."""
     validate_every: int = 500
     """Steps between validations, each of which writes a checkpoint."""
+    validate_on: list[str] | None = None
+    """Kinds of corruption that the best weights are selected by (`[strain,symmetric,decorated]`), so that scores of
+    runs of different mixtures compare; null: those that `noise.mix` gives a weight. `data.pairs` come besides."""
     validate_sigma: float = 0.1
     """Noise of the validation."""
     validate_positions: float = 0.1

@@ -33,7 +33,7 @@ from empnn.training.module import Denoising, rate_factor
 from empnn.training.options import Config
 from empnn.training.parallel import ENDINGS, together
 from empnn.training.report import WORSE, Reporter
-from empnn.training.sources import is_reconstruction
+from empnn.training.sources import is_reconstruction, validated_kinds
 from empnn.training.start import copy_weights
 from empnn.training.steps import DenoisingBatch, DenoisingSteps
 from empnn.training.task import Outcome, Relaxing
@@ -401,7 +401,7 @@ class Checkpoints(Callback):
         }
         if outcome is not None:
             noise = {}
-            if config.noise.mix.strain:
+            if "strain" in validated_kinds(config):
                 noise["sigma"] = config.train.validate_sigma
                 if module.network.moves_atoms:
                     noise["positions_sigma"] = config.train.validate_positions

@@ -22,6 +22,7 @@ from empnn.data.pairs import PairSet
 from empnn.data.store import StoredCrystals
 from empnn.errors import ConfigError
 from empnn.processes import Report
+from empnn.training.config_checks import VALIDATED
 from empnn.training.options import Config
 
 DEFAULT_DISPLACEMENT = 0.1
@@ -42,6 +43,11 @@ def is_reconstruction(config: Config) -> bool:
     """Whether cubes in place of cells are all that a network is trained on."""
     mix = config.noise.mix
     return mix.cube > 0 and all(getattr(mix, f.name) == 0 for f in fields(mix) if f.name != "cube")
+
+
+def validated_kinds(config: Config) -> list[str]:
+    """The kinds of corruption that weights are selected by, but for pairs."""
+    return config.train.validate_on or [kind for kind in VALIDATED if getattr(config.noise.mix, kind)]
 
 
 @dataclass(frozen=True)
@@ -87,21 +93,21 @@ class Corruptions:
     def validation(
         self, select: StoredCrystals, pairs: PairSet | None = None, seed: int = VALIDATION_SEED
     ) -> dict[str, BeforeAfter]:
-        """Fixed crystals before and after, for each kind of corruption of the run, of a set and of pairs apart."""
-        settings, mix = self.config.train, self.config.noise.mix
+        """Fixed crystals before and after, for each kind of corruption that counts, of a set and of pairs apart."""
+        settings, kinds = self.config.train, validated_kinds(self.config)
         everything = np.arange(len(select))
         sets: dict[str, BeforeAfter] = {}
-        if mix.strain:
+        if "strain" in kinds:
             truth = select.select(everything)
             positions = settings.validate_positions if self.config.model.moves_atoms else 0.0
             sets["strain"] = (with_fixed_noise(truth, settings.validate_sigma, seed, positions), truth)
-        if mix.symmetric:
+        if "symmetric" in kinds:
             # The atoms of all, whatever training does: scores of runs are to be comparable.
             noise = self._symmetric(self._exact(select), replace(self._sizes, displaced=1.0))
             sets["symmetric"] = noise(everything, np.random.default_rng(seed))
-        if mix.decorated:
+        if "decorated" in kinds:
             sets["decorated"] = self._decorated(select, seed)
-        if mix.cube:
+        if "cube" in kinds:
             sets["cube"] = Cube(select)(everything, np.random.default_rng(seed))
         if pairs is not None:
             chosen = np.arange(len(pairs))
@@ -134,11 +140,6 @@ class Corruptions:
         Raises:
             ConfigError: If no crystal has an isostructural one of another composition.
         """
-        if not self._partners.partners().any():
-            raise ConfigError(
-                "noise.mix.decorated has a weight, but no crystal has an isostructural one of another composition; "
-                "a set of one element has none: set the weight to 0"
-            )
         return Decorated(self.crystals, self._partners)
 
     def given(self) -> Corruption:
@@ -177,7 +178,15 @@ class Corruptions:
 
     @cached_property
     def _partners(self) -> Isostructural:
-        return self._table.subset(self.crystals.positions)
+        partners = self._table.subset(self.crystals.positions)
+        if not partners.partners().any():
+            raise ConfigError(
+                "noise.mix.decorated has a weight, but no crystal has an isostructural one of another composition; "
+                "a set of one element has none: set the weight to 0"
+                if self.config.noise.mix.decorated
+                else "train.validate_on has decorated, but no crystal has an isostructural one of another composition"
+            )
+        return partners
 
     def _decorated(self, select: StoredCrystals, seed: int) -> BeforeAfter:
         """Crystals of a set apart in the cells and at the places of training crystals."""
