@@ -102,7 +102,8 @@ def main() -> None:
             rows.append(figures(model, truth, cells[data], sigma))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     write(options.out, __doc__, rows=rows)
-    fill(PAGE, "other-bases", table(rows))
+    if options.out == parser.get_default("out"):
+        fill(PAGE, "other-bases", table(rows))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def main() -> None:
             )
             print(f"{name:<10} {kind:<10} far {row['far']:.2f}  {shown}", flush=True)
     write(options.out, __doc__, rows=rows)
-    fill(PAGE, "second-pass", table(rows))
+    if options.out == parser.get_default("out"):
+        fill(PAGE, "second-pass", table(rows))
 
 
 if __name__ == "__main__":
