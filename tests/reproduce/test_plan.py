@@ -64,6 +64,9 @@ def test_the_settings_of_the_public_code() -> None:
     assert (run.model.message_layers, run.model.action_layers, run.model.graph.k) == (8, 4, 16)
     assert run.model.radial.count == 100
     assert run.model.radial.width == pytest.approx(0.2236, abs=1e-4)
+    # Its own fields are of triplets; Table 1 has those of edges by either preset.
+    fields = {run.config(Path()).model.fields for run in unique(cells_of("table1", SMALL, "pegnn"))}
+    assert fields == {"ketbra-e"}
 
 
 def test_what_does_not_exist_is_refused() -> None:

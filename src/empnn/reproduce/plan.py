@@ -13,6 +13,8 @@ from empnn.training.options import Config
 
 RECONSTRUCTED = ("carbon_24", "mp_20")
 FF = "ff"
+FIELDS = "ketbra-e"
+"""Those of Table 1, of which the paper does not say what they are."""
 PRESETS = ("paper", "pegnn")
 LEARNING_RATES = ("1e-4", "3e-5", "1e-5")
 WEIGHT_LIMITS = ("null", "0.01")
@@ -110,7 +112,7 @@ def cells_of(table: str, budget: Budget, preset: str = PRESETS[0], sets: tuple[s
     if table == "table3":
         rows: dict[str, tuple[str, ...]] = {FF: ("model.name=ff", "noise.mix.strain=0", "noise.mix.cube=1")}
     elif table == "table1":
-        rows = {loss: (f"loss.name={loss}", *_noise(table)) for loss in TABLE1}
+        rows = {loss: (f"loss.name={loss}", f"model.fields={FIELDS}", *_noise(table)) for loss in TABLE1}
     elif table == "table2":
         rows = {row: (*_row(row), *_noise(table)) for row in TABLE2 if row != "dft"}
     else:
