@@ -229,7 +229,7 @@ def test_an_oracle_stands_in_for_dft_and_finds_energies(storage: Path, monkeypat
     found = json.loads(out)
     assert [list(row["energies"]) for row in found["rows"]] == [[EMT_PATH]]
     assert found["rows"][0]["energies"][EMT_PATH]["n"] == 7, "EMT knows no lead"
-    assert "of the first 7 crystals of the split" in invoke("table1", *common[:-1], "--energies", EMT_PATH)[1]
+    assert "of 7 crystals of the split" in invoke("table1", *common[:-1], "--energies", EMT_PATH)[1]
 
 
 def test_wrong_options_are_named(storage: Path) -> None:

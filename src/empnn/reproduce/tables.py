@@ -124,7 +124,7 @@ class Table:
         counts = sorted({figures["n"] for *_, energies in found for figures in energies.values()})
         of = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         return [
-            f"Energies, after less before, of the first {of} crystals of the split (lower is better):",
+            f"Energies, after less before, of {of} crystals of the split (lower is better):",
             "",
             *lines,
             "",
