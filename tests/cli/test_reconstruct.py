@@ -91,7 +91,6 @@ def test_starts_are_ranked_by_an_oracle(network: Path, tmp_path: Path) -> None:
     for rank in (lowest, ("--rank", "agreement")):
         code, out, err = invoke(tmp_path / "in.extxyz", *written, "--bases", 13, "--starts", 9, *rank)
         assert code == 0, err
-        assert json.loads(out)["structures"][0]["change"]["steps"] in (0, 1)
         found = ase.io.read(tmp_path / "out.extxyz")
         found.calc = EMT()
         energies.append(found.get_potential_energy())

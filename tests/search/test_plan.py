@@ -97,9 +97,13 @@ def test_the_identity_leaves_out_what_changes_nothing() -> None:
         assert load_plan(None, [*typed, other]).identity != same.identity
 
 
-def test_what_changes_the_measure_is_named() -> None:
-    plan = load_plan(None, ["data=sample", "lr=[1,2]", "seed=[0,1]", "noise.mix.symmetric=[0,1]"])
-    assert plan.unlike == ["noise.mix.symmetric", "train.seed"]
+def test_what_changes_the_measure_is_named(tmp_path: Path) -> None:
+    typed = ["data=sample", "lr=[1,2]", "seed=[0,1]", "noise.mix.symmetric=[0,1]"]
+    assert load_plan(None, typed).unlike == ["noise.mix.symmetric", "train.seed"]
+    # Unless it is told which kinds of corruption count.
+    file = tmp_path / "search.yaml"
+    file.write_text("train: {validate_on: [strain, symmetric]}\n")
+    assert load_plan(str(file), typed).unlike == ["train.seed"]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def reproduce(
 
     Stopped at any time, the same command goes on. Several at a time share the runs. Sets are found as `data.name` is.
     """
-    given = {name for name, value in locals().items() if value != signature(reproduce).parameters[name].default}
+    given = _unlike_defaults(dict(locals()))
     from empnn.names import respelled
     from empnn.reproduce import figures
     from empnn.reproduce.collect import collect
@@ -132,6 +132,12 @@ def reproduce(
     elif not quiet:
         typer.echo(found.pop("text"))
         say(f"wrote {', '.join(found['files'])}")
+
+
+def _unlike_defaults(values: dict[str, object]) -> set[str]:
+    """The arguments that are not as they are by default."""
+    parameters = signature(reproduce).parameters
+    return {name for name, value in values.items() if value != parameters[name].default}
 
 
 def _check(sets: tuple[str, ...], split: str, oracles: list[str]) -> None:

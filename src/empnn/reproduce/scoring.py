@@ -153,7 +153,7 @@ def _parameter_errors(cells: torch.Tensor, crystals: CrystalBatch) -> Figures:
 def _energies(run: Run, relaxer: Relaxer, how: Scoring, oracle: str, key: dict[str, Any]) -> Figures:
     """What the answers gain in energy by one oracle, kept beside the run."""
     path = how.storage / run.name / f"energy-{how.split}-{oracle.replace(':', '-').replace('/', '-')}.json"
-    return _kept(path, key, lambda: _energies_gained(run, relaxer, how, oracle))
+    return _kept(path, {**key, "oracle": oracle}, lambda: _energies_gained(run, relaxer, how, oracle))
 
 
 def _energies_gained(run: Run, relaxer: Relaxer, how: Scoring, oracle: str) -> Figures:

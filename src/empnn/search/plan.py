@@ -122,7 +122,9 @@ class Plan:
     @property
     def unlike(self) -> list[str]:
         """Dimensions whose scores are measured on different crystals, or as different means."""
-        return [key for key in self.dimensions if key.startswith(_MEASURES)]
+        fixed = () if self.first.train.validate_on is None else ("noise.mix.",)
+        measures = tuple(start for start in _MEASURES if start not in fixed)
+        return [key for key in self.dimensions if key.startswith(measures)]
 
 
 def load_plan(

@@ -16,7 +16,7 @@ from empnn.data.sets import is_data_folder, load_split, locate_all
 from empnn.data.store import StoredCrystals, content_digest
 from empnn.errors import ConfigError
 from empnn.training.options import Config
-from empnn.training.sources import Corruptions, Watch, unwatched
+from empnn.training.sources import Corruptions, Watch, unwatched, validated_kinds
 
 _WHOLE = "whole:"
 """What the digest of the crystals of a run begins with if it is not one of their cells only."""
@@ -94,7 +94,8 @@ class RunData:
 
     def validation(self) -> dict[str, BeforeAfter]:
         """What the best weights are chosen by, for each kind of corruption."""
-        return self.corruptions.validation(self.select, self.select_pairs)
+        kinds = validated_kinds(self.corruptions.config)
+        return self.corruptions.validation(self.select, self.select_pairs, kinds=kinds)
 
 
 def prepare(config: Config, watch: Watch = unwatched) -> RunData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -45,9 +45,14 @@ def is_reconstruction(config: Config) -> bool:
     return mix.cube > 0 and all(getattr(mix, f.name) == 0 for f in fields(mix) if f.name != "cube")
 
 
+def trained_kinds(config: Config) -> list[str]:
+    """The kinds of corruption of a mixture that can be made of a set apart."""
+    return [kind for kind in VALIDATED if getattr(config.noise.mix, kind)]
+
+
 def validated_kinds(config: Config) -> list[str]:
     """The kinds of corruption that weights are selected by, but for pairs."""
-    return config.train.validate_on or [kind for kind in VALIDATED if getattr(config.noise.mix, kind)]
+    return config.train.validate_on or trained_kinds(config)
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,21 @@ class Corruptions:
         return Source(len(self.crystals), made, train.batch_size, train.seed)
 
     def validation(
-        self, select: StoredCrystals, pairs: PairSet | None = None, seed: int = VALIDATION_SEED
+        self,
+        select: StoredCrystals,
+        pairs: PairSet | None = None,
+        seed: int = VALIDATION_SEED,
+        kinds: Sequence[str] | None = None,
     ) -> dict[str, BeforeAfter]:
-        """Fixed crystals before and after, for each kind of corruption that counts, of a set and of pairs apart."""
-        settings, kinds = self.config.train, validated_kinds(self.config)
+        """Fixed crystals before and after, of a set and of pairs apart, for each kind of corruption.
+
+        Args:
+            select: The set.
+            pairs: The pairs.
+            seed: Of what is drawn.
+            kinds: The kinds; those that are trained on by default.
+        """
+        settings, kinds = self.config.train, trained_kinds(self.config) if kinds is None else kinds
         everything = np.arange(len(select))
         sets: dict[str, BeforeAfter] = {}
         if "strain" in kinds:

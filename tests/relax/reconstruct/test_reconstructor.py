@@ -58,6 +58,10 @@ def test_axes_that_are_exchanged_or_inverted_make_no_difference_to_starts(
     turned = change_basis(crystals, matrix.to(torch.int64).repeat(len(crystals), 1, 1))
     here, there = (model.reconstruct(some, n_starts=21) for some in (crystals, turned))
     assert float(hencky_distance(torch.linalg.inv(matrix).mT @ here.cell, there.cell).max()) < 1e-3
+    # Of the second, which has no symmetry, all 21 are there.
+    strains = [found.second_strains[:, 1].sort().values for found in (here, there)]
+    assert strains[0].isfinite().all()
+    torch.testing.assert_close(*strains, rtol=1e-2, atol=1e-4)
 
 
 def test_origin_and_order_of_atoms_make_no_difference(
@@ -103,6 +107,7 @@ def test_the_best_start_has_the_lowest_score_and_a_nearer_basis_comes_first(
 
 
 def test_those_starts_go_on_that_a_second_pass_changes_least(model: Reconstructor, crystals: CrystalBatch) -> None:
+    assert [len(model.reconstruct(crystals, n).cells) for n in (1, 13)] == [4, 16]
     every = model.reconstruct(crystals, 13, 33)
     best = model.reconstruct(crystals, 13, 2)
     scores = every.second_strains * WORSE**every.steps
@@ -116,6 +121,7 @@ def test_bases_in_which_coordinates_are_the_same_are_one_start(model: Reconstruc
     uneven = salt.shifted(torch.tensor([[0.0, 0.0, 0.0], [0.02, 0.07, 0.11]], dtype=torch.float64))
     found = model.reconstruct(CrystalBatch.cat([salt, uneven]), 109, 129)
     usable = torch.isfinite(found.cells).all(-1).all(-1)
+    assert (torch.linalg.det(found.cells[usable]) > 0).all()
     assert int(usable[:, 0].sum()) < 25
     assert int(usable[:, 1].sum()) > 80
     # Which of the bases counts does not depend on the last digits: it is the nearest.

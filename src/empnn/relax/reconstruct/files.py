@@ -57,8 +57,8 @@ class How:
 def at_halves(crystals: CrystalBatch) -> Bool[Tensor, " structures"]:
     """Whether all atoms of each crystal are at 0 or 1/2 of each axis from the others.
 
-    Such coordinates do not tell a primitive cell of rock salt from one of CsCl, and from a cube the cell keeps right
-    angles.
+    Such coordinates do not tell a primitive cell of rock salt from one of CsCl: from a cube the cell keeps right
+    angles, and other shapes may be as good.
     """
     twice = 2 * (crystals.frac - crystals.frac[crystals.starts[crystals.batch]])
     return crystals.counted((twice - twice.round()).abs().amax(-1) > 2 * _EXACTLY) == 0

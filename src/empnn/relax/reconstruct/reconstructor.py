@@ -135,7 +135,7 @@ class Reconstructor:
         of that in the given basis. Of these, those that the second of two passes of the second network changes least
         are the starts that all passes are made for, and the best of them is the answer. One that is nearer to the cube
         in the given basis comes before one that is a little better: coordinates mostly are in a basis that suits them.
-        Starts that lead to the same are one, of which the nearest is kept.
+        Starts that lead to the same are one, of which that of the nearest basis is kept, else the first shape.
 
         Args:
             crystals: Crystals whose cells are not looked at.
@@ -152,7 +152,9 @@ class Reconstructor:
             ValueError: If there is no start or no pass, or there are not as many bases, or no rank of several.
         """
         if isinstance(rank, str) and rank not in (*RANKS, NONE):
-            raise ConfigError(f"rank {rank} does not exist; use one of {', '.join(RANKS)}, or an energy oracle")
+            raise ConfigError(
+                f"rank {rank} does not exist; use one of {', '.join((*RANKS, NONE))}, or an energy oracle"
+            )
         if rank == NONE and n_bases > 1:
             raise ValueError(f"without a rank there is one basis, not {n_bases}")
         if n_starts is None:
@@ -169,14 +171,14 @@ class Reconstructor:
         self, crystals: CrystalBatch, some: Sequence[Basis], n_starts: int, passes: int, rank: str | Judge
     ) -> Reconstruction:
         steps = [basis.matrices for basis in some]
-        first = self._from_cubes(crystals, some)
+        begun = self._from_cubes(crystals, some)
         if rank != NONE:
-            sides = volume(first[0]) ** (1 / 3)
-            first = torch.cat([first, sides[:, None, None] * shapes()[:, None]])
+            sides = volume(begun[0]) ** (1 / 3)
+            begun = torch.cat([begun, sides[:, None, None] * shapes()[:, None]])
             steps += [1] * len(shapes())
         done = min(passes, 2)
-        groups = split([crystals.n_atoms] * len(first), DEFAULT_BATCH_ATOMS)
-        seen = [self._look(crystals, first[group], done) for group in groups]
+        groups = split([crystals.n_atoms] * len(begun), DEFAULT_BATCH_ATOMS)
+        seen = [self._look(crystals, begun[group], done) for group in groups]
         starts, second_strains = (torch.cat(parts) for parts in zip(*seen, strict=True))
         away = torch.tensor(steps)[:, None].expand_as(second_strains)
         distinct = _distinct(starts, second_strains)

@@ -27,14 +27,14 @@ def shapes() -> Float64[Tensor, "shapes 3 3"]:
     """Cells of 1 cubic angstrom: those of fcc, bcc and hexagonal lattices, and cubes with one axis longer or shorter.
 
     Each is there with its axes exchanged and inverted, so that which is the first axis, and which way it points, makes
-    no more difference than for a cube.
+    no difference to what is there. All are right-handed, as the cube is.
     """
     parameters = [(1.0, 1.0, 1.0, *angles) for angles in _ANGLES]
     parameters += [(1.0, 1.0, length, 90.0, 90.0, 90.0) for length in _LENGTHS]
     found: dict[tuple[float, ...], Tensor] = {}
     for cell in cell_from_parameters(torch.tensor(parameters, dtype=torch.float64)):
         for axes in _signed_permutations():
-            exchanged = axes @ cell
+            exchanged = torch.linalg.det(axes) * axes @ cell
             found.setdefault(tuple((exchanged @ exchanged.T).ravel().round(decimals=6).tolist()), exchanged)
     cells = torch.stack(list(found.values()))
     return cells / volume(cells)[:, None, None] ** (1 / 3)
