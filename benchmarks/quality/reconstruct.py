@@ -8,8 +8,7 @@ shapes, how many are right, and the errors of Niggli-reduced cells.
 `starts`: the first crystals of val with their coordinates rewritten by 0, 1, 3 and 6 elementary matrices (+-1, seeded
 by the position of the crystal), and how many are right (a Hencky strain below 0.05 to the true cell in the given
 basis): from the cube in the given basis, the default there, the one chosen of the starts, by each rank, and any of
-them. `same_*` count
-those, too, that are the true crystal in another basis, which the coordinates allow as well
+them. `same_*` count those, too, that are the true crystal in another basis, which the coordinates allow as well
 (benchmarks.quality.ambiguity); `ceiling` is what no choice in the given basis can exceed on average. And the mean and
 median errors of the lattice parameters of the chosen cell, Niggli-reduced, beside those of the true one.
 Usage: python -m benchmarks.quality.reconstruct [--only mp_20] [--limit 200] [--bases 649] [--matrices 0 1 3 6]
@@ -81,8 +80,7 @@ def given_basis(model: Reconstructor, crystals: CrystalBatch) -> dict[str, Any]:
     """All passes in the given basis alone; what fails counts as the cube."""
     found: dict[str, Any] = {"n": len(crystals)}
     for name, rank in (("cube", NONE), ("shapes", AGREEMENT)):
-        cells = model.reconstruct(crystals, rank=rank).cell
-        answers = torch.where(cells.isnan(), in_cube(crystals).cell, cells)
+        answers = _answers(model.reconstruct(crystals, rank=rank), crystals)
         right = (hencky_distance(answers, crystals.cell) < SUCCESS).double()
         deviation = float(right.std() / len(right) ** 0.5)
         shares = {"right": float(right.mean()), "standard_error": deviation}
@@ -93,7 +91,7 @@ def given_basis(model: Reconstructor, crystals: CrystalBatch) -> dict[str, Any]:
 def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Namespace, matrices: int) -> dict[str, Any]:
     """How often one of several starts is right, and the chosen one."""
     given = rewritten(crystals, matrices)
-    first, few = model.reconstruct(given, rank=NONE), model.reconstruct(given)
+    first, few = (_answers(model.reconstruct(given, rank=rank), given) for rank in (NONE, AGREEMENT))
     started = time.perf_counter()
     found = model.reconstruct(given, options.bases)
     seconds = time.perf_counter() - started
@@ -104,8 +102,8 @@ def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Names
         "bases": options.bases,
         "starts": len(found.cells),
         "seconds_per_crystal": seconds / len(crystals),
-        "success_at_1": float(_right(first, given)[0].mean()),
-        "success_given": _shares(*_right(few, given), few.chosen.numpy())[0],
+        "success_at_1": float((hencky_distance(first, given.cell) < SUCCESS).double().mean()),
+        "success_given": float((hencky_distance(few, given.cell) < SUCCESS).double().mean()),
         "success_any": float(right.any(0).mean()),
         "same_any": float(same.any(0).mean()),
     }
@@ -120,8 +118,12 @@ def starts(model: Reconstructor, crystals: CrystalBatch, options: argparse.Names
         judged = model.reconstruct(part, options.bases, rank=partial(energies_of, job=job))
         row["judged"], row["oracle"] = len(part), options.oracle
         row["success_by_oracle"], row["same_by_oracle"] = _shares(*_right(judged, part), judged.chosen.numpy())
-    answers = torch.where(found.cell.isnan(), in_cube(given).cell, found.cell)
-    return {**row, **_niggli_errors(answers, given)}
+    return {**row, **_niggli_errors(_answers(found, given), given)}
+
+
+def _answers(found: Reconstruction, crystals: CrystalBatch) -> torch.Tensor:
+    """The cells that were found; what fails counts as the cube."""
+    return torch.where(found.cell.isnan(), in_cube(crystals).cell, found.cell)
 
 
 def _right(found: Reconstruction, given: CrystalBatch) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,6 @@ Usage: python -m benchmarks.quality.reconstruct_floor [--split val] [--limit 100
 """
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,8 @@ from empnn.crystals import CrystalBatch
 from empnn.data.sets import locate
 from empnn.evaluate import load_crystals
 from empnn.geometry import hencky_distance, lattice_parameters, metric_tensor
+from empnn.symmetry import SIGNED_PERMUTATIONS
 
-SIGNED_PERMUTATIONS = np.array(
-    [
-        np.array(signs)[:, None] * np.eye(3, dtype=int)[list(order)]
-        for order in itertools.permutations(range(3))
-        for signs in itertools.product((1, -1), repeat=3)
-    ]
-)
 TOLERANCE = 1e-3
 """Difference of fractional coordinates that counts as none."""
 REWRITTEN = (1, 3)

@@ -103,6 +103,14 @@ ELEMENTARY: Int64[np.ndarray, "12 3 3"] = np.stack(
     ]
 )
 """All elementary matrices of one step, I + e_ij and I - e_ij with i != j; they generate SL3(Z)."""
+SIGNED_PERMUTATIONS: Int64[np.ndarray, "48 3 3"] = np.stack(
+    [
+        np.eye(3, dtype=np.int64)[list(order)] * signs
+        for order in itertools.permutations(range(3))
+        for signs in itertools.product((1, -1), repeat=3)
+    ]
+)
+"""The symmetries of a cube: axes exchanged and inverted."""
 
 
 def elementary(generator: np.random.Generator) -> Int64[np.ndarray, "3 3"]:

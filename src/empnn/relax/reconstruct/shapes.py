@@ -7,14 +7,13 @@ These shapes have fewer of them, or others.
 from __future__ import annotations
 
 from functools import cache
-from itertools import permutations, product
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from empnn.geometry import cell_from_parameters, volume
+from empnn.symmetry import SIGNED_PERMUTATIONS
 
 _ANGLES = ((60.0, 60.0, 60.0), (109.47122, 109.47122, 109.47122), (90.0, 90.0, 120.0))
 """Those of the primitive cells of fcc, bcc and hexagonal lattices, in degrees."""
@@ -33,13 +32,8 @@ def shapes() -> Float64[Tensor, "shapes 3 3"]:
     parameters += [(1.0, 1.0, length, 90.0, 90.0, 90.0) for length in _LENGTHS]
     found: dict[tuple[float, ...], Tensor] = {}
     for cell in cell_from_parameters(torch.tensor(parameters, dtype=torch.float64)):
-        for axes in _signed_permutations():
+        for axes in torch.from_numpy(SIGNED_PERMUTATIONS).to(cell):
             exchanged = torch.linalg.det(axes) * axes @ cell
             found.setdefault(tuple((exchanged @ exchanged.T).ravel().round(decimals=6).tolist()), exchanged)
     cells = torch.stack(list(found.values()))
     return cells / volume(cells)[:, None, None] ** (1 / 3)
-
-
-def _signed_permutations() -> Float64[Tensor, "48 3 3"]:
-    found = [np.eye(3)[list(order)] * signs for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
-    return torch.from_numpy(np.stack(found))
